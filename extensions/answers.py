@@ -1,0 +1,231 @@
+"""What an answer may be. Every answer is looked at here, at the door, before anything is written."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+# What YAML 1.1 reads as a truth value or as nothing: such a name changes its type on the way through a file.
+YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+# Names that Windows keeps for its devices.
+DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+# Folders that the template itself, or git, fills.
+TAKEN = {".git", ".github", "ci", "config", "docs", "tests"}
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+PATH = re.compile(r"\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
+APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?", re.ASCII)
+SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py")
+
+
+class Refused(ValueError):
+    """An answer that can't be taken; the message says what was expected."""
+
+
+def check(answers: Mapping[str, Any]) -> None:
+    """Look at each known answer that is there. Raises Refused for the first one that can't be taken.
+
+    What comes from `--data` is still text: where a question is of type yaml, it is read first, as Copier will.
+    """
+    for key, look in CHECKS.items():
+        if key in answers:
+            look(key, _read(key, answers[key]) if key in ("level", "services", "keep") else answers[key])
+
+
+def _read(key: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        _refuse(key, value, "YAML")
+
+
+def problem(key: str, value: Any) -> str:
+    """One line that says what is wrong with an answer; empty where nothing is."""
+    try:
+        CHECKS[key](key, value)
+    except Refused as error:
+        return str(error)
+    return ""
+
+
+def _refuse(where: str, value: Any, expected: str) -> None:
+    shown = re.sub(r"//[^/@]*@", "//...@", json.dumps(value, default=str))  # what may be a password isn't repeated
+    raise Refused(f"{where}: expected {expected}, got {shown if len(shown) <= 60 else shown[:57] + '...'}")
+
+
+def _matches(pattern: str, expected: str, longest: int = 100) -> Callable[[str, Any], None]:
+    compiled = re.compile(pattern)
+
+    def look(where: str, value: Any) -> None:
+        if not isinstance(value, str) or len(value) > longest or not compiled.fullmatch(value):
+            _refuse(where, value, expected)
+
+    return look
+
+
+def _name(where: str, value: Any) -> None:
+    if not isinstance(value, str) or len(value) > 50 or not NAME.fullmatch(value):
+        _refuse(where, value, "a name of a-z, 0-9 and single hyphens that begins with a letter, 50 characters at most")
+    if value in YAML_WORDS:
+        _refuse(where, value, "a name that YAML doesn't read as something else")
+    if value in DEVICES or keyword.iskeyword(value):
+        _refuse(where, value, "a name that is no reserved word of Python or Windows")
+
+
+def _description(where: str, value: Any) -> None:
+    if not isinstance(value, str) or len(value) > 200 or not value.isprintable():
+        _refuse(where, value, "one line of printable text, 200 characters at most")
+
+
+def _repository(where: str, value: Any) -> None:
+    if value != "" and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}", value)):
+        _refuse(where, value, "owner/name as on GitHub, or nothing")
+
+
+def _branch(where: str, value: Any) -> None:
+    valid = (
+        isinstance(value, str) and len(value) <= 100 and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*", value)
+    )
+    if not valid or ".." in value or value.endswith((".lock", ".")):
+        _refuse(where, value, "a branch name of letters, digits and . _ - /")
+
+
+def _level(where: str, value: Any) -> None:
+    if type(value) is not int or not 1 <= value <= 4:
+        _refuse(where, value, "a level from 1 to 4")
+
+
+def _python(where: str, value: Any) -> None:
+    if value not in PYTHONS:
+        _refuse(where, value, "one of " + ", ".join(PYTHONS))
+
+
+def _index(where: str, value: Any) -> None:
+    if not isinstance(value, str) or len(value) > 200 or not re.fullmatch(r"https?://[A-Za-z0-9._~:/@%-]+", value):
+        _refuse(where, value, "an http(s) address")
+    if has_credentials(value):
+        raise Refused(
+            f"{where}: the address holds a user or a password, which would be written to a file; give them to uv by its environment"
+        )
+
+
+def _path(where: str, value: Any) -> None:
+    if not isinstance(value, str) or len(value) > 100 or not PATH.fullmatch(value):
+        _refuse(where, value, "a path inside the project, of letters, digits and . _ - /")
+    parts = value.split("/")
+    if ".." in value or any(part.endswith(".") for part in parts if part != "."):
+        _refuse(where, value, "a path inside the project")
+    if parts[0].lower() in TAKEN or any(part.lower().split(".")[0] in DEVICES for part in parts):
+        _refuse(where, value, "a path that is neither the template's nor reserved by Windows")
+
+
+def _services(where: str, value: Any) -> None:
+    if not isinstance(value, list) or not value:
+        _refuse(where, value, "a list with one service at least, as [api] or [{name: api, path: services/api}]")
+    names: dict[str, int] = {}
+    paths: dict[str, int] = {}
+    for index, entry in enumerate(value):
+        here = f"{where}[{index}]"
+        if not isinstance(entry, (str, Mapping)):
+            _refuse(here, entry, "a name, or a mapping with name, path, kind, code and app")
+        fields = {"name": entry} if isinstance(entry, str) else dict(entry)
+        for key in fields:
+            if key not in SERVICE_FIELDS:
+                raise Refused(f"{here}: knows no {json.dumps(str(key))}; a service has {', '.join(SERVICE_FIELDS)}")
+        if "name" not in fields:
+            _refuse(here, entry, "a name")
+        for key, look in SERVICE_FIELDS.items():
+            if key in fields:
+                look(f"{here}.{key}", fields[key])
+        path = fields.get("path", f"services/{fields['name']}")
+        _path(f"{here}.path", path)
+        _app(here, fields)
+        for what, seen, one in (("name", names, fields["name"]), ("path", paths, path.casefold())):
+            if one in seen:
+                raise Refused(f"{here}.{what}: {one} stands at {where}[{seen[one]}] already (case doesn't count)")
+            seen[one] = index
+
+
+def _app(here: str, fields: Mapping[str, Any]) -> None:
+    if fields.get("app", "") == "":  # how a service of theirs starts may not be known
+        return
+    worker = fields.get("kind", "web") == "worker"
+    pattern, expected = (SCRIPT, "a script, as worker.py") if worker else (APP, "an application, as app:create_app()")
+    if not isinstance(fields["app"], str) or len(fields["app"]) > 100 or not pattern.fullmatch(fields["app"]) or ".." in fields["app"]:
+        _refuse(f"{here}.app", fields["app"], expected)
+
+
+def _one_of(*values: str) -> Callable[[str, Any], None]:
+    def look(where: str, value: Any) -> None:
+        if value not in values:
+            _refuse(where, value, " or ".join(values))
+
+    return look
+
+
+def _keep(where: str, value: Any) -> None:
+    if not isinstance(value, list):
+        _refuse(where, value, "a list of paths")
+    for index, path in enumerate(value):
+        here = f"{where}[{index}]"
+        if not isinstance(path, str) or not path or not path.isprintable():
+            _refuse(here, path, "a path inside the project")
+        if not path.isascii():
+            _refuse(here, path, "a path of ASCII characters (Copier compares others wrongly)")
+        if path.startswith("/") or path.endswith("/") or "\\" in path or {"", ".", ".."} & set(path.split("/")):
+            _refuse(here, path, "a path inside the project, with / between its parts")
+        if path == ".copier-answers.yml":
+            _refuse(here, path, "a path other than the answers file, which every move must write")
+
+
+def has_credentials(url: str) -> bool:
+    """Whether an http(s) address carries a user or a password."""
+    parts = urlsplit(url.removeprefix("git+"))
+    return parts.scheme in ("http", "https") and "@" in parts.netloc
+
+
+SERVICE_FIELDS: dict[str, Callable[[str, Any], None]] = {
+    "name": _name,
+    "path": _path,
+    "kind": _one_of("web", "worker"),
+    "code": _one_of("ours", "theirs"),
+    "app": lambda where, value: None,  # hangs on the kind: see _app
+}
+
+CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "project_name": _name,
+    "project_description": _description,
+    "repository": _repository,
+    "default_branch": _branch,
+    "level": _level,
+    "python_version": _python,
+    "services": _services,
+    "keep": _keep,
+    "runner": _matches(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the label of a runner, as ubuntu-24.04"),
+    "package_index": _index,
+    "image_registry": _matches(r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*", "a registry, as ghcr.io"),
+}
+
+
+def service(entry: str | Mapping[str, Any], theirs: Callable[[str], bool]) -> dict[str, str]:
+    """One entry of `services` in full, from its short form.
+
+    `theirs` says of a path whether the person's code stands there already.
+    """
+    fields = {"name": entry} if isinstance(entry, str) else dict(entry)
+    name = fields["name"]
+    path = fields.get("path", f"services/{name}")
+    kind = fields.get("kind", "web")
+    code = fields.get("code") or ("theirs" if theirs(path) else "ours")
+    start = "worker.py" if kind == "worker" else "app:create_app()"
+    app = fields.get("app", start if code == "ours" else "")
+    return {"name": name, "path": path, "kind": kind, "code": code, "app": app}

@@ -1,0 +1,183 @@
+"""The `levels` command: everything that helps people to decide and to move, at the version that rendered the project.
+
+Exit codes: 0 done, 1 the answer is no (a conflict, a check), 2 bad input, told in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import answers, layers, settle
+from .template import root as template_root
+
+
+class Stop(Exception):
+    """Bad input: one line for the person, exit code 2."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except (Stop, answers.Refused) as error:
+        print(f"levels: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("levels: stopped; nothing more is done", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="levels", description="CI/CD that grows with a project: start it, look ahead, move it.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    new = commands.add_parser("new", help="start a project, or adopt the repository that stands at DEST")
+    new.add_argument("dest", type=Path, metavar="DEST")
+    new.add_argument("--level", type=int, help="the level to start at (1)")
+    new.add_argument("--data", action="append", default=[], metavar="KEY=VALUE", help="an answer, as for copier; can be repeated")
+    new.add_argument("--defaults", action="store_true", help="ask nothing")
+    new.set_defaults(run=_new)
+
+    upgrade = commands.add_parser("upgrade", help="move to a level, up or down, staying on the version")
+    upgrade.add_argument("level", type=int, metavar="LEVEL")
+    upgrade.set_defaults(run=_upgrade)
+
+    update = commands.add_parser("update", help="take the newest version of the template, staying on the level")
+    update.set_defaults(run=_update)
+
+    preview = commands.add_parser("preview", help="what moving to a level would bring; changes nothing")
+    preview.add_argument("level", type=int, metavar="LEVEL")
+    preview.add_argument("--json", action="store_true")
+    preview.set_defaults(run=_preview)
+
+    whose = commands.add_parser("whose", help="whose a file is: yours, shared or ours, and why it is there")
+    whose.add_argument("file", metavar="FILE")
+    whose.add_argument("--json", action="store_true")
+    whose.set_defaults(run=_whose)
+
+    service = commands.add_parser("service", help="add a service")
+    service.add_argument("name", metavar="NAME")
+    service.add_argument("--worker", action="store_true", help="one without HTTP, as a bot")
+    service.set_defaults(run=_service)
+
+    keep = commands.add_parser("keep", help="take a file over: the template never touches it again; or give it back")
+    keep.add_argument("file", metavar="FILE")
+    keep.add_argument(
+        "--back", action="store_true", help="show how it differs from the template's, and let the template merge into it again"
+    )
+    keep.set_defaults(run=_keep)
+
+    record = commands.add_parser("record", help="write a deploy or an incident into the ledger")
+    record.add_argument("kind", choices=["deploy", "incident"])
+    record.add_argument("--environment", default="production")
+    record.add_argument("--version", help="what was deployed (the commit)")
+    record.add_argument("--outcome", choices=["success", "failure"], default="success")
+    record.add_argument("--note", default="", help="one line on what happened")
+    record.set_defaults(run=_record)
+    return parser
+
+
+def project_answers(project: Path) -> dict[str, Any]:
+    """The recorded answers of the project in `project`. Raises Stop where none are."""
+    recorded = settle.recorded_answers(project)
+    if not recorded:
+        raise Stop(f"{project / '.copier-answers.yml'}: expected the answers of this template; run it in the project's folder")
+    answers.check(recorded)
+    return recorded
+
+
+def _new(options: argparse.Namespace) -> int:
+    from . import moves
+
+    data = {}
+    for pair in options.data:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            raise Stop(f"--data {pair}: expected KEY=VALUE")
+        data[key] = value
+    if options.level is not None:
+        data["level"] = options.level
+    defaults = options.defaults or not sys.stdin.isatty()
+    return moves.new(options.dest, data, defaults)
+
+
+def _upgrade(options: argparse.Namespace) -> int:
+    from . import moves
+
+    project = Path.cwd()
+    recorded = project_answers(project)
+    answers.check({"level": options.level})
+    return moves.move(project, recorded, {"level": options.level})
+
+
+def _update(options: argparse.Namespace) -> int:
+    from . import moves
+
+    project = Path.cwd()
+    return moves.move(project, project_answers(project), {}, newest=True)
+
+
+def _service(options: argparse.Namespace) -> int:
+    from . import moves
+
+    project = Path.cwd()
+    recorded = project_answers(project)
+    entry = {"name": options.name, "kind": "worker" if options.worker else "web"}
+    services = [*recorded["services"], entry]
+    answers.check({"services": services})
+    return moves.move(project, recorded, {"services": services})
+
+
+def _keep(options: argparse.Namespace) -> int:
+    from . import moves
+
+    project = Path.cwd()
+    recorded = project_answers(project)
+    answers.check({"keep": [options.file]})
+    if options.back:
+        return moves.give_back(project, recorded, options.file)
+    return moves.move(project, recorded, {"keep": sorted({*recorded["keep"], options.file})})
+
+
+def _preview(options: argparse.Namespace) -> int:
+    from . import preview
+
+    recorded = project_answers(Path.cwd())
+    answers.check({"level": options.level})
+    seen = preview.preview(recorded, options.level)
+    print(json.dumps(seen, indent=2) if options.json else preview.text(seen))
+    return 0
+
+
+def _whose(options: argparse.Namespace) -> int:
+    recorded = project_answers(Path.cwd())
+    path = Path(options.file)
+    path = path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
+    name = path.as_posix().removeprefix("./")
+    services = [answers.service(entry, lambda path: False) for entry in recorded["services"]]
+    level, owner, why = layers.owners(template_root(), services).get(name, (0, "yours", "not from the template"))
+    if name == ".copier-answers.yml":
+        level, owner, why = 1, "ours", "the answers that this project was rendered from"
+    if level and settle.kept(name, recorded["keep"]):
+        owner, why = "yours", f"{why}; it stood here before, or you took it over (`keep`), and the template leaves it alone"
+    if options.json:
+        print(json.dumps({"file": name, "owner": owner, "level": level or None, "why": why}))
+    else:
+        print(f"{name}: {owner}{f', level {level}' if level else ''}: {why}")
+    return 0
+
+
+def _record(options: argparse.Namespace) -> int:
+    from . import ledger
+
+    project = Path.cwd()
+    project_answers(project)
+    print(ledger.record(project, options.kind, options.environment, options.version, options.outcome, options.note))
+    return 0

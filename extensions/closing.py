@@ -1,0 +1,38 @@
+"""What was found, and what to do next: told at the end of `copier copy`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .adoption import Reading
+
+
+def message(folder: Path, answers: dict[str, Any], services: list[dict[str, str]], reading: Reading) -> str:
+    """The lines for a project at `folder` that was rendered from `answers`, with its services in full and what was read there."""
+    lines = [f"Level {answers['level']} of {answers['project_name']} stands in {folder}.", *found(reading)]
+    if answers["keep"]:
+        lines += [f"Left as they were (`keep`): {', '.join(answers['keep'])}"]
+    make = "make -f levels.mk" if "Makefile" in answers["keep"] else "make"
+    theirs = [service for service in services if service["code"] == "theirs"]
+    lines += ["", "Next:", f"  cd {folder}"]
+    lines += [f"  {call(service)}" for service in theirs]
+    if theirs:
+        lines += [f"  {make} install baseline   # records what the linters find today, so that only what is new can fail"]
+    else:
+        lines += [f"  {make} install check", f"  {make} run   # then http://127.0.0.1:8000/health answers"]
+    start = "" if any((parent / ".git").exists() for parent in (folder, *folder.resolve().parents)) else "git init && "
+    return "\n".join([*lines, f"  {start}git add . && git commit   # {make} help lists what there is"])
+
+
+def found(reading: Reading) -> list[str]:
+    """The services that were found, each with its evidence, and what was left out."""
+    services = [f"  {one.name} ({one.kind}, {one.path}): {one.evidence}" for one in reading.services]
+    return (["Services found:", *services] if services else []) + [f"  {note}" for note in reading.notes]
+
+
+def call(service: dict[str, str]) -> str:
+    """The one line that a person adds to a service of theirs, and where."""
+    line = f'init_service(app, "{service["name"]}")' if service["kind"] == "web" else f'serve_health("{service["name"]}")'
+    made = f", where {service['app']} is made" if service["app"] else ""
+    return f"in {service['path']}{made}: `from health import {line.partition('(')[0]}`, then `{line}`"

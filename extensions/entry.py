@@ -1,0 +1,18 @@
+"""Where Copier enters: loads this folder as a package of its own, named after its content.
+
+One `copier update` runs two versions of the template in one process. Under a plain name the second would get the first one's modules.
+"""
+
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+
+_folder = Path(__file__).parent
+_name = "copier_levels_" + hashlib.sha256(b"\0".join(p.read_bytes() for p in sorted(_folder.glob("*.py")))).hexdigest()[:16]
+if _name not in sys.modules:
+    _spec = importlib.util.spec_from_file_location(_name, _folder / "__init__.py", submodule_search_locations=[str(_folder)])
+    sys.modules[_name] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[_name])
+
+Levels = importlib.import_module(f"{_name}.hook").Levels

@@ -1,0 +1,208 @@
+"""The Jinja extension: what `copier.yml`, path parts and templates may call. Thin: each function hands on to a module."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from copier.errors import UserMessageError
+from jinja2 import Environment, Template, pass_context
+from jinja2.ext import Extension
+from jinja2.runtime import Context
+
+from . import adoption, answers, closing, layers, settle
+
+
+class Levels(Extension):
+    """One per Jinja environment, which Copier makes anew for each render: what is settled once per render is kept here."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.template = Path(environment.loader.searchpath[0])  # type: ignore[union-attr]
+        self.services: list[dict[str, str]] | None = None
+        self.reading: adoption.Reading | None = None
+        self.proposals: dict[str, str] | None = None
+        self.manifests = layers.manifests(self.template)
+        # Clean names of folders in the house, what Copier renders for them here.
+        self.parts = {
+            **{folder.name: f"[[ layer_root({folder.name[0]}) ]]" for folder in layers.layer_folders(self.template)},
+            **{
+                part: f"[% yield service from each('{group}') %][[ service.{value} ]][% endyield %]"
+                for part, (group, value) in layers.FOR_EACH.items()
+            },
+        }
+        environment.globals.update(
+            answers_file=self.answers_file,
+            check_answers=self.check_answers,
+            closing_message=self.closing_message,
+            each=self.each,
+            kept_paths=self.kept_paths,
+            layer_root=self.layer_root,
+            level_choices=self.level_choices,
+            owned=self.owned,
+            problem=self.problem,
+            proposed=self.proposed,
+            services_found=self.services_found,
+            all_layers=self.manifests,
+        )
+        environment.filters.update(quoted=quoted, markdown=markdown)
+        remember_compiled(environment)
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Path parts come nameless: give the clean ones their meaning."""
+        return source if name else self.parts.get(source, source)
+
+    # While the answers are collected
+
+    @pass_context
+    def check_answers(self, context: Context) -> str:
+        """Look at the answers that were given or recorded, before the first question."""
+        given = context.get_all()
+        if answers.has_credentials(given["_copier_answers"].get("_src_path") or ""):
+            raise UserMessageError(
+                "_src_path: the address holds a user or a password, which would be recorded; let git's credential helper give them"
+            )
+        try:
+            answers.check(given)
+        except answers.Refused as error:
+            raise UserMessageError(str(error)) from error
+        return ""
+
+    @pass_context
+    def problem(self, context: Context, key: str, value: Any) -> str:
+        """For validators: what is wrong with what was typed. Given and recorded answers were looked at before."""
+        return answers.problem(key, value)
+
+    @pass_context
+    def proposed(self, context: Context, key: str) -> str:
+        """The default of a question that the project itself answers, as YAML."""
+        project = _project(context)
+        if key == "services":
+            return json.dumps([one.answer() for one in self._read(project).services] or ["api"])
+        if self.proposals is None:
+            self.proposals = adoption.propose(project)
+        return self.proposals[key]
+
+    @pass_context
+    def services_found(self, context: Context) -> str:
+        """What to show in a terminal before services that were found are taken; empty where nobody is to be asked."""
+        conf = context["_copier_conf"]
+        if (
+            conf["defaults"]
+            or conf["quiet"]
+            or "services" in conf["data"]
+            or settle.recorded_answers(_project(context))
+            or not sys.stdin.isatty()
+        ):
+            return ""
+        reading = self._read(_project(context))
+        return "\n".join([*closing.found(reading), "Take these?"]) if reading.services else ""
+
+    @pass_context
+    def level_choices(self, context: Context) -> str:
+        """The menu for a terminal. Nothing elsewhere: Copier answers a wrong choice with a traceback, `check` with one line."""
+        conf = context["_copier_conf"]
+        if conf["defaults"] or "level" in conf["data"]:
+            return "[]"
+        return json.dumps({f"{m['level']} {m['title']}: {m['summary']}": m["level"] for m in self.manifests})
+
+    def _read(self, project: Path) -> adoption.Reading:
+        if self.reading is None:
+            self.reading = adoption.read(project) if project.is_dir() else adoption.Reading()
+        return self.reading
+
+    # While files are rendered
+
+    def settled(self, context: Context) -> list[dict[str, str]]:
+        """The services in full; settles the answers when first called."""
+        if self.services is None:
+            given = context.get_all()
+            if not given.get("confirm_services", True):
+                raise UserMessageError("services: say which, as in --data 'services=[{name: api, path: services/api}]'")
+            commit = given["_copier_answers"].get("_commit")
+            try:
+                self.services = settle.settle(given, _project(context), self.template, commit)
+            except answers.Refused as error:
+                raise UserMessageError(str(error)) from error
+            applying = layers.applying(self.template, self.services, given["keep"])
+            self.environment.globals["layers"] = [manifest for manifest in applying if manifest["level"] <= given["level"]]
+        return self.services
+
+    @pass_context
+    def layer_root(self, context: Context, number: int) -> str:
+        """Where a layer lands: at the project's root, or nowhere."""
+        self.settled(context)
+        return "." if context["level"] >= number else ""
+
+    @pass_context
+    def each(self, context: Context, group: str) -> list[dict[str, str]]:
+        """The services of a group, for a path part."""
+        return layers.groups(self.settled(context))[group]
+
+    @pass_context
+    def owned(self, context: Context, owner: str) -> list[str]:
+        """The paths of an owner that are rendered for these answers, in order."""
+        services = self.settled(context)
+        never = layers.left_out(self.template, services, context["keep"])
+        paths = layers.owners(self.template, services).items()
+        return sorted(
+            path
+            for path, (level, whose, _) in paths
+            if whose == owner and level <= context["level"] and path not in never and not settle.kept(path, context["keep"])
+        )
+
+    @pass_context
+    def kept_paths(self, context: Context) -> str:
+        """What `_exclude` holds for the answers: a pattern a line."""
+        never = layers.left_out(self.template, self.settled(context), context["keep"])
+        return "\n".join(map(settle.exclude_pattern, [*context["keep"], *sorted(never)]))
+
+    @pass_context
+    def answers_file(self, context: Context) -> str:
+        """What is recorded, as YAML."""
+        self.settled(context)
+        recorded = {k: v for k, v in context["_copier_answers"].items() if not k.startswith("confirm_")}
+        return yaml.safe_dump(recorded, sort_keys=False, allow_unicode=True, width=1000).rstrip("\n")
+
+    @pass_context
+    def closing_message(self, context: Context) -> str:
+        """What to do next, after `copier copy`."""
+        return closing.message(_project(context), context.get_all(), self.settled(context), self.reading or adoption.Reading())
+
+
+def remember_compiled(environment: Environment) -> None:
+    """Have `environment.from_string` compile each string once.
+
+    Copier compiles every path part of every file again, and the answers file's name with each of them; that was half of a copy's time.
+    """
+    compiled: dict[str, Template] = {}
+    from_string = environment.from_string
+
+    def once(source: str, *arguments: Any, **options: Any) -> Template:
+        if arguments or options or not isinstance(source, str):
+            return from_string(source, *arguments, **options)
+        if source in compiled:
+            environment.preprocess("")  # each compilation makes Copier's yield extension forget the last yield; so must this
+        else:
+            compiled[source] = from_string(source)
+        return compiled[source]
+
+    environment.from_string = once  # type: ignore[assignment, method-assign]
+
+
+def _project(context: Context) -> Path:
+    return Path(str(context["_copier_conf"]["dst_path"]))
+
+
+def quoted(value: Any) -> str:
+    """A string in quotes, as YAML, TOML and JSON all read it."""
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def markdown(value: Any) -> str:
+    """Text that Markdown shows as it stands."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", str(value))

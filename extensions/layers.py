@@ -1,0 +1,135 @@
+"""The levels as folders: their manifests, and the paths that they render for given answers."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Manifest = dict[str, Any]
+Service = dict[str, str]
+
+LAYER = re.compile(r"([1-9])-[a-z]+")
+SUFFIX = ".jinja"
+
+# A path part that stands for one folder per service: which services, and which of their values names the folder.
+FOR_EACH = {
+    "@service": ("services", "path"),
+    "@service-name": ("services", "name"),
+    "@web": ("new_web", "path"),
+    "@web-name": ("new_web", "name"),
+    "@worker": ("new_workers", "path"),
+    "@worker-name": ("new_workers", "name"),
+}
+
+_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_parsed: dict[str, Manifest] = {}
+
+
+def manifests(template: Path) -> list[Manifest]:
+    """The manifests of the template at `template`, lowest level first."""
+    return [_manifest(folder / "_level" / "level.yml") for folder in layer_folders(template)]
+
+
+def layer_folders(template: Path) -> list[Path]:
+    """The folders of the layers, lowest first."""
+    return sorted(p for p in (template / "levels").iterdir() if LAYER.fullmatch(p.name))
+
+
+def _manifest(path: Path) -> Manifest:
+    # One update loads the same manifests from several clones: parse each content once.
+    content = path.read_bytes()
+    key = hashlib.sha256(content).hexdigest()
+    if key not in _parsed:
+        _parsed[key] = yaml.load(content, Loader=_loader)
+    return _parsed[key]
+
+
+def groups(services: Iterable[Service]) -> dict[str, list[Service]]:
+    """The lists of services that path parts iterate over, by name; each with `module`, its name as a part of a Python module's."""
+    services = [{**service, "module": service["name"].replace("-", "_")} for service in services]
+    ours = [service for service in services if service["code"] == "ours"]
+    return {
+        "services": services,
+        "new_web": [service for service in ours if service["kind"] == "web"],
+        "new_workers": [service for service in ours if service["kind"] == "worker"],
+    }
+
+
+def rendered_paths(names: Iterable[str], services: Iterable[Service]) -> Iterator[tuple[int, str, str]]:
+    """What a template renders.
+
+    `names` are the files below `levels/`, as POSIX paths. Yields (level, name in the layer without suffix, path in the project).
+    """
+    lists = groups(services)
+    for name in names:
+        folder, _, inner = name.partition("/")
+        layer = LAYER.fullmatch(folder)
+        if layer is None or inner.startswith("_level/") or "__pycache__" in inner:
+            continue
+        inner = inner.removesuffix(SUFFIX)
+        token = next((part for part in inner.split("/") if part in FOR_EACH), None)
+        if token is None:
+            yield int(layer[1]), inner, inner
+            continue
+        group, value = FOR_EACH[token]
+        for service in lists[group]:
+            path = inner.replace(token, service[value], 1).removeprefix("./")
+            for key in ("name", "module"):
+                path = path.replace(f"[[ service.{key} ]]", service[key])
+            yield int(layer[1]), inner, path
+
+
+def names_on_disk(template: Path) -> list[str]:
+    """Every file below `levels/` of the template at `template`, as POSIX paths."""
+    root = template / "levels"
+    return [path.relative_to(root).as_posix() for folder in layer_folders(template) for path in folder.rglob("*") if path.is_file()]
+
+
+def names_at(template: Path, commit: str) -> list[str] | None:
+    """The same at another commit of the template's repository; None where that commit is not to be had."""
+    command = ["git", "-C", str(template), "ls-tree", "-r", "-z", "--name-only", commit, "levels/"]
+    # Found by `git describe`: "v1.0.0-3-gabc1234" is a name that git resolves.
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode:
+        return None
+    return [name.removeprefix("levels/") for name in done.stdout.decode().split("\0") if name]
+
+
+def applying(template: Path, services: Iterable[Service], keep: Iterable[str]) -> list[Manifest]:
+    """The manifests with those files and make targets only that these answers call for.
+
+    `adopted: true` is for what only code from before needs, `adopted: false` for files that would change how such code is built or
+    tested. `with: PATH` is for files that mean something only beside that one, and go when it is in `keep`.
+    """
+    adopted = any(service["code"] == "theirs" for service in services)
+    kept = set(keep)
+
+    def applies(entry: dict[str, Any]) -> bool:
+        return entry.get("adopted", adopted) == adopted and entry.get("with") not in kept
+
+    return [
+        {**manifest, "files": list(filter(applies, manifest["files"])), "targets": list(filter(applies, manifest["targets"]))}
+        for manifest in manifests(template)
+    ]
+
+
+def left_out(template: Path, services: Iterable[Service], keep: Iterable[str]) -> set[str]:
+    """The paths that no level renders for these answers, as the manifests say."""
+    declared = {file["path"] for manifest in manifests(template) for file in manifest["files"]}
+    return declared - {file["path"] for manifest in applying(template, services, keep) for file in manifest["files"]}
+
+
+def owners(template: Path, services: Iterable[Service]) -> dict[str, tuple[int, str, str]]:
+    """For each path that any level renders: (level, owner, why it is there)."""
+    declared = {(m["level"], f["path"]): f for m in manifests(template) for f in m["files"]}
+    return {
+        path: (level, declared[level, name]["owner"], declared[level, name]["why"])
+        for level, name, path in rendered_paths(names_on_disk(template), services)
+        if (level, name) in declared
+    }

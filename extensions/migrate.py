@@ -1,0 +1,121 @@
+"""What Copier runs once at the end of an update, in the project: keeps what people put into files that dropped out, then lets the layers
+do what rendering cannot.
+
+Run by after_update.py. Says a line for each thing done; a second run finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from . import answers, layers, settle
+
+
+def migrate(project: Path, template: Path) -> Iterator[str]:
+    """Finish an update at `project`, whose answers are the new ones while HEAD still has the old. Yields lines for the person."""
+    shown = _git(project, "show", "HEAD:./.copier-answers.yml")
+    old = yaml.safe_load(shown) if shown else None
+    new = settle.recorded_answers(project)
+    if not old or not new:
+        return
+    yield from keep_edits(project, template, old, new)
+    for number, event in crossed(old["level"], new["level"]):
+        for line in _run_layer(template, number, event, project):
+            yield f"level {number}: {line}"
+    for path in conflicts(project):
+        yield f"conflict: {path}: both you and the template changed the same lines; settle the marked ones and `git add` it"
+
+
+def crossed(old: int, new: int) -> list[tuple[int, str]]:
+    """The layers that a move touches, in order, with what happens to each: stay, then enter upwards or leave downwards."""
+    stay = [(number, "stay") for number in range(1, min(old, new) + 1)]
+    enter = [(number, "enter") for number in range(old + 1, new + 1)]
+    leave = [(number, "leave") for number in range(old, new, -1)]
+    return stay + enter + leave
+
+
+def keep_edits(project: Path, template: Path, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """See that nothing edited disappears: files that the update deleted, although a person had changed them.
+
+    What is the person's (in `keep`, or a seed) comes back from HEAD; of the rest the commit that has it is named.
+    """
+    deleted = _git(project, "diff", "--name-only", "-z", "--relative", "--diff-filter=D", "HEAD").split("\0")[:-1]
+    missing = [path for path in deleted if not (project / path).exists()]
+    if not missing:
+        return
+    head = _git(project, "rev-parse", "--short", "HEAD").strip()
+    services = [answers.service(entry, lambda path: False) for entry in old["services"]]
+    owner = {path: owner for path, (_, owner, _) in layers.owners(template, services).items()}
+    with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
+        rendered = Path(folder, "rendered")
+        if not all(settle.kept(path, new["keep"]) for path in missing):
+            _render(old, rendered)
+        for path in missing:
+            if settle.kept(path, new["keep"]):
+                _git(project, "checkout", "HEAD", "--", path)
+                yield f"kept {path}: it is yours now"
+            elif not _edited(project, path, rendered):
+                continue
+            elif owner.get(path, "yours") == "yours":
+                _git(project, "checkout", "HEAD", "--", path)
+                yield f"kept {path}: you changed it"
+            else:
+                yield f"removed {path}, which you had changed: `git show {head}:./{path}` has it"
+
+
+def conflicts(project: Path) -> list[str]:
+    """The files that an update left with conflict markers."""
+    return sorted(set(_git(project, "diff", "--name-only", "-z", "--relative", "--diff-filter=U").split("\0")[:-1]))
+
+
+def _edited(project: Path, path: str, rendered: Path) -> bool:
+    """Whether HEAD's file differs from what the template had written. A template that can't be rendered again counts as edited."""
+    was = subprocess.run(["git", "show", f"HEAD:./{path}"], cwd=project, capture_output=True, check=True).stdout
+    try:
+        return (rendered / path).read_bytes() != was
+    except OSError:
+        return True
+
+
+def _render(recorded: dict[str, Any], folder: Path) -> None:
+    """What the template rendered for the recorded answers; nothing where that version is not to be had any more."""
+    import copier  # half a second, and needed only when something dropped out
+
+    data = {key: value for key, value in recorded.items() if not key.startswith("_")}
+    try:
+        copier.run_copy(
+            recorded["_src_path"], folder, data=data, vcs_ref=recorded["_commit"], defaults=True, unsafe=True, quiet=True, skip_tasks=True
+        )
+    except Exception as error:  # whatever is wrong with the old version, what people wrote must come out safe
+        print(f"the version that rendered this project can't be rendered again, so every file counts as changed: {error}", file=sys.stderr)
+
+
+def _run_layer(template: Path, number: int, event: str, project: Path) -> Iterator[str]:
+    folder = next((folder for folder in layers.layer_folders(template) if folder.name.startswith(f"{number}-")), None)
+    if folder is None:
+        return
+    act = getattr(_load(folder / "_level" / "migrate.py"), event, None)
+    if act is not None:
+        yield from act(project)
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"migrate_{path.parent.parent.name[0]}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _git(project: Path, *arguments: str) -> str:
+    """What git prints; nothing where it fails."""
+    return subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True, encoding="utf-8", check=False).stdout

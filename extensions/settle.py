@@ -1,0 +1,80 @@
+"""What the answers become once the project has been seen: services in full, and `keep` with what stands there already.
+
+This is the only place where rendering looks at the project. What it finds is put into the answers and recorded, so that the renders
+that `copier update` makes in empty folders come out the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import adoption, answers, layers, preflight
+
+
+def settle(given: dict[str, Any], project: Path, template: Path, commit: str | None) -> list[dict[str, str]]:
+    """Complete the answers in `given`, in place, from what stands at `project`.
+
+    `template` is the template's folder and `commit` its version, as Copier records it. Returns the services in full.
+    The lists are changed in place because Copier records the very objects. Raises Refused for an answer that can't be taken
+    and for a project that can't be adopted, before anything is written.
+    """
+    answers.check(given)
+    services: list[dict[str, str]] = given["services"]
+    services[:] = [answers.service(entry, lambda path: adoption.theirs(project, path)) for entry in services]
+    if not project.is_dir() or not any(project.iterdir()):
+        return services
+
+    names = layers.names_on_disk(template)
+    never = layers.left_out(template, services, ())
+    paths = {path: level for level, _, path in layers.rendered_paths(names, services) if path not in never}
+    recorded = recorded_answers(project)
+    before = _rendered_before(recorded, template, commit)
+    seeds = {path for path, (_, owner, _) in layers.owners(template, services).items() if owner == "yours"}
+    standing = set(preflight.standing(project, paths))
+    keep = given["keep"]
+    dropped = set(recorded.get("keep", ())) - set(keep)
+    theirs = standing - before - dropped
+    deleted_seeds = (seeds & before) - standing
+    keep.extend(sorted((theirs | deleted_seeds) - set(keep)))
+
+    never = layers.left_out(template, services, keep)
+    writes = [path for path, level in paths.items() if level <= given["level"] and not kept(path, keep) and path not in before | never]
+    problems = preflight.refusals(project, writes)
+    if problems:
+        raise answers.Refused("\n".join(problems))
+    return services
+
+
+def kept(path: str, keep: list[str]) -> bool:
+    """Whether a path, or a folder above it, is in `keep`."""
+    return any(path == one or path.startswith(one + "/") for one in keep)
+
+
+def exclude_pattern(path: str) -> str:
+    """The gitignore pattern that matches just this path of the project."""
+    escaped = "".join("\\" + c if c in "\\*?[]!# " else c for c in path)
+    return "/" + escaped
+
+
+def recorded_answers(project: Path) -> dict[str, Any]:
+    """The answers that the project's last move recorded; empty where there are none."""
+    try:
+        recorded = yaml.safe_load((project / ".copier-answers.yml").read_bytes())
+    except (OSError, yaml.YAMLError):
+        return {}
+    return recorded if isinstance(recorded, dict) and "level" in recorded and "services" in recorded else {}
+
+
+def _rendered_before(recorded: dict[str, Any], template: Path, commit: str | None) -> set[str]:
+    """The paths that the last move rendered: the recorded version's files, at the recorded level, for the recorded services."""
+    if not recorded:
+        return set()
+    names = None if recorded.get("_commit") == commit else layers.names_at(template, str(recorded.get("_commit")))
+    if names is None:
+        names = layers.names_on_disk(template)
+    services = [answers.service(entry, lambda path: False) for entry in recorded["services"]]
+    keep = recorded.get("keep", [])
+    return {path for level, _, path in layers.rendered_paths(names, services) if level <= recorded["level"] and not kept(path, keep)}

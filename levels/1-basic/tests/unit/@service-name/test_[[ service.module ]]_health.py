@@ -1,0 +1,95 @@
+"""The health addresses of this service: what they answer, from a Flask app and from a worker's own server."""
+
+import importlib.util
+import json
+import urllib.error
+import urllib.request
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+NAME = Path(__file__).parent.name
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def health():
+    """The service's health.py, loaded by its place: others have one of the same name."""
+    services = json.loads((ROOT / "config" / "project.json").read_text(encoding="utf-8"))["services"]
+    path = ROOT / next(service["path"] for service in services if service["name"] == NAME) / "health.py"
+    spec = importlib.util.spec_from_file_location("health_of_" + NAME.replace("-", "_"), path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def client(health):
+    """A client of a Flask app that has nothing but its health addresses."""
+    flask = pytest.importorskip("flask", reason="without Flask a service answers by serve_health")
+    return health.create_health_endpoint(flask.Flask(NAME), NAME).test_client()
+
+
+@pytest.fixture
+def server(health):
+    """The address of a worker's health server, on a port that is free."""
+    server = health.serve_health(NAME, port=0)
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def get(url):
+    """The JSON that a server on this machine answers, whatever proxies are set."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=5) as response:
+        assert response.headers["Cache-Control"] == "no-store"
+        return json.load(response)
+
+
+def check_health(answer):
+    """Hold an answer of /health against what is promised."""
+    assert answer.keys() == {"service", "status", "timestamp", "version", "environment"}
+    assert (answer["service"], answer["status"]) == (NAME, "healthy")
+    assert datetime.fromisoformat(answer["timestamp"]).tzinfo is not None
+
+
+def test_health(client, monkeypatch):
+    monkeypatch.setenv("SERVICE_VERSION", "1.2.3")
+    monkeypatch.setenv("ENVIRONMENT", "testing")
+    response = client.get("/health")
+    check_health(response.json)
+    assert (response.json["version"], response.json["environment"]) == ("1.2.3", "testing")
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_readiness_reports_no_check_that_it_does_not_make(client):
+    response = client.get("/readiness")
+    assert (response.status_code, response.json) == (200, {"ready": True, "checks": {}})
+
+
+def test_asking_twice_for_the_addresses_does_no_harm(client, health):
+    assert health.create_health_endpoint(client.application, NAME) is client.application
+
+
+def test_what_is_in_capabilities_is_started_in_order(health, client, monkeypatch, tmp_path):
+    (tmp_path / "capabilities").mkdir()
+    for name in ("second", "_helper", "first"):
+        code = f"def init(app, service_name):\n    app.config.setdefault('STARTED', []).append(('{name}', service_name))\n"
+        (tmp_path / "capabilities" / f"{name}.py").write_text(code, encoding="utf-8")
+    monkeypatch.setattr(health, "__file__", str(tmp_path / "health.py"))
+    assert health.init_service(client.application, NAME) is client.application
+    assert client.application.config["STARTED"] == [("first", NAME), ("second", NAME)]
+
+
+def test_a_worker_serves_its_health(server):
+    check_health(get(f"{server}/health"))
+    assert get(f"{server}/readiness") == {"ready": True, "checks": {}}
+
+
+def test_a_worker_serves_nothing_else(server):
+    with pytest.raises(urllib.error.HTTPError) as error:
+        get(f"{server}/secrets")
+    assert error.value.code == 404
+    error.value.close()

@@ -1,0 +1,16 @@
+.PHONY: integration images deploy rollback status
+
+integration:
+	@$(PYTHON) ci/integration.py
+
+images:
+	@$(PYTHON) ci/deploy.py images $${DRY_RUN:+--dry-run}
+
+deploy:
+	@$(PYTHON) ci/deploy.py deploy "$$ENV" $${VERSION:+--version "$$VERSION"} $${DRY_RUN:+--dry-run}
+
+rollback:
+	@$(PYTHON) ci/deploy.py rollback "$$ENV" $${DRY_RUN:+--dry-run}
+
+status:
+	@$(PYTHON) ci/deploy.py status "$$ENV" $${DRY_RUN:+--dry-run}

@@ -1,0 +1,115 @@
+"""Start each service as `make run` does, and ask it how it is.
+
+`make integration` runs this; elsewhere it is skipped, because it takes seconds and needs the services' settings.
+A service is one entry of config/project.json, and each gets a free port of its own.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = json.loads((ROOT / "config" / "project.json").read_text(encoding="utf-8"))["services"]
+START_SECONDS = 30
+
+pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION"), reason="`make integration` runs this")
+
+
+def missing_call(service):
+    """Return the call that such code has still to make before it has health addresses; None when it is there."""
+    if service["code"] == "ours":
+        return None
+    for file in sorted((ROOT / service["path"]).rglob("*.py")):
+        text = "" if file.name == "health.py" else file.read_text(encoding="utf-8", errors="replace")
+        if "init_service(" in text or "create_health_endpoint(" in text or "serve_health(" in text:
+            return None
+    if service["kind"] == "worker":
+        return f"serve_health({service['name']!r}, port)"
+    return f"init_service(app, {service['name']!r})"
+
+
+def get(port, path):
+    """Return (status code, body as a dict) of a GET, whatever proxies are set. Raises OSError while nobody listens."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, {}
+
+
+@pytest.fixture(scope="module", params=SERVICES, ids=lambda service: service["name"])
+def running(request, tmp_path_factory):
+    """A started service and its port. Skips where the code doesn't call health.py yet; fails where it doesn't start."""
+    service = request.param
+    if call := missing_call(service):
+        pytest.skip(f"{service['name']} has no health addresses yet: call {call} in {service['path']}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    output = tmp_path_factory.mktemp("output") / "output.txt"
+    with output.open("wb") as written:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "ci" / "run.py")],
+            cwd=ROOT,
+            env={**os.environ, "SERVICE": service["name"], "PORT": str(port)},
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                get(port, "/health")
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > end:
+                    said = output.read_text(encoding="utf-8", errors="replace")
+                    pytest.fail(
+                        f"{service['name']} did not start (exit code {process.poll()}). It said:\n{said}", pytrace=False
+                    )
+                time.sleep(0.1)
+        yield service, port
+    finally:
+        # The whole group: a server has workers.
+        for stop in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(process.pid, stop)
+                process.wait(10)
+                break
+            except ProcessLookupError:
+                break
+            except subprocess.TimeoutExpired:
+                continue
+
+
+def test_health_answers(running):
+    service, port = running
+    code, body = get(port, "/health")
+    assert code == 200
+    assert set(body) >= {"service", "status", "timestamp", "version", "environment"}
+    assert (body["service"], body["status"]) == (service["name"], "healthy")
+
+
+def test_readiness_answers(running):
+    _, port = running
+    code, body = get(port, "/readiness")
+    assert code == 200
+    assert set(body) >= {"ready", "checks"}
+    assert body["ready"] is True
+
+
+def test_an_unknown_address_is_not_found(running):
+    _, port = running
+    code, _ = get(port, "/no-such-address-anywhere")
+    assert code == 404

@@ -1,0 +1,4 @@
+.PHONY: security
+
+security:
+	@$(PYTHON) ci/security.py "$${CHECK:-both}" $${RECORD:+--record}

@@ -1,0 +1,32 @@
+"""`make experiments`: check config/variants.json and show how it deals. Exit 0 when it is right, 2 when not."""
+
+import importlib.util
+import sys
+
+import uv
+
+
+def main() -> int:
+    """Print each experiment with its shares; return the exit code."""
+    # Every service has the same reader of that file; the first one's does.
+    code = uv.ROOT / uv.SERVICES[0]["path"] / "capabilities" / "variants.py"
+    spec = importlib.util.spec_from_file_location("variants", code)
+    if spec is None or spec.loader is None or not code.is_file():
+        uv.fail(f"{code.relative_to(uv.ROOT)} is missing")
+    variants = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(variants)
+    try:
+        config = variants.load(variants.config_file())
+    except variants.VariantsError as error:
+        uv.fail(str(error))
+    for name, experiment in config["experiments"].items():
+        whole = sum(experiment["weights"].values())
+        shares = ", ".join(f"{variant} {weight / whole:.1%}" for variant, weight in experiment["weights"].items())
+        print(f"{name}: {shares} (control: {experiment['control']})")
+    if not config["experiments"]:
+        print("no experiments")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,4 @@
+.PHONY: experiments
+
+experiments:
+	@$(PYTHON) ci/experiments.py

@@ -1,0 +1,287 @@
+"""Adoption: `copier copy` over a repository that stands already finds its services, adds, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import copier
+import pytest
+from copier.errors import UserMessageError
+
+from tests.projects import Project, git
+
+FACTORY = """from flask import Flask
+
+
+def create_app():
+    app = Flask(__name__)
+
+    @app.get("/")
+    def index():
+        return "hello"
+
+    return app
+"""
+MODULE = """from flask import Flask
+
+app = Flask(__name__)
+
+
+@app.get("/")
+def index():
+    return "hello"
+"""
+UGLY = """import os,sys
+from flask import *
+app=Flask(__name__)
+def f(x=[]):
+  try: return x+undefined
+  except: pass
+"""
+WORKER = 'def main():\n    print("working")\n\n\nif __name__ == "__main__":\n    main()\n'
+
+# name: (files, the services that are found as name, path, kind, app)
+REPOSITORIES: dict[str, tuple[dict[str, str], list[tuple[str, str, str, str]]]] = {
+    "a package at the root": (
+        {"shop/__init__.py": FACTORY, "requirements.txt": "flask\n", "tests/test_shop.py": "def test_it():\n    assert True\n"},
+        [("shop", "shop", "web", "shop:create_app()")],
+    ),
+    "a package under src": (
+        {"src/shop/__init__.py": "", "src/shop/web.py": MODULE, "setup.py": "from setuptools import setup\n\nsetup(name='shop')\n"},
+        [("shop", "src/shop", "web", "shop.web:app")],
+    ),
+    "a service with a hyphen in its name": (
+        {"services/market-data/app.py": MODULE, "services/market-data/requirements.txt": "flask\n"},
+        [("market-data", "services/market-data", "web", "app:app")],
+    ),
+    "a worker without HTTP": (
+        {"worker.py": WORKER, "requirements.txt": "requests\n"},
+        [("repo", ".", "worker", "worker.py")],
+    ),
+    "two services with a hyphen and the same modules": (
+        {
+            "services/market-data/app.py": MODULE,
+            "services/market-data/config.py": "DEBUG = True\n",
+            "services/telegram-bot/bot.py": WORKER,
+            "services/telegram-bot/config.py": "DEBUG = True\n",
+        },
+        [("market-data", "services/market-data", "web", "app:app"), ("telegram-bot", "services/telegram-bot", "worker", "bot.py")],
+    ),
+    "everything of its own": (
+        {
+            "app.py": MODULE,
+            "Makefile": "all:\n\techo theirs\n",
+            "pyproject.toml": '[project]\nname = "theirs"\nversion = "1"\n',
+            "Dockerfile": "FROM scratch\n",
+            "README.md": "# Theirs\n",
+            ".gitignore": "*.log\n",
+            ".github/workflows/ci.yml": "on: push\njobs: {}\n",
+            ".github/workflows/quality.yml": "on: push\njobs: {}\n",
+            "tests/test_app.py": "def test_it():\n    assert True\n",
+            "docs/deployment.md": "Theirs\n",
+        },
+        [("repo", ".", "web", "app:app")],
+    ),
+    "Poetry": (
+        {
+            "shop/__init__.py": MODULE,
+            "pyproject.toml": '[tool.poetry]\nname = "shop"\nversion = "1"\n[tool.poetry.dependencies]\npython = "^3.12"\n',
+        },
+        [("shop", "shop", "web", "shop:app")],
+    ),
+    "code that no linter would pass": (
+        {"services/old/app.py": UGLY},
+        [("old", "services/old", "web", "app:app")],
+    ),
+    "files that a later level would write": (
+        {
+            "shop/__init__.py": FACTORY,
+            ".github/workflows/security.yml": "on: push\njobs: {}\n",
+            ".github/workflows/staging-deploy.yml": "on: push\njobs: {}\n",
+            "config/staging.env.template": "THEIRS=\n",
+            "ci/security.py": "# theirs\n",
+            "shop/capabilities/variants.py": "# theirs\n",
+        },
+        [("shop", "shop", "web", "shop:create_app()")],
+    ),
+}
+
+
+def repository(folder: Path, files: dict[str, str]) -> dict[str, str]:
+    """A repository with these files, committed. Returns its tree."""
+    theirs = Project(folder, Path())
+    for path, text in files.items():
+        theirs.write(path, text)
+    git(folder, "init", "--quiet")
+    return theirs.commit("theirs").tree()
+
+
+@pytest.mark.parametrize("name", REPOSITORIES)
+def test_adoption_finds_the_services_and_only_adds_at_every_level(template: Path, tmp_path: Path, name: str) -> None:
+    files, services = REPOSITORIES[name]
+    folder = tmp_path / "repo"
+    before = repository(folder, files)
+    project = Project(folder, template)
+    copier.run_copy(str(template), folder, defaults=True, unsafe=True, quiet=True)
+    found = [(s["name"], s["path"], s["kind"], s["app"]) for s in project.answers()["services"]]
+    assert found == services
+    assert all(service["code"] == "theirs" for service in project.answers()["services"])
+    for level in (1, 2, 3, 4, 1):
+        if project.answers()["level"] != level:
+            project.move(level)
+        after = project.tree()
+        assert {path: after.get(path) for path in before} == before, f"at level {level}"
+        assert project.conflicts() == []
+        project.commit()
+    kept = project.answers()["keep"]
+    assert set(kept) <= set(files)
+
+
+def test_what_would_change_how_their_code_is_built_or_tested_stays_out(template: Path, tmp_path: Path) -> None:
+    """A pyproject.toml of ours would override their setup.cfg, and a .dockerignore of ours what their Dockerfile copies."""
+    repository(tmp_path / "repo", {"shop.py": MODULE, "Dockerfile": "FROM scratch\nCOPY docs /docs\n", "setup.cfg": "[tool:pytest]\n"})
+    project = Project(tmp_path / "repo", template).copy()
+    assert not (project.folder / "pyproject.toml").exists()
+    assert not (project.folder / ".dockerignore").exists()
+    assert project.answers()["keep"] == ["Dockerfile"]
+
+
+def test_the_closing_message_says_what_to_add_and_where(template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    repository(tmp_path / "repo", {"shop/__init__.py": FACTORY, "Makefile": "all:\n"})
+    copier.run_copy(str(template), tmp_path / "repo", defaults=True, unsafe=True)
+    said = capfd.readouterr().err
+    assert "Left as they were (`keep`): Makefile" in said
+    assert "shop (web, shop): shop/__init__.py:5" in said
+    assert 'init_service(app, "shop")' in said
+    assert "make -f levels.mk install baseline" in said
+
+
+def test_a_second_copy_over_the_same_project_keeps_its_edits(at_level: Callable[[int], Project], template: Path) -> None:
+    project = at_level(1)
+    before = project.tree()
+    project.commit()
+    copier.run_copy(str(template), project.folder, data=project.answers(), defaults=True, unsafe=True, quiet=True)
+    assert project.tree() == before
+
+
+# What is refused, before anything is written
+
+Prepare = Callable[[Path], None]
+
+
+def _sub_folder(folder: Path) -> None:
+    (folder / "README.md").write_text("theirs\n")
+    git(folder.parent, "init", "--quiet")
+    (folder.parent / "x").write_text("x\n")
+
+
+def _no_commit(folder: Path) -> None:
+    (folder / "README.md").write_text("theirs\n")
+    git(folder, "init", "--quiet")
+
+
+def _another_template(folder: Path) -> None:
+    (folder / ".copier-answers.yml").write_text("_commit: v1\n_src_path: gh:acme/other\nproject: x\n")
+
+
+def _file_for_a_folder(folder: Path) -> None:
+    (folder / "config").write_text("a file\n")
+
+
+def _folder_for_a_file(folder: Path) -> None:
+    (folder / "levels.mk").mkdir()
+    (folder / "levels.mk" / "x").write_text("x\n")
+
+
+def _link_out(folder: Path) -> None:
+    (folder.parent / "outside").mkdir()
+    (folder / "config").symlink_to(folder.parent / "outside")
+
+
+def _broken_link(folder: Path) -> None:
+    (folder / "ci").symlink_to("nowhere")
+
+
+def _other_case(folder: Path) -> None:
+    (folder / "Config").mkdir()
+    (folder / "Config" / "x").write_text("x\n")
+
+
+def _ignored(folder: Path) -> None:
+    (folder / ".gitignore").write_text("*.log\nconfig/\n")
+    repository(folder, {})
+
+
+REFUSED: list[tuple[Prepare, str]] = [
+    (_sub_folder, "repo: a sub-folder of the repository"),
+    (_no_commit, ".git: the repository holds files but no commit"),
+    (_another_template, ".copier-answers.yml: the project was made by another Copier template"),
+    (_file_for_a_folder, "config: a file where the template needs a folder"),
+    (_folder_for_a_file, "levels.mk: a folder stands where the template has a file"),
+    (_link_out, "config: a symbolic link that leads out of the project"),
+    (_broken_link, "ci: a broken symbolic link where the template needs a folder"),
+    (_other_case, "Config: differs only by case from the template's config"),
+    (_ignored, ".gitignore:2: the rule config/ would hide config/"),
+]
+
+
+@pytest.mark.parametrize(("prepare", "message"), REFUSED, ids=[prepare.__name__[1:] for prepare, _ in REFUSED])
+def test_a_repository_that_cannot_be_adopted_is_refused_and_untouched(
+    template: Path, tmp_path: Path, prepare: Prepare, message: str
+) -> None:
+    folder = tmp_path / "here" / "repo"
+    folder.mkdir(parents=True)
+    prepare(folder)
+    before = listing(folder)
+    with pytest.raises(UserMessageError) as refused:
+        copier.run_copy(str(template), folder, defaults=True, unsafe=True, quiet=True)
+    assert message in str(refused.value)
+    assert listing(folder) == before
+
+
+def listing(folder: Path) -> list[str]:
+    """Everything below a folder, git's own files aside."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if ".git" not in path.relative_to(folder).parts)
+
+
+def test_a_file_that_differs_only_by_case_is_kept(template: Path, tmp_path: Path) -> None:
+    repository(tmp_path / "repo", {"shop.py": MODULE, "Readme.md": "theirs\n", "makefile": "all:\n"})
+    project = Project(tmp_path / "repo", template).copy()
+    assert project.answers()["keep"] == ["Makefile", "README.md"]
+    assert not {"Makefile", "README.md"} & set(os.listdir(project.folder))
+
+
+def test_a_broken_link_where_a_file_would_go_is_kept(template: Path, tmp_path: Path) -> None:
+    (tmp_path / "repo").mkdir()
+    (tmp_path / "repo" / "README.md").symlink_to("nowhere")
+    repository(tmp_path / "repo", {"shop.py": MODULE})
+    project = Project(tmp_path / "repo", template).copy()
+    assert project.answers()["keep"] == ["README.md"]
+    assert os.readlink(project.folder / "README.md") == "nowhere"
+
+
+def test_names_that_gitignore_reads_as_patterns_are_kept_as_they_are(at_level: Callable[[int], Project]) -> None:
+    project = at_level(1)
+    odd = ["# notes.md", "!important.md", "a b.md", "[x].md", "star*.md"]
+    for path in odd:
+        project.write(path, "mine\n")
+    project.commit().update(copier.VcsRef.CURRENT, keep=odd)
+    assert project.answers()["keep"] == odd
+    assert all(project.read(path) == "mine\n" for path in odd)
+    assert (project.folder / "README.md").exists()
+
+
+def test_their_tests_are_as_green_beside_ours(template: Path, tmp_path: Path) -> None:
+    """One pytest run collects theirs and ours, also where modules bear the same names."""
+    files = {
+        **REPOSITORIES["two services with a hyphen and the same modules"][0],
+        "tests/test_app.py": "def test_theirs():\n    assert True\n",
+        "tests/unit/test_health.py": "def test_theirs():\n    assert True\n",
+    }
+    repository(tmp_path / "repo", files)
+    project = Project(tmp_path / "repo", template).copy(level=4)
+    done = subprocess.run([os.sys.executable, "-m", "pytest", "-q"], cwd=project.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

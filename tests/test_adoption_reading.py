@@ -1,0 +1,810 @@
+"""What is found in a project that is about to be adopted, and what is refused before anything is written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from extensions import adoption, preflight
+from extensions.adoption import Found
+
+FLASK = "from flask import Flask\n"
+FACTORY = FLASK + "def create_app():\n    app = Flask(__name__)\n    return app\n"
+NEEDY = FLASK + "def create_app(config):\n    app = Flask(__name__)\n    return app\n"
+APP = FLASK + "app = Flask(__name__)\n"
+SCRIPT = "import time\nif __name__ == '__main__':\n    time.sleep(1)\n"
+
+
+def project(root: Path, files: dict[str, str]) -> Path:
+    for path, text in files.items():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return root
+
+
+def git(root: Path, *command: str) -> None:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main")
+    subprocess.run(["git", *identity, *command], cwd=root, check=True, capture_output=True)
+
+
+def repository(root: Path, files: dict[str, str]) -> Path:
+    project(root, files)
+    git(root, "init")
+    git(root, "add", "-A")
+    git(root, "commit", "--allow-empty", "-m", "first")
+    return root
+
+
+def brief(root: Path) -> list[tuple[str, str, str, str]]:
+    return [(one.name, one.path, one.kind, one.app) for one in adoption.find_services(root)]
+
+
+# Which services there are
+
+LAYOUTS = {
+    "nothing": ({}, []),
+    "no Python": ({"README.md": "Flask"}, []),
+    "a package at the root": (
+        {"shop/__init__.py": FACTORY, "shop/views.py": ""},
+        [("shop", "shop", "web", "shop:create_app()")],
+    ),
+    "a package under src": (
+        {"src/web_shop/__init__.py": "", "src/web_shop/factory.py": FACTORY},
+        [("web-shop", "src/web_shop", "web", "web_shop.factory:create_app()")],
+    ),
+    "a service in a folder with a hyphen": (
+        {"services/market-data/app.py": FACTORY},
+        [("market-data", "services/market-data", "web", "app:create_app()")],
+    ),
+    "two hyphenated services with the same module names": (
+        {f"services/{name}/{file}.py": text for name in ("market-data", "order-book") for file, text in [("app", FACTORY), ("models", "")]},
+        [
+            ("market-data", "services/market-data", "web", "app:create_app()"),
+            ("order-book", "services/order-book", "web", "app:create_app()"),
+        ],
+    ),
+    "a worker without HTTP": ({"worker.py": SCRIPT}, [("project", ".", "worker", "worker.py")]),
+    "a worker beside a web service": (
+        {"services/api/app.py": APP, "services/mailer/main.py": SCRIPT, "services/mailer/check.py": SCRIPT},
+        [("api", "services/api", "web", "app:app"), ("mailer", "services/mailer", "worker", "main.py")],
+    ),
+    "a package with __main__": (
+        {"bot/__init__.py": "", "bot/__main__.py": "print('on')\n"},
+        [("bot", "bot", "worker", "__main__.py")],
+    ),
+    "a usual script before a chore": (
+        {"release.py": SCRIPT, "bot.py": SCRIPT, "setup.py": SCRIPT},
+        [("project", ".", "worker", "bot.py")],
+    ),
+    "__main__ before a script of another name": (
+        {"release.py": SCRIPT, "src/bot/__main__.py": ""},
+        [("bot", "src/bot", "worker", "__main__.py")],
+    ),
+    "only a chore": ({"setup.py": SCRIPT, "noxfile.py": SCRIPT}, []),
+    "a worker whose script has no guard": (
+        {"services/mailer/main.py": "while True: pass\n"},
+        [("mailer", "services/mailer", "worker", "main.py")],
+    ),
+    "a folder of services with nothing that starts": (
+        {"services/mailer/helpers.py": "x = 1\n"},
+        [("mailer", "services/mailer", "worker", "")],
+    ),
+    "a folder of services without Python": (
+        {"services/front/index.js": "", "services/api/app.py": APP},
+        [("api", "services/api", "web", "app:app")],
+    ),
+    "private and hidden folders of services": (
+        {"services/_shared/app.py": APP, "services/.old/app.py": APP, "services/api/app.py": APP},
+        [("api", "services/api", "web", "app:app")],
+    ),
+    "a service that is a package": (
+        {
+            "services/billing/__init__.py": "",
+            "services/billing/app.py": "from .models import x\n" + FACTORY,
+            "services/billing/models.py": "x = 1",
+        },
+        [("billing", "services/billing", "web", "billing.app:create_app()")],
+    ),
+    "a service with a stray __init__.py": (
+        {
+            "services/billing/__init__.py": "",
+            "services/billing/app.py": "from models import x\n" + FACTORY,
+            "services/billing/models.py": "x = 1",
+        },
+        [("billing", "services/billing", "web", "app:create_app()")],
+    ),
+    "a hyphenated service with a stray __init__.py": (
+        {"services/my-api/__init__.py": "", "services/my-api/app.py": FACTORY},
+        [("my-api", "services/my-api", "web", "app:create_app()")],
+    ),
+    "a service with a package in it": (
+        {"services/my-api/my_api/__init__.py": FACTORY},
+        [("my-api", "services/my-api", "web", "my_api:create_app()")],
+    ),
+    "a service with a src layout": (
+        {"services/my-api/src/my_api/__init__.py": FACTORY},
+        [("my-api", "services/my-api/src/my_api", "web", "my_api:create_app()")],
+    ),
+    "services as a package of an app": (
+        {"app.py": APP, "services/__init__.py": "", "services/users/__init__.py": "", "services/users/logic.py": ""},
+        [("project", ".", "web", "app:app")],
+    ),
+    "a single module": ({"app.py": APP}, [("project", ".", "web", "app:app")]),
+    "a module and a package of one name": (
+        {"shop.py": "", "shop/__init__.py": APP},
+        [("shop", "shop", "web", "shop:app")],
+    ),
+    "a package before a module at the root": (
+        {"demo.py": APP, "shop/__init__.py": APP},
+        [("shop", "shop", "web", "shop:app")],
+    ),
+    "a folder that is no package": ({"backend/app.py": APP}, [("backend", "backend", "web", "app:app")]),
+    "several apps": (
+        {"shop/__init__.py": APP, "admin/__init__.py": APP, "apps/deep/x/__init__.py": APP},
+        [("admin", "admin", "web", "admin:app"), ("shop", "shop", "web", "shop:app")],
+    ),
+    "the same name twice": (
+        {"backend/api/__init__.py": APP, "other/api/__init__.py": APP},
+        [("api", "backend/api", "web", "api:app"), ("api-2", "other/api", "web", "api:app")],
+    ),
+    "tests, docs and examples beside the app": (
+        {
+            "shop/__init__.py": APP,
+            "tests/app.py": APP,
+            "test_app.py": APP,
+            "conftest.py": APP,
+            "docs/conf.py": APP,
+            "examples/a/app.py": APP,
+        },
+        [("shop", "shop", "web", "shop:app")],
+    ),
+    "nothing but examples": (
+        {"lib/__init__.py": "x = 1", "examples/hello/app.py": APP},
+        [("hello", "examples/hello", "web", "app:app")],
+    ),
+    "virtual environments and caches": (
+        {f"{folder}/x/__init__.py": APP for folder in (".venv", "venv", "node_modules", "build", "dist", "__pycache__", "a/site-packages")}
+        | {"myenv/pyvenv.cfg": "", "myenv/lib/x/__init__.py": APP},
+        [],
+    ),
+    "Flask without an app": ({"shop/__init__.py": "import flask\n", "main.py": SCRIPT}, []),
+    "flasky: a factory with a parameter, called beside its package": (
+        {"app/__init__.py": NEEDY, "flasky.py": "from app import create_app, db\napp = create_app('default')\n"},
+        [("app", "app", "web", "flasky:app")],
+    ),
+    "a factory with a parameter, called in wsgi.py": (
+        {"src/shop/__init__.py": NEEDY, "src/shop/wsgi.py": "from . import create_app\napplication = create_app({})\n"},
+        [("shop", "src/shop", "web", "shop.wsgi:application")],
+    ),
+    "a factory with a parameter that nobody calls": ({"shop/__init__.py": NEEDY}, [("shop", "shop", "web", "")]),
+    "a call of another project's factory": ({"main.py": "from other import create_app\napp = create_app()\n"}, []),
+    "a factory before the app that it makes": (
+        {
+            "shop/__init__.py": "",
+            "shop/app.py": FACTORY,
+            "shop/wsgi.py": "from shop.app import create_app\napp = create_app()\n",
+        },
+        [("shop", "shop", "web", "shop.app:create_app()")],
+    ),
+    "httpbin: two apps, one of them with routes": (
+        {
+            "bin/__init__.py": "from .core import *\n",
+            "bin/core.py": APP + "@app.route('/')\ndef index(): return ''\n",
+            "bin/a_filter.py": APP,
+        },
+        [("bin", "bin", "web", "bin.core:app")],
+    ),
+    "alerta: a private factory for commands": (
+        {"al/__init__.py": "", "al/app.py": FACTORY, "al/a.py": FACTORY.replace("create_app", "_create_app")},
+        [("al", "al", "web", "al.app:create_app()")],
+    ),
+    "an app that gunicorn can't reach": (
+        {"shop/__init__.py": "", "shop/cli.py": FLASK + "def main():\n    app = Flask(__name__)\n    app.run()\n"},
+        [("shop", "shop", "web", "")],
+    ),
+    "names that YAML or Python keep": (
+        {
+            "services/no/app.py": APP,
+            "services/class/app.py": APP,
+            "services/9_Lives/app.py": APP,
+            "services/con/app.py": APP,
+        },
+        [
+            ("service-9-lives", "services/9_Lives", "web", "app:app"),
+            ("class-service", "services/class", "web", "app:app"),
+            ("con-service", "services/con", "web", "app:app"),
+            ("no-service", "services/no", "web", "app:app"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_services_are_found(tmp_path: Path, layout: str) -> None:
+    files, expected = LAYOUTS[layout]
+    assert brief(project(tmp_path / "project", files)) == expected
+
+
+SPELLINGS = {
+    "an alias": ("from flask import Flask as F\napp = F(__name__)\n", "m:app"),
+    "the module": ("import flask\napp = flask.Flask(__name__)\n", "m:app"),
+    "the module, renamed": ("import flask as f\napplication = f.Flask('x')\n", "m:application"),
+    "an annotation": (FLASK + "app: Flask = Flask(__name__)\n", "m:app"),
+    "a subclass": (FLASK + "class Shop(Flask): pass\nshop = Shop(__name__)\n", "m:shop"),
+    "APIFlask": ("from apiflask import APIFlask\napp = APIFlask(__name__)\n", "m:app"),
+    "inside try": (FLASK + "try:\n    app = Flask(__name__)\nexcept Exception:\n    raise\n", "m:app"),
+    "the import inside the factory": (
+        "def make_app():\n    from flask import Flask\n    return Flask('x')\n",
+        "m:make_app()",
+    ),
+    "a factory by another name": (FLASK + "def build():\n    a = Flask('x')\n    return a\n", "m:build()"),
+    "a factory that returns something around it": (
+        FLASK + "def create_app():\n    a = Flask('x')\n    return wrap(a)\n",
+        "m:create_app()",
+    ),
+    "a factory of a factory": (NEEDY + "def serve():\n    return create_app(1)\n", "m:serve()"),
+    "defaults for all": (FLASK + "def create_app(a=1, *b, c=2, **d):\n    return Flask('x')\n", "m:create_app()"),
+    "one keyword without a default": (FLASK + "def create_app(*, c):\n    return Flask('x')\n", ""),
+    "both": (FACTORY + "app = create_app()\n", "m:create_app()"),
+    "only as a script": (FLASK + "if __name__ == '__main__':\n    app = Flask(__name__)\n", None),
+    "in a text": ("'''from flask import Flask\napp = Flask(__name__)'''\n", None),
+    "a fixture": (FLASK + "import pytest\n@pytest.fixture\ndef app():\n    app = Flask('x')\n    return app\n", None),
+    "an inner function": (FLASK + "def f():\n    def create_app():\n        return Flask('x')\n", None),
+    "an async function": (FLASK + "async def create_app():\n    return Flask('x')\n", None),
+    "a byte order mark": ("\ufeff" + APP, "m:app"),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_each_way_to_build_an_app(tmp_path: Path, spelling: str) -> None:
+    text, expected = SPELLINGS[spelling]
+    (tmp_path / "m.py").write_text(text, encoding="utf-8")
+    assert [one.app for one in adoption.find_services(tmp_path)] == ([] if expected is None else [expected])
+
+
+def test_a_proposal_is_an_answer_with_its_evidence(tmp_path: Path) -> None:
+    project(tmp_path, {"services/market-data/app.py": "\n" + FACTORY, "services/mailer/lib.py": ""})
+    found = adoption.find_services(tmp_path)
+    assert found == [
+        Found(
+            "mailer",
+            "services/mailer",
+            "worker",
+            "",
+            "services/mailer holds Python files, none starts it: say how it starts",
+        ),
+        Found(
+            "market-data",
+            "services/market-data",
+            "web",
+            "app:create_app()",
+            "services/market-data/app.py:4 builds a Flask app in create_app()",
+        ),
+    ]
+    assert [one.answer() for one in found] == [
+        {"name": "mailer", "path": "services/mailer", "kind": "worker", "code": "theirs"},
+        {
+            "name": "market-data",
+            "path": "services/market-data",
+            "kind": "web",
+            "code": "theirs",
+            "app": "app:create_app()",
+        },
+    ]
+
+
+def test_evidence_says_what_a_factory_needs(tmp_path: Path) -> None:
+    project(tmp_path, {"shop/__init__.py": NEEDY})
+    assert [one.evidence for one in adoption.find_services(tmp_path)] == [
+        "shop/__init__.py:3 builds a Flask app in create_app, which needs config: say how it starts"
+    ]
+
+
+@pytest.mark.parametrize("folder", ["größe", "market data", 'a"b', "a'b", "a\nb", "a$(b)", "[[ x ]]", "{{ x }}", "🚀", "-rf", "a b#c"])
+def test_a_service_whose_path_no_answer_takes_is_left_out_and_named(tmp_path: Path, folder: str) -> None:
+    project(tmp_path, {f"services/{folder}/app.py": APP, "services/api/app.py": APP})
+    reading = adoption.read(tmp_path)
+    assert [one.name for one in reading.services] == ["api"]
+    assert len(reading.notes) == 1
+    assert reading.notes[0].startswith(f"services/{adoption.shown(folder)}: left out, a service's path takes ASCII")
+    assert reading.notes[0].isprintable()
+
+
+@pytest.mark.parametrize("folder", ["ci", "config", "docs", "tests", "Config"])
+def test_the_templates_own_folders_are_no_services(tmp_path: Path, folder: str) -> None:
+    assert adoption.find_services(project(tmp_path, {f"{folder}/__init__.py": APP})) == []
+
+
+def test_file_names_of_any_kind_do_no_harm(tmp_path: Path) -> None:
+    names = ["a b.py", "a'b.py", 'a"b.py', "a\nb.py", "🚀.py", "$(touch x).py", "-.py", ".hidden.py", "[% x %].py"]
+    project(tmp_path, dict.fromkeys(names, APP) | {"app.py": APP})
+    assert brief(tmp_path)[0][1:] == (".", "web", "app:app")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of stray bytes")
+def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.py")).write_text("Flask(")
+    assert adoption.read(tmp_path).notes == [r"\udcff.py: not readable as Python ('(' was never closed, line 1); an app in it was not seen"]
+
+
+def test_a_module_whose_name_cannot_be_imported_has_no_target(tmp_path: Path) -> None:
+    assert [one.app for one in adoption.find_services(project(tmp_path, {"my app.py": APP}))] == [""]
+
+
+UNREADABLE = {
+    "a syntax error": (b"from flask import Flask\napp = = Flask()\n", "invalid syntax, line 2"),
+    "Python 2": (
+        b"from flask import Flask\nprint 'x'\napp = Flask()\n",
+        "Missing parentheses in call to 'print'. Did you mean print(...)?, line 2",
+    ),
+    "binary": (b"Flask(\x00\x01\xff", "source code string cannot contain null bytes"),
+    "not UTF-8": (
+        b"from flask import Flask\napp = Flask('\xff')\n",
+        "(unicode error) 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte",
+    ),
+    "an unknown encoding": (
+        b"# coding: klingon\nfrom flask import Flask\napp = Flask()\n",
+        "unknown encoding: klingon",
+    ),
+    "too deep": (
+        b"from flask import Flask\nx = Flask" + b"(" * 300 + b")" * 300,
+        "too many nested parentheses, line 2",
+    ),
+    "too large": (b"from flask import Flask\napp = Flask()\n" + b"#" * 1_000_000, "more than 1,000,000 bytes"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_file_that_is_not_readable_is_named_and_the_rest_is_read(tmp_path: Path, case: str) -> None:
+    text, reason = UNREADABLE[case]
+    project(tmp_path, {"shop/__init__.py": APP})
+    (tmp_path / "shop" / "broken.py").write_bytes(text)
+    reading = adoption.read(tmp_path)
+    assert [one.app for one in reading.services] == ["shop:app"]
+    assert len(reading.notes) == 1
+    # The parser's words differ between versions of Python.
+    assert reading.notes[0].startswith("shop/broken.py: not readable as Python (")
+    assert sys.version_info[:2] != (3, 11) or reason in reading.notes[0]
+
+
+def test_a_chain_too_long_for_the_parser_does_no_harm(tmp_path: Path) -> None:
+    project(tmp_path, {"app.py": APP, "long.py": APP + "x = " + "+".join(["1"] * 50_000)})
+    assert brief(tmp_path)[0][3] == "app:app"
+
+
+def test_a_broken_flask_script_is_not_taken_for_a_worker(tmp_path: Path) -> None:
+    project(tmp_path, {"main.py": "from flask import Flask\nprint 'x'\napp = Flask()\n" + SCRIPT})
+    reading = adoption.read(tmp_path)
+    assert reading.services == []
+    assert len(reading.notes) == 1
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    project(tmp_path, {"app.py": APP, "secret.py": APP})
+    (tmp_path / "secret.py").chmod(0)
+    reading = adoption.read(tmp_path)
+    assert [one.app for one in reading.services] == ["app:app"]
+    assert reading.notes == ["secret.py: not readable (Permission denied)"]
+
+
+def test_a_file_that_vanishes_or_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path, {"app.py": APP})
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(adoption, "open", refuse, raising=False)
+    assert adoption.read(tmp_path).notes == ["app.py: not readable (Permission denied)"]
+
+
+def test_loops_of_links_are_not_followed(tmp_path: Path) -> None:
+    project(tmp_path, {"shop/__init__.py": APP})
+    (tmp_path / "shop" / "again").symlink_to("..")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    (tmp_path / "gone.py").symlink_to("nowhere.py")
+    (tmp_path / "services").symlink_to("shop")
+    assert brief(tmp_path) == [("shop", "shop", "web", "shop:app")]
+
+
+def test_no_code_of_the_project_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    mark = f"open({str(tmp_path / 'ran')!r}, 'w')\n"
+    project(tmp_path, {"shop/__init__.py": mark + "print('\\d')\n" + APP, "setup.py": mark, "worker.py": mark + SCRIPT})
+    adoption.read(tmp_path)
+    adoption.propose(tmp_path)
+    assert not (tmp_path / "ran").exists()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_missing_project_holds_nothing(tmp_path: Path) -> None:
+    assert adoption.find_services(tmp_path / "new") == []
+    assert adoption.find_services(project(tmp_path, {"file": ""}) / "file") == []
+
+
+def test_reading_ten_times_as_many_files_takes_about_ten_times_as_long(tmp_path: Path) -> None:
+    body = "import json\n\n\nclass Thing:\n    def method(self):\n        return json.dumps({})\n" * 10
+
+    def seconds(count: int) -> float:
+        root = tmp_path / str(count)
+        files = {f"shop/part{n % 40}/m{n}.py": ("from flask import request\n" if n % 4 else FLASK) + body for n in range(count)}
+        project(root, files | {"shop/__init__.py": APP})
+        runs = []
+        for _ in range(2):  # the better of two: other programs run as well
+            begun = time.perf_counter()
+            assert brief(root) == [("shop", "shop", "web", "shop:app")]
+            runs.append(time.perf_counter() - begun)
+        return min(runs)
+
+    seconds(50)
+    few, many = seconds(200), seconds(2000)
+    assert many < 30 * few
+    assert many < 5
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "expected"),
+    [
+        ({}, "services/api", False),
+        ({"services/api/README.md": ""}, "services/api", False),
+        ({"services/api/app.py": ""}, "services/api", True),
+        ({"services/api/deep/er/x.py": ""}, "services/api", True),
+        ({"services/api/tests/test_x.py": "", "services/api/conftest.py": ""}, "services/api", False),
+        ({"services/api/.venv/x.py": ""}, "services/api", False),
+        ({"main.py": ""}, ".", True),
+        ({"tests/test_x.py": ""}, ".", False),
+        ({"other.py": ""}, "services/../..", False),
+        ({"services/api": ""}, "services/api", False),
+    ],
+)
+def test_whether_a_service_given_by_name_is_theirs(tmp_path: Path, files: dict[str, str], path: str, expected: bool) -> None:
+    assert adoption.theirs(project(tmp_path, files), path) is expected
+
+
+# What is proposed for the other answers
+
+
+def test_proposals_without_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("git was called"))
+    assert adoption.propose(tmp_path / "My_Shop 2.0") == {
+        "project_name": "my-shop-2-0",
+        "repository": "",
+        "default_branch": "main",
+        "python_version": "3.11",
+    }
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("größe", "gre"),
+        ("日本", "my-service"),
+        ("--x--", "x"),
+        ("2048", "service-2048"),
+        ("yes", "yes-service"),
+        ("A  b__c", "a-b-c"),
+        ("x" * 200, "x" * 45),
+    ],
+)
+def test_the_projects_name_comes_from_its_folder(tmp_path: Path, folder: str, name: str) -> None:
+    assert adoption.propose(tmp_path / folder)["project_name"] == name
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://github.com/acme/shop.git", "acme/shop"),
+        ("https://github.com/acme/shop", "acme/shop"),
+        ("https://github.com/acme/shop/", "acme/shop"),
+        ("https://user:s3cret@github.com/acme/shop.js.git", "acme/shop.js"),
+        ("https://s3cret@GitHub.com/acme/.github", "acme/.github"),
+        ("git@github.com:acme/shop.git", "acme/shop"),
+        ("ssh://git@github.com/acme/shop.git", "acme/shop"),
+        ("ssh://git@github.com:22/acme/shop", "acme/shop"),
+        ("https://gitlab.com/acme/shop.git", ""),
+        ("https://github.com.evil.org/acme/shop", ""),
+        ("https://evil.org/github.com/acme/shop", ""),
+        ("https://github.com/acme/..", ""),
+        ("https://github.com/acme", ""),
+        ("https://github.com/acme/shop/tree/main", ""),
+        ("https://github.com/a$(b)/shop", ""),
+        ("/srv/git/shop.git", ""),
+    ],
+)
+def test_the_repository_comes_from_origin_without_credentials(tmp_path: Path, url: str, expected: str) -> None:
+    repository(tmp_path, {})
+    git(tmp_path, "remote", "add", "origin", url)
+    assert adoption.propose(tmp_path)["repository"] == expected
+
+
+def test_the_default_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def branch(root: Path) -> str:
+        return adoption.propose(root)["default_branch"]
+
+    one = tmp_path / "one"
+    one.mkdir()
+    git(one, "init", "-b", "trunk")
+    assert branch(one) == "trunk"  # without a commit
+    git(one, "commit", "--allow-empty", "-m", "first")
+    git(one, "checkout", "-b", "feature/x")
+    assert branch(one) == "feature/x"
+    git(one, "checkout", "trunk")
+    git(one, "worktree", "add", "../tree", "feature/x")
+    assert branch(tmp_path / "tree") == "feature/x"
+    git(tmp_path, "clone", "one", "two")
+    git(tmp_path / "two", "checkout", "-b", "feature/y")
+    assert branch(tmp_path / "two") == "trunk"  # what origin says
+    git(one, "checkout", "--detach")
+    assert branch(one) == "main"
+    git(one, "checkout", "-b", "größe")
+    assert branch(one) == "main"
+    monkeypatch.setenv("GIT_DIR", str(one / ".git"))  # as in a hook
+    assert branch(tmp_path / "two") == "trunk"
+
+
+def test_git_is_asked_twice_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository(tmp_path, {})
+    calls = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: calls.append(a) or run(*a, **k))
+    adoption.propose(tmp_path)
+    assert len(calls) == 2
+
+
+def test_no_git_on_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository(tmp_path, {"x": ""})
+    monkeypatch.setenv("PATH", "")
+    assert adoption.propose(tmp_path)["default_branch"] == "main"
+    assert preflight.refusals(tmp_path, ["a"]) == []
+
+
+def test_a_broken_git_folder(tmp_path: Path) -> None:
+    project(tmp_path, {".git": "gitdir: nowhere\n", "x": ""})
+    assert adoption.propose(tmp_path)["default_branch"] == "main"
+
+
+PYTHONS = {
+    "nothing": ({}, "3.11"),
+    "requires-python": ({"pyproject.toml": '[project]\nrequires-python = ">=3.12,<4"\n'}, "3.12"),
+    "too low": ({"pyproject.toml": '[project]\nrequires-python = ">=3.8"\n'}, "3.11"),
+    "too high": ({"pyproject.toml": '[project]\nrequires-python = ">=3.15"\n'}, "3.14"),
+    "compatible": ({"pyproject.toml": '[project]\nrequires-python = "~=3.13.1"\n'}, "3.13"),
+    "exact": ({"pyproject.toml": '[project]\nrequires-python = "==3.12.*"\n'}, "3.12"),
+    "only an upper bound": ({"pyproject.toml": '[project]\nrequires-python = "<3.13, !=3.12.1"\n'}, "3.11"),
+    "Poetry": ({"pyproject.toml": '[tool.poetry.dependencies]\npython = "^3.12"\n'}, "3.12"),
+    "Poetry, either": ({"pyproject.toml": '[tool.poetry.dependencies]\npython = "~3.12 || ^3.14"\n'}, "3.12"),
+    "Poetry, plain": ({"pyproject.toml": '[tool.poetry.dependencies]\npython = "3.13"\n'}, "3.13"),
+    "setup.cfg": ({"setup.cfg": "[options]\npython_requires = >=3.12\n"}, "3.12"),
+    "setup.py": ({"setup.py": "setup(\n    python_requires='>=3.13',\n)\n"}, "3.13"),
+    ".python-version": ({".python-version": "3.12.4\n"}, "3.12"),
+    "a range before .python-version": (
+        {"setup.cfg": "[options]\npython_requires = >=3.12\n", ".python-version": "3.14\n"},
+        "3.12",
+    ),
+    "an environment's name": ({".python-version": "pypy3.10-7.3\n"}, "3.11"),
+    "broken TOML": ({"pyproject.toml": "[project\n", ".python-version": "3.13"}, "3.13"),
+    "a strange type": ({"pyproject.toml": "[project]\nrequires-python = 3.12\n"}, "3.11"),
+    "strange words": ({"pyproject.toml": '[project]\nrequires-python = ">=three"\n'}, "3.11"),
+    "huge numbers": ({"pyproject.toml": f'[project]\nrequires-python = ">=3.{"9" * 9999}"\n'}, "3.14"),
+    "Python 2": ({"setup.cfg": "[options]\npython_requires = >=2.7\n"}, "3.11"),
+}
+
+
+@pytest.mark.parametrize("case", PYTHONS)
+def test_the_lowest_python(tmp_path: Path, case: str) -> None:
+    files, expected = PYTHONS[case]
+    assert adoption.propose(project(tmp_path, files))["python_version"] == expected
+
+
+def test_strange_things_where_files_should_be(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "setup.cfg", ".python-version"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "setup.py").symlink_to("setup.py")
+    assert adoption.propose(tmp_path)["python_version"] == "3.11"
+    (tmp_path / ".copier-answers.yml").write_bytes(b"\xff\x00")
+    assert preflight.refusals(tmp_path, [".copier-answers.yml"]) == []
+
+
+# What stands already
+
+
+def test_what_stands_already_is_named(tmp_path: Path) -> None:
+    project(
+        tmp_path,
+        {"Makefile": "", "config/a.yml": "", "readme.md": "", "CI/check.py": "", ".github/workflows/mine.yml": ""},
+    )
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "folder").mkdir()
+    ours = [
+        "Makefile",
+        "README.md",
+        "ci/check.py",
+        "ci/other.py",
+        "config/a.yml",
+        "config/b.yml",
+        "link",
+        "loop",
+        "folder",
+    ]
+    assert preflight.standing(tmp_path, [*ours, ".github/workflows/quality.yml", "docs/x/y/z.md", "Makefile/x"]) == [
+        "Makefile",
+        "README.md",
+        "ci/check.py",
+        "config/a.yml",
+        "link",
+        "loop",
+    ]
+
+
+def test_nothing_stands_in_a_missing_project(tmp_path: Path) -> None:
+    assert preflight.standing(tmp_path / "new", ["a", "b/c"]) == []
+
+
+def test_each_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path, {"config/a.yml": ""})
+    listed = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(os.path.relpath(path, tmp_path)) or scandir(path))
+    preflight.standing(tmp_path, [*(f"config/{n}.yml" for n in range(100)), *(f"missing/deep/{n}" for n in range(100))])
+    assert sorted(listed) == [".", "config"]
+
+
+# What is refused
+
+
+def test_nothing_is_refused_where_nothing_is_in_the_way(tmp_path: Path) -> None:
+    paths = ["Makefile", "ci/check.py", ".github/workflows/quality.yml", ".copier-answers.yml"]
+    assert preflight.refusals(tmp_path / "missing", paths) == []
+    assert preflight.refusals(tmp_path, paths) == []
+    plain = project(tmp_path / "plain", {"Makefile": "", "ci/mine.py": ""})
+    assert preflight.refusals(plain, paths) == []
+    assert preflight.refusals(repository(tmp_path / "repo", {"Makefile": "", "ci/mine.py": ""}), paths) == []
+
+
+def test_a_folder_inside_a_repository(tmp_path: Path) -> None:
+    repository(tmp_path, {"apps/shop/app.py": APP})
+    assert preflight.refusals(tmp_path / "apps" / "shop", ["Makefile"]) == [
+        f"apps/shop: a sub-folder of the repository {tmp_path}, and GitHub runs no workflows from there:"
+        " adopt the repository's root, or run `git init` in the sub-folder and commit"
+    ]
+
+
+def test_a_worktree_is_a_root(tmp_path: Path) -> None:
+    repository(tmp_path / "repo", {"x": ""})
+    git(tmp_path / "repo", "worktree", "add", "../tree")
+    assert preflight.refusals(tmp_path / "tree", ["Makefile"]) == []
+
+
+def test_a_repository_without_a_commit(tmp_path: Path) -> None:
+    git(tmp_path, "init")
+    assert preflight.refusals(tmp_path, ["Makefile"]) == []
+    project(tmp_path, {"app.py": APP})
+    refused = ".git: the repository holds files but no commit, so nothing could be undone: commit them first"
+    assert preflight.refusals(tmp_path, ["Makefile"]) == [refused]
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-m", "first")
+    assert preflight.refusals(tmp_path, ["Makefile"]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("_commit: v1\n_src_path: gh:a/b\nproject: x\n", True),
+        ("_src_path: https://u:s3cret@example.org/b\n", True),
+        ("_src_path: gh:a/b\nlevel: 1\n", False),
+        ("_src_path: gh:a/b\nservices: []\n", False),
+        ("_src_path: gh:a/b\nnested:\n  level: 1\n", True),
+        ("# nothing yet\n", False),
+        ("", False),
+    ],
+)
+def test_a_project_of_another_template(tmp_path: Path, text: str, refused: bool) -> None:
+    message = (
+        ".copier-answers.yml: the project was made by another Copier template, and one file can't hold the answers of"
+        " both: stay with that template, or delete the file and commit"
+    )
+    project(tmp_path, {".copier-answers.yml": text})
+    assert preflight.refusals(tmp_path, []) == ([message] if refused else [])
+
+
+def test_a_file_where_a_folder_is_needed(tmp_path: Path) -> None:
+    project(tmp_path, {"config": "", "docs/runbooks": ""})
+    assert preflight.refusals(tmp_path, ["config/a.yml", "config/b.yml", "docs/runbooks/deploy.md"]) == [
+        "config: a file where the template needs a folder: rename it (for config/a.yml)",
+        "docs/runbooks: a file where the template needs a folder: rename it (for docs/runbooks/deploy.md)",
+    ]
+
+
+def test_a_folder_where_a_file_must_stand(tmp_path: Path) -> None:
+    project(tmp_path, {"Makefile/x": "", "dockerfile/x": ""})
+    assert preflight.refusals(tmp_path, ["Makefile", "Dockerfile"]) == [
+        "Makefile: a folder stands where the template has a file: rename it",
+        "dockerfile: a folder stands where the template has a file: rename it",
+    ]
+
+
+def test_links_on_the_way(tmp_path: Path) -> None:
+    root = repository(tmp_path / "repo", {"inside/x": "", "Makefile": ""})
+    (tmp_path / "elsewhere").mkdir()
+    (root / "docs").symlink_to("../elsewhere")
+    (root / "ci").symlink_to("nowhere")
+    (root / "config").symlink_to("config")
+    (root / "tests").symlink_to("inside")
+    (root / "up").symlink_to("..")
+    assert preflight.refusals(root, ["docs/a.md", "ci/b.py", "config/c.yml", "tests/d.py", "up/e", "Makefile/f"]) == [
+        "docs: a symbolic link that leads out of the project: make it a folder (for docs/a.md)",
+        "ci: a broken symbolic link where the template needs a folder: remove it (for ci/b.py)",
+        "config: a broken symbolic link where the template needs a folder: remove it (for config/c.yml)",
+        "up: a symbolic link that leads out of the project: make it a folder (for up/e)",
+        "Makefile: a file where the template needs a folder: rename it (for Makefile/f)",
+    ]
+
+
+def test_a_project_that_is_itself_reached_by_a_link(tmp_path: Path) -> None:
+    repository(tmp_path / "repo", {"ci/x.py": ""})
+    (tmp_path / "link").symlink_to("repo")
+    assert preflight.refusals(tmp_path / "link", ["ci/y.py"]) == []
+    (tmp_path / "loop").symlink_to("loop")
+    assert preflight.refusals(tmp_path / "loop", []) == [f"{tmp_path}/loop: a broken symbolic link: remove it, or choose another folder"]
+
+
+def test_a_file_in_place_of_the_project(tmp_path: Path) -> None:
+    project(tmp_path, {"file": ""})
+    assert preflight.refusals(tmp_path / "file", []) == [f"{tmp_path}/file: can't be read (Not a directory): choose a folder that can"]
+
+
+def test_folders_that_differ_by_case(tmp_path: Path) -> None:
+    project(tmp_path, {"Config/x.yml": "", "docs/x.md": "", "Docs/x.md": "", "readme.md": ""})
+    assert preflight.refusals(tmp_path, ["config/a.yml", "config/b.yml", "docs/a.md", "README.md"]) == [
+        "Config: differs only by case from the template's config, and some disks take the two for one: rename it (for config/a.yml)"
+    ]
+
+
+def test_rules_that_would_hide_our_files(tmp_path: Path) -> None:
+    rules = "*.md\n!README.md\nci/\n"
+    root = repository(tmp_path, {".gitignore": rules, "docs/.gitignore": "\n\nb?.txt\n", "docs/here.md": ""})
+    paths = ["docs/here.md", "README.md", "docs/a.md", *(f"ci/{n}.py" for n in range(5)), "docs/b1.txt", "Makefile"]
+    assert preflight.refusals(root, paths) == [
+        ".gitignore:1: the rule *.md would hide docs/a.md from git: narrow it, or add a ! rule below it",
+        ".gitignore:3: the rule ci/ would hide ci/0.py, ci/1.py, ci/2.py and 2 more from git: narrow it, or add a ! rule below it",
+        "docs/.gitignore:3: the rule b?.txt would hide docs/b1.txt from git: narrow it, or add a ! rule below it",
+    ]
+
+
+def test_a_personal_rule_is_named_by_its_file(tmp_path: Path) -> None:
+    root = repository(tmp_path, {"x": ""})
+    (root / ".git/info/exclude").write_text("*.mk\n")
+    assert preflight.refusals(root, ["levels.mk"]) == [
+        ".git/info/exclude:1: the rule *.mk would hide levels.mk from git: narrow it, or add a ! rule below it"
+    ]
+
+
+def test_links_do_not_keep_git_from_judging_the_rest(tmp_path: Path) -> None:
+    root = repository(tmp_path, {".gitignore": "*.mk\n", "inside/x": ""})
+    (root / "tests").symlink_to("inside")
+    assert preflight.refusals(root, ["tests/d.py", "levels.mk"]) == [
+        ".gitignore:1: the rule *.mk would hide levels.mk from git: narrow it, or add a ! rule below it"
+    ]
+
+
+def test_everything_at_once_is_one_line_each(tmp_path: Path) -> None:
+    repository(tmp_path, {".gitignore": "*.mk\n", ".copier-answers.yml": "_src_path: x\n", "config": "", "Docs/x": ""})
+    refused = preflight.refusals(tmp_path, ["levels.mk", "config/a.yml", "docs/a.md"])
+    assert [line.split(":")[0] for line in refused] == [".copier-answers.yml", "config", "Docs", ".gitignore"]
+    assert all(line.isprintable() for line in refused)
+
+
+def test_no_program_of_the_repositorys_choice_runs(tmp_path: Path) -> None:
+    root = repository(tmp_path / "repo", {".gitignore": "*.mk\n"})
+    git(root, "config", "core.fsmonitor", f"touch {tmp_path}/ran; false")
+    git(root, "config", "core.pager", f"touch {tmp_path}/ran")
+    adoption.propose(root)
+    assert len(preflight.refusals(root, ["levels.mk"])) == 1
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,214 @@
+"""The `levels` command: what it says, what it changes, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from extensions.cli import main
+from tests.projects import LEVELS, Project, git
+
+AtLevel = Callable[..., Project]
+
+
+@pytest.fixture
+def levels(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in a project; gives exit code, output and errors."""
+
+    def run(project: Project, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.chdir(project.folder)
+        capfd.readouterr()
+        code = main(arguments)
+        return code, *capfd.readouterr()
+
+    return run
+
+
+Levels = Callable[..., tuple[int, str, str]]
+
+
+def test_upgrade_moves_and_says_what_to_do_next(at_level: AtLevel, fresh: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    code, out, err = levels(project, "upgrade", "2")
+    assert code == 0
+    assert "Next, once:" in out and "STAGING_HOST" in out
+    assert "level 2: config/staging.env is there to be filled in" in err
+    assert {p: e for p, e in project.tree().items() if p != ".copier-answers.yml"} == {
+        p: e for p, e in fresh(2).tree().items() if p != ".copier-answers.yml"
+    }
+
+
+def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    project.replace("config/evolution.yml", "current_level: 1\n", "current_level: 1  # mine\n")
+    project.commit()
+    code, _, err = levels(project, "upgrade", "2")
+    assert code == 1
+    assert "1 conflict(s), marked in the files: config/evolution.yml" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("upgrade", "7"), "levels: level: expected a level from 1 to 4, got 7\n"),
+        (("preview", "0"), "levels: level: expected a level from 1 to 4, got 0\n"),
+        (("service", "Two Words"), "levels: services[1].name: expected a name of a-z"),
+        (("service", "api"), "levels: services[1].name: api stands at services[0] already"),
+        (("keep", "../x"), "levels: keep[0]: expected a path inside the project"),
+        (("keep", "--back", "README.md"), "levels: README.md: expected one of keep: nothing is kept\n"),
+        (("record", "deploy", "--environment", "$(x)"), "levels: --environment '$(x)': expected a name such as production\n"),
+        (("record", "incident", "--note", "two\nlines"), "levels: --note: expected one line"),
+        (("new", "x", "--data", "level"), "levels: --data level: expected KEY=VALUE\n"),
+    ],
+)
+def test_bad_input_is_told_in_one_line_and_changes_nothing(
+    at_level: AtLevel, levels: Levels, arguments: tuple[str, ...], message: str
+) -> None:
+    project = at_level(1)
+    code, out, err = levels(project, *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith(message) and err.count("\n") == 1
+    assert git(project.folder, "status", "--porcelain") == ""
+
+
+def test_a_dirty_project_is_not_moved(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    project.write("README.md", "changed\n")
+    code, _, err = levels(project, "upgrade", "2")
+    assert code == 2
+    assert "commit or stash" in err and err.count("\n") == 1
+
+
+def test_outside_of_a_project_it_says_where_to_run_it(tmp_path: Path, levels: Levels) -> None:
+    code, _, err = levels(Project(tmp_path, tmp_path), "upgrade", "2")
+    assert code == 2
+    assert "expected the answers of this template" in err
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_preview_tells_just_what_the_move_then_does(at_level: AtLevel, levels: Levels, level: int) -> None:
+    project = at_level(2)
+    before = project.tree()
+    code, out, _ = levels(project, "preview", str(level), "--json")
+    assert code == 0 and project.tree() == before, "it changes nothing"
+    seen = json.loads(out)
+    project.commit().move(level)
+    after = project.tree()
+    assert seen["added"] == sorted(set(after) - set(before))
+    assert seen["removed"] == sorted(set(before) - set(after))
+    assert sorted(seen["changed"]) == sorted(p for p in set(before) & set(after) if before[p] != after[p] and p != ".copier-answers.yml")
+
+
+def test_preview_for_people(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(2)
+    up = levels(project, "preview", "3")[1]
+    assert "Level 3, Professional" in up and "CODE_SCANNING" in up and ".github/workflows/security.yml" in up
+    assert "-current_level: 2" in up and "+current_level: 3" in up
+    down = levels(project, "preview", "1")[1]
+    assert "keeps running until you stop it" in down and "Files that go" in down
+    assert "image_registry (default ghcr.io)" in levels(at_same(project, 1), "preview", "2")[1]
+    assert "nothing would change" in levels(project, "preview", "1")[1]
+
+
+def at_same(project: Project, level: int) -> Project:
+    return project.move(level).commit()
+
+
+def test_whose_a_file_is(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(2)
+    assert levels(project, "whose", "levels.mk")[1].startswith("levels.mk: ours, level 1: ")
+    assert levels(project, "whose", "./services/api/app.py")[1].startswith("services/api/app.py: yours, level 1: ")
+    assert levels(project, "whose", str(project.folder / "README.md"))[1].startswith("README.md: shared, level 1: ")
+    assert levels(project, "whose", "notes.txt")[1] == "notes.txt: yours: not from the template\n"
+    said = json.loads(levels(project, "whose", "--json", ".github/workflows/staging-deploy.yml")[1])
+    assert (said["owner"], said["level"]) == ("shared", 2)
+
+
+def test_whose_knows_what_the_readme_lists(fresh: AtLevel, levels: Levels) -> None:
+    project = fresh(4)
+    for path in project.tree():
+        assert "not from the template" not in levels(project, "whose", path)[1]
+
+
+def test_a_service_is_added(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    assert levels(project, "service", "price-bot", "--worker")[0] == 0
+    assert project.answers()["services"][1] == {
+        "name": "price-bot",
+        "path": "services/price-bot",
+        "kind": "worker",
+        "code": "ours",
+        "app": "worker.py",
+    }
+    assert (project.folder / "tests/unit/price-bot/test_price_bot_worker.py").is_file()
+
+
+def test_a_folder_with_code_becomes_a_service_of_theirs(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    project.write("services/orders/app.py", "mine = True\n")
+    project.commit()
+    assert levels(project, "service", "orders")[0] == 0
+    assert project.answers()["services"][1]["code"] == "theirs"
+    assert project.read("services/orders/app.py") == "mine = True\n"
+    assert project.answers()["keep"] == []
+
+
+def test_a_file_is_taken_over_and_given_back(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    project.write("Dockerfile", "FROM scratch\n")
+    project.commit()
+    assert levels(project, "keep", "Dockerfile")[0] == 0
+    assert project.read("Dockerfile") == "FROM scratch\n"
+    assert project.answers()["keep"] == ["Dockerfile"]
+    assert "you took it over" in levels(project, "whose", "Dockerfile")[1]
+    project.commit()
+    code, out, _ = levels(project, "keep", "--back", "Dockerfile")
+    assert code == 0
+    assert "--- the template's Dockerfile" in out and "+FROM scratch" in out
+    assert project.answers()["keep"] == []
+    assert project.commit().move(2).conflicts() == []
+    assert project.read("Dockerfile") == "FROM scratch\n"
+
+
+def test_deploys_and_incidents_are_recorded(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    head = git(project.folder, "rev-parse", "--short", "HEAD").strip()
+    assert levels(project, "record", "deploy")[0] == 0
+    assert levels(project, "record", "incident", "--note", "the café 🚀 closed", "--environment", "staging")[0] == 0
+    deploy, incident = (json.loads(line) for line in project.read("config/deploys.jsonl").splitlines())
+    assert {k: deploy[k] for k in ("kind", "environment", "version", "outcome", "by")} == {
+        "kind": "deploy",
+        "environment": "production",
+        "version": head,
+        "outcome": "success",
+        "by": "A Tester",
+    }
+    assert (incident["kind"], incident["environment"], incident["note"]) == ("incident", "staging", "the café 🚀 closed")
+    assert "outcome" not in incident
+
+
+def test_new_from_a_checkout_says_when_others_cannot_update_the_result(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from extensions import moves
+
+    bare = tmp_path / "origin.git"
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--bare", str(template), str(bare))
+    git(tmp_path, "clone", "--quiet", str(bare), str(clone))
+    monkeypatch.setattr(moves, "root", lambda: clone)
+    head = git(clone, "rev-parse", "HEAD").strip()
+    assert moves.where_from() == (str(bare), head, [])
+    assert main(["new", str(tmp_path / "one"), "--defaults"]) == 0
+    assert Project(tmp_path / "one", template).answers()["_src_path"] == str(bare)
+    assert Project(tmp_path / "one", template).answers()["_commit"] == "v1.0.0"
+
+    (clone / "README.md").write_text("changed\n")
+    assert "not committed, so others can't update" in moves.where_from()[2][0]
+    git(clone, "commit", "--quiet", "--all", "--message", "unpushed")
+    assert "not pushed" in moves.where_from()[2][0]
+    git(clone, "remote", "remove", "origin")
+    assert "has no origin" in moves.where_from()[2][0]
