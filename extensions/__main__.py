@@ -1,4 +1,4 @@
-"""`python -m extensions`: the `levels` command from a checkout, as `make new` runs it."""
+"""`python -m extensions`: the `levels` command from a checkout."""
 
 import sys
 

@@ -26,7 +26,7 @@ SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py")
 
 
 class Refused(ValueError):
-    """An answer that can't be taken; the message says what was expected."""
+    """An answer, or other input, that can't be taken; the message is one line that says what was expected."""
 
 
 def check(answers: Mapping[str, Any]) -> None:
@@ -229,3 +229,8 @@ def service(entry: str | Mapping[str, Any], theirs: Callable[[str], bool]) -> di
     start = "worker.py" if kind == "worker" else "app:create_app()"
     app = fields.get("app", start if code == "ours" else "")
     return {"name": name, "path": path, "kind": kind, "code": code, "app": app}
+
+
+def recorded_services(recorded: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The services of recorded answers in full. What a person wrote there in short counts as new."""
+    return [service(entry, lambda path: False) for entry in recorded["services"]]

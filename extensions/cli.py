@@ -16,17 +16,13 @@ from . import answers, layers, settle
 from .template import root as template_root
 
 
-class Stop(Exception):
-    """Bad input: one line for the person, exit code 2."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
-    except (Stop, answers.Refused) as error:
+    except answers.Refused as error:
         print(f"levels: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -85,10 +81,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def project_answers(project: Path) -> dict[str, Any]:
-    """The recorded answers of the project in `project`. Raises Stop where none are."""
+    """The recorded answers of the project in `project`. Raises Refused where none are."""
     recorded = settle.recorded_answers(project)
     if not recorded:
-        raise Stop(f"{project / '.copier-answers.yml'}: expected the answers of this template; run it in the project's folder")
+        raise answers.Refused(f"{project / '.copier-answers.yml'}: expected the answers of this template; run it in the project's folder")
     answers.check(recorded)
     return recorded
 
@@ -100,7 +96,7 @@ def _new(options: argparse.Namespace) -> int:
     for pair in options.data:
         key, separator, value = pair.partition("=")
         if not separator:
-            raise Stop(f"--data {pair}: expected KEY=VALUE")
+            raise answers.Refused(f"--data {pair}: expected KEY=VALUE")
         data[key] = value
     if options.level is not None:
         data["level"] = options.level
@@ -161,7 +157,7 @@ def _whose(options: argparse.Namespace) -> int:
     path = Path(options.file)
     path = path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
     name = path.as_posix().removeprefix("./")
-    services = [answers.service(entry, lambda path: False) for entry in recorded["services"]]
+    services = answers.recorded_services(recorded)
     level, owner, why = layers.owners(template_root(), services).get(name, (0, "yours", "not from the template"))
     if name == ".copier-answers.yml":
         level, owner, why = 1, "ours", "the answers that this project was rendered from"

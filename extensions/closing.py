@@ -10,13 +10,14 @@ from .adoption import Reading
 
 def message(folder: Path, answers: dict[str, Any], services: list[dict[str, str]], reading: Reading) -> str:
     """The lines for a project at `folder` that was rendered from `answers`, with its services in full and what was read there."""
-    lines = [f"Level {answers['level']} of {answers['project_name']} stands in {folder}.", *found(reading)]
+    lines = [f"Level {answers['level']} of {answers['project_name']} stands in {folder}.", *(f"  {note}" for note in reading.notes)]
     if answers["keep"]:
         lines += [f"Left as they were (`keep`): {', '.join(answers['keep'])}"]
     make = "make -f levels.mk" if "Makefile" in answers["keep"] else "make"
     theirs = [service for service in services if service["code"] == "theirs"]
     lines += ["", "Next:", f"  cd {folder}"]
-    lines += [f"  {call(service)}" for service in theirs]
+    where = {one.path: one.evidence for one in reading.services}
+    lines += [f"  {where.get(service['path'], service['path'])}: add there {call(service)}" for service in theirs]
     if theirs:
         lines += [f"  {make} install baseline   # records what the linters find today, so that only what is new can fail"]
     else:
@@ -32,7 +33,8 @@ def found(reading: Reading) -> list[str]:
 
 
 def call(service: dict[str, str]) -> str:
-    """The one line that a person adds to a service of theirs, and where."""
+    """The import and the one line that a person adds to a service of theirs."""
     line = f'init_service(app, "{service["name"]}")' if service["kind"] == "web" else f'serve_health("{service["name"]}")'
-    made = f", where {service['app']} is made" if service["app"] else ""
-    return f"in {service['path']}{made}: `from health import {line.partition('(')[0]}`, then `{line}`"
+    top = service["app"].partition(":")[0].partition(".")[0]
+    package = f"{top}." if service["path"].rpartition("/")[2] == top else ""  # the service's folder is a package
+    return f"`from {package}health import {line.partition('(')[0]}` and `{line}`"

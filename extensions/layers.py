@@ -102,7 +102,7 @@ def names_at(template: Path, commit: str) -> list[str] | None:
 
 
 def applying(template: Path, services: Iterable[Service], keep: Iterable[str]) -> list[Manifest]:
-    """The manifests with those files and make targets only that these answers call for.
+    """The manifests with those files, make targets and steps of setup only that these answers call for.
 
     `adopted: true` is for what only code from before needs, `adopted: false` for files that would change how such code is built or
     tested. `with: PATH` is for files that mean something only beside that one, and go when it is in `keep`.
@@ -114,7 +114,7 @@ def applying(template: Path, services: Iterable[Service], keep: Iterable[str]) -
         return entry.get("adopted", adopted) == adopted and entry.get("with") not in kept
 
     return [
-        {**manifest, "files": list(filter(applies, manifest["files"])), "targets": list(filter(applies, manifest["targets"]))}
+        {**manifest, **{key: list(filter(applies, manifest[key])) for key in ("files", "targets", "setup")}}
         for manifest in manifests(template)
     ]
 

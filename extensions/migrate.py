@@ -53,7 +53,7 @@ def keep_edits(project: Path, template: Path, old: dict[str, Any], new: dict[str
     if not missing:
         return
     head = _git(project, "rev-parse", "--short", "HEAD").strip()
-    services = [answers.service(entry, lambda path: False) for entry in old["services"]]
+    services = answers.recorded_services(old)
     owner = {path: owner for path, (_, owner, _) in layers.owners(template, services).items()}
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
         rendered = Path(folder, "rendered")

@@ -7,15 +7,16 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import copier
 import yaml
-from copier.errors import UserMessageError
+from copier.errors import DirtyLocalWarning, UserMessageError
 
 from . import migrate, preview
-from .cli import Stop
+from .answers import Refused
 from .template import installed_from, root
 
 
@@ -34,7 +35,7 @@ def move(project: Path, recorded: dict[str, Any], data: dict[str, Any], newest: 
     _copier(lambda: copier.run_update(project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True))
     level = data.get("level", recorded["level"])
     if level > recorded["level"]:
-        for line in preview.setup_lines(recorded["level"], level):
+        for line in preview.setup_lines(recorded, level):
             print(line)
     conflicts = migrate.conflicts(project)
     if conflicts:
@@ -47,7 +48,7 @@ def move(project: Path, recorded: dict[str, Any], data: dict[str, Any], newest: 
 def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
     """Show how a kept file differs from the template's, and take it out of `keep`: later versions merge into it again."""
     if path not in recorded["keep"]:
-        raise Stop(f"{path}: expected one of keep: {', '.join(recorded['keep']) or 'nothing is kept'}")
+        raise Refused(f"{path}: expected one of keep: {', '.join(recorded['keep']) or 'nothing is kept'}")
     keep = [one for one in recorded["keep"] if one != path]
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
         rendered = Path(folder, "rendered")
@@ -77,7 +78,7 @@ def where_from() -> tuple[str, str | None, list[str]]:
         return (url if url.startswith("git+") or url.endswith(".git") else f"git+{url}"), commit, []
     clone = root()
     if _git(clone, "rev-parse", "--show-toplevel") != str(clone.resolve()):
-        raise Stop(f"{clone}: expected a git clone of the template; a copy without history can't be updated from")
+        raise Refused(f"{clone}: expected a git clone of the template; a copy without history can't be updated from")
     head = _git(clone, "rev-parse", "HEAD")
     # As it was written: `git remote get-url` gives what the person's own git makes of it (url.*.insteadOf).
     origin = _git(clone, "config", "--get", "remote.origin.url")
@@ -94,11 +95,13 @@ def where_from() -> tuple[str, str | None, list[str]]:
 def _copier(run: Any) -> None:
     """Run Copier; what it refuses becomes one line and exit code 2."""
     try:
-        run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DirtyLocalWarning)  # where_from says it in our words
+            run()
     except UserMessageError as error:
-        raise Stop(str(error.message)) from error
+        raise Refused(str(error.message)) from error
     except subprocess.CalledProcessError as error:
-        raise Stop(f"{' '.join(map(str, error.cmd))}: failed with {error.returncode}") from error
+        raise Refused(f"{' '.join(map(str, error.cmd))}: failed with {error.returncode}") from error
 
 
 def _git(folder: Path, *arguments: str) -> str:

@@ -11,7 +11,7 @@ import copier
 import yaml
 from jinja2 import Environment
 
-from . import layers
+from . import answers, layers
 from .template import root
 
 ANSWERS = ".copier-answers.yml"
@@ -33,7 +33,7 @@ def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
             for path in sorted(before & after)
             if path != ANSWERS and (old / path).read_bytes() != (new / path).read_bytes()
         }
-    manifests = layers.manifests(root())
+    manifests = _manifests(recorded)
     low, high = sorted((recorded["level"], level))
     crossed = [manifest for manifest in manifests if low < manifest["level"] <= high]
     return {
@@ -84,9 +84,9 @@ def text(seen: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def setup_lines(old: int, new: int) -> list[str]:
-    """What a person has to do once after moving up from `old` to `new`."""
-    steps = [step for manifest in layers.manifests(root()) if old < manifest["level"] <= new for step in manifest["setup"]]
+def setup_lines(recorded: dict[str, Any], level: int) -> list[str]:
+    """What a person has to do once after moving up from the recorded level to `level`."""
+    steps = [step for manifest in _manifests(recorded) if recorded["level"] < manifest["level"] <= level for step in manifest["setup"]]
     return ["Next, once:", *(f"  {n}. {step['what']} ({step['where']}): {step['why']}" for n, step in enumerate(steps, 1))] if steps else []
 
 
@@ -94,6 +94,10 @@ def render(recorded: dict[str, Any], folder: Path) -> None:
     """Render this version of the template for these answers into an empty folder."""
     data = {key: value for key, value in recorded.items() if not key.startswith("_")}
     copier.run_copy(str(root()), folder, data=data, vcs_ref="HEAD", defaults=True, unsafe=True, quiet=True)
+
+
+def _manifests(recorded: dict[str, Any]) -> list[layers.Manifest]:
+    return layers.applying(root(), answers.recorded_services(recorded), recorded["keep"])
 
 
 def _files(folder: Path) -> set[str]:

@@ -75,6 +75,6 @@ def _rendered_before(recorded: dict[str, Any], template: Path, commit: str | Non
     names = None if recorded.get("_commit") == commit else layers.names_at(template, str(recorded.get("_commit")))
     if names is None:
         names = layers.names_on_disk(template)
-    services = [answers.service(entry, lambda path: False) for entry in recorded["services"]]
+    services = answers.recorded_services(recorded)
     keep = recorded.get("keep", [])
     return {path for level, _, path in layers.rendered_paths(names, services) if level <= recorded["level"] and not kept(path, keep)}

@@ -154,7 +154,7 @@ def test_the_closing_message_says_what_to_add_and_where(template: Path, tmp_path
     copier.run_copy(str(template), tmp_path / "repo", defaults=True, unsafe=True)
     said = capfd.readouterr().err
     assert "Left as they were (`keep`): Makefile" in said
-    assert "shop (web, shop): shop/__init__.py:5" in said
+    assert "shop/__init__.py:5 builds a Flask app in create_app(): add there `from shop.health import init_service`" in said
     assert 'init_service(app, "shop")' in said
     assert "make -f levels.mk install baseline" in said
 

@@ -40,7 +40,11 @@ def start(service: dict[str, str], port: str) -> tuple[Path, list[str]]:
         uv.fail(f"PORT={port}: expected a number from 1 to 65535")
     os.environ["PORT"] = port
     folder, app = uv.ROOT / service["path"], service["app"]
+    if not app:
+        uv.fail(f"{service['name']}: how it starts isn't known; say it as `app` of the service in .copier-answers.yml")
     if service["kind"] == "worker":
+        if app == "__main__.py":  # it belongs to a package, which is started as one
+            return folder.parent, [str(uv.VENV_PYTHON), "-m", folder.name]
         return folder, [str(uv.VENV_PYTHON), app]
     # A package's app is imported from the folder that holds the package.
     module = app.partition(":")[0].partition(".")[0]

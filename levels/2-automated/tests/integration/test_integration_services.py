@@ -1,7 +1,8 @@
 """Start each service as `make run` does, and ask it how it is.
 
 `make integration` runs this; elsewhere it is skipped, because it takes seconds and needs the services' settings.
-A service is one entry of config/project.json, and each gets a free port of its own.
+A service is one entry of config/project.json, and each gets a free port of its own. A service that was here
+before the template is started once settings.json beside this file says what it needs: {"shop": {"DEBUG": "1"}}.
 """
 
 import json
@@ -19,15 +20,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = json.loads((ROOT / "config" / "project.json").read_text(encoding="utf-8"))["services"]
+SETTINGS = Path(__file__).with_name("settings.json")
 START_SECONDS = 30
 
 pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION"), reason="`make integration` runs this")
 
 
 def missing_call(service):
-    """Return the call that such code has still to make before it has health addresses; None when it is there."""
-    if service["code"] == "ours":
-        return None
+    """Return the call that code from before has still to make to have health addresses; None when it is there."""
     for file in sorted((ROOT / service["path"]).rglob("*.py")):
         text = "" if file.name == "health.py" else file.read_text(encoding="utf-8", errors="replace")
         if "init_service(" in text or "create_health_endpoint(" in text or "serve_health(" in text:
@@ -47,12 +47,22 @@ def get(port, path):
         return error.code, {}
 
 
+def environment(service):
+    """Return the settings to start a service with. Skips for code from before that isn't ready to be started."""
+    settings = json.loads(SETTINGS.read_text(encoding="utf-8")) if SETTINGS.exists() else {}
+    if service["code"] != "ours":
+        if call := missing_call(service):
+            pytest.skip(f"{service['name']} has no health addresses yet: call {call} in {service['path']}")
+        if service["name"] not in settings:
+            pytest.skip(f"tests/integration/settings.json doesn't say what {service['name']} needs ({{}} for nothing)")
+    return {str(name): str(value) for name, value in settings.get(service["name"], {}).items()}
+
+
 @pytest.fixture(scope="module", params=SERVICES, ids=lambda service: service["name"])
 def running(request, tmp_path_factory):
-    """A started service and its port. Skips where the code doesn't call health.py yet; fails where it doesn't start."""
+    """A started service and its port. Fails where it doesn't start."""
     service = request.param
-    if call := missing_call(service):
-        pytest.skip(f"{service['name']} has no health addresses yet: call {call} in {service['path']}")
+    settings = environment(service)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -61,7 +71,7 @@ def running(request, tmp_path_factory):
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "ci" / "run.py")],
             cwd=ROOT,
-            env={**os.environ, "SERVICE": service["name"], "PORT": str(port)},
+            env={**os.environ, **settings, "SERVICE": service["name"], "PORT": str(port)},
             stdout=written,
             stderr=subprocess.STDOUT,
             start_new_session=True,
