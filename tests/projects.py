@@ -37,7 +37,7 @@ def make_template(folder: Path, tag: str) -> Path:
 def release(template: Path, tag: str) -> None:
     """Commit what stands in a template and tag it."""
     git(template, "add", "--all")
-    git(template, "commit", "--quiet", "--message", tag)
+    git(template, "commit", "--quiet", "--allow-empty", "--message", tag)
     git(template, "tag", tag)
 
 

@@ -16,6 +16,7 @@ from tests.proofs import Machine, fresh_machine
 
 pytestmark = pytest.mark.proof
 
+
 @dataclass(frozen=True)
 class Foreign:
     """A source distribution, where in it the repository begins, how its people run its tests, and how many of them pass."""

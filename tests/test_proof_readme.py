@@ -89,7 +89,11 @@ def tree(folder: Path) -> dict[str, bytes]:
     """What stands in a folder, but for what git doesn't keep."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder).as_posix(): path for path in paths}
-    return {name: path.read_bytes() for name, path in names.items() if not re.match(r"\.(git|venv|cache|\w+_cache)/|.*__pycache__/|\.coverage", name)}
+    return {
+        name: path.read_bytes()
+        for name, path in names.items()
+        if not re.match(r"\.(git|venv|cache|\w+_cache)/|.*__pycache__/|\.coverage", name)
+    }
 
 
 def test_a_clone_makes_a_project_that_is_green_and_answers(machine: Machine, start: tuple[Path, str]) -> None:
