@@ -188,9 +188,9 @@ def _keep(where: str, value: Any) -> None:
 
 
 def has_credentials(url: str) -> bool:
-    """Whether an http(s) address carries a user or a password."""
+    """Whether an address carries a password, or over http(s) a user, which may be a token."""
     parts = urlsplit(url.removeprefix("git+"))
-    return parts.scheme in ("http", "https") and "@" in parts.netloc
+    return parts.password is not None or (parts.scheme in ("http", "https") and "@" in parts.netloc)
 
 
 SERVICE_FIELDS: dict[str, Callable[[str, Any], None]] = {

@@ -93,8 +93,10 @@ def names_on_disk(template: Path) -> list[str]:
 
 def names_at(template: Path, commit: str) -> list[str] | None:
     """The same at another commit of the template's repository; None where that commit is not to be had."""
+    # What `git describe` gives ("v1.0.0-3-gabc1234") is a name that git resolves. It comes from a file: it may not pass as an option.
+    if not re.fullmatch(r"\w[\w./-]*", commit):
+        return None
     command = ["git", "-C", str(template), "ls-tree", "-r", "-z", "--name-only", commit, "levels/"]
-    # Found by `git describe`: "v1.0.0-3-gabc1234" is a name that git resolves.
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode:
         return None

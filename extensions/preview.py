@@ -63,7 +63,11 @@ def text(seen: dict[str, Any]) -> str:
         lines += ["", f"Level {level['level']}, {level['title']}: {level['summary']}"]
         if up:
             requires = level["requires"] or {}
-            lines += [f"  effort    {level['effort']}", f"  cost      {level['cost']}", f"  needs     {requires.get('plan', '')}"]
+            lines += [
+                f"  effort    {level['effort']}",
+                f"  cost      {level['cost']}",
+                f"  plan      GitHub {requires.get('plan', 'free').title()}",
+            ]
             lines += [f"  right     {right}" for right in requires.get("rights") or []]
             lines += [f"  benefit   {benefit}" for benefit in level["benefits"] or []]
             lines += [f"  asks      {name} (default {default})" for name, default in level["questions"].items()]

@@ -121,5 +121,7 @@ def test_a_template_address_with_a_password_is_refused() -> None:
     """It would be recorded in the answers file."""
     assert answers.has_credentials("https://user:secret@github.com/acme/copier-levels")
     assert answers.has_credentials("git+https://token@github.com/acme/copier-levels.git")
+    assert answers.has_credentials("ssh://git:secret@github.com/acme/copier-levels")
+    assert not answers.has_credentials("ssh://git@github.com/acme/copier-levels")
     assert not answers.has_credentials("git@github.com:acme/copier-levels.git")
     assert not answers.has_credentials("https://github.com/acme/copier-levels")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import copier
 import pytest
+from plumbum import local
 
 from tests.edits import EDITS, edit
 from tests.projects import LEVELS, ROOT, Project, git, make_template, release
@@ -130,6 +131,8 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     branches.rename(branches.with_name("branches.md.jinja"))
     branches = branches.with_name("branches.md.jinja")
     branches.write_text(branches.read_text().replace("# Branches and pull requests\n", "# Branches and pull requests, [[ greeting() ]]\n"))
+    pyproject = layer / "pyproject.toml.jinja"
+    pyproject.write_text(pyproject.read_text().replace("show_missing = true\n", "show_missing = true\nskip_covered = true\n"))
     (layer / "docs" / "new.md").write_text("New in v1.1.0\n")
     manifest = layer / "_level" / "level.yml"
     manifest.write_text(manifest.read_text().replace("files:\n", 'files:\n  - {path: docs/new.md, owner: shared, why: "new"}\n'))
@@ -214,6 +217,22 @@ def test_migrations_of_the_crossed_layers_run_in_order_and_can_run_twice(at_leve
     assert (project.folder / "config/staging.env").exists()
     project.move(3)
     assert "level 3: config/security-exceptions.txt: the exception for PYSEC-2020-1 ended on 2020-01-31" in capfd.readouterr().err
+
+
+def test_the_lock_file_follows_what_a_move_changes(tmp_path: Path, two_versions: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """uv itself is stood in for: it needs a package index."""
+    project = Project(tmp_path / "shop", two_versions).copy(ref="v1.0.0")
+    project.write("uv.lock", "version = 1\n")
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text('#!/bin/sh\ntest "$1" = lock && echo locked >> uv.lock\n')
+    uv.chmod(0o755)
+    with local.env(PATH=f"{uv.parent}:/usr/bin:/bin"):  # what Copier hands on to migrations
+        project.commit().move(2).commit()
+        assert "uv.lock" not in capfd.readouterr().err, "pyproject.toml did not change"
+        project.update("v1.1.0").commit()
+    assert "level 1: uv.lock follows pyproject.toml" in capfd.readouterr().err
+    assert project.read("uv.lock") == "version = 1\nlocked\n"
 
 
 # Services and keep
