@@ -49,7 +49,7 @@ class Levels(Extension):
             services_found=self.services_found,
             all_layers=self.manifests,
         )
-        environment.filters.update(quoted=quoted, markdown=markdown)
+        environment.filters.update(quoted=quoted, markdown=markdown, shown=layers.shown)
         remember_compiled(environment)
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
@@ -165,7 +165,10 @@ class Levels(Extension):
     def answers_file(self, context: Context) -> str:
         """What is recorded, as YAML."""
         self.settled(context)
-        recorded = {k: v for k, v in context["_copier_answers"].items() if not k.startswith("confirm_")}
+        # In the order of the questions: Copier's own hangs on which answers were given by `--data`.
+        order = {key: number for number, key in enumerate(answers.CHECKS, 1)}
+        given = sorted(context["_copier_answers"].items(), key=lambda answer: order.get(answer[0], 0))
+        recorded = {k: v for k, v in given if not k.startswith("confirm_")}
         return yaml.safe_dump(recorded, sort_keys=False, allow_unicode=True, width=1000).rstrip("\n")
 
     @pass_context

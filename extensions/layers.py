@@ -21,6 +21,8 @@ SUFFIX = ".jinja"
 FOR_EACH = {
     "@service": ("services", "path"),
     "@service-name": ("services", "name"),
+    "@new": ("new", "path"),
+    "@new-name": ("new", "name"),
     "@web": ("new_web", "path"),
     "@web-name": ("new_web", "name"),
     "@worker": ("new_workers", "path"),
@@ -56,6 +58,7 @@ def groups(services: Iterable[Service]) -> dict[str, list[Service]]:
     ours = [service for service in services if service["code"] == "ours"]
     return {
         "services": services,
+        "new": ours,
         "new_web": [service for service in ours if service["kind"] == "web"],
         "new_workers": [service for service in ours if service["kind"] == "worker"],
     }
@@ -109,16 +112,28 @@ def applying(template: Path, services: Iterable[Service], keep: Iterable[str]) -
     `adopted: true` is for what only code from before needs, `adopted: false` for files that would change how such code is built or
     tested. `with: PATH` is for files that mean something only beside that one, and go when it is in `keep`.
     """
-    adopted = any(service["code"] == "theirs" for service in services)
+    lists = groups(services)
+    adopted = any(service["code"] == "theirs" for service in lists["services"])
     kept = set(keep)
 
     def applies(entry: dict[str, Any]) -> bool:
-        return entry.get("adopted", adopted) == adopted and entry.get("with") not in kept
+        return entry.get("adopted", adopted) == adopted and entry.get("with") not in kept and bool(lists[_group(entry.get("path", ""))])
 
     return [
         {**manifest, **{key: list(filter(applies, manifest[key])) for key in ("files", "targets", "setup")}}
         for manifest in manifests(template)
     ]
+
+
+def _group(name: str) -> str:
+    """The list of services that a file of a layer is there for; all of them where it is there once."""
+    return next((FOR_EACH[part][0] for part in name.split("/") if part in FOR_EACH), "services")
+
+
+def shown(name: str) -> str:
+    """The path of a layer's file as people read it: FOLDER and NAME are a service's."""
+    parts = ({"path": "FOLDER", "name": "NAME"}[FOR_EACH[part][1]] if part in FOR_EACH else part for part in name.split("/"))
+    return re.sub(r"\[\[ service\.\w+ \]\]", "NAME", "/".join(parts))
 
 
 def left_out(template: Path, services: Iterable[Service], keep: Iterable[str]) -> set[str]:

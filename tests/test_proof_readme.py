@@ -196,6 +196,12 @@ def test_plain_copier_moves_to_the_same_project(machine: Machine, mine: Path, tm
     machine.run("make upgrade LEVEL=2", other)
     assert "ci/deploy.py" in tree(mine)
     assert tree(mine) == tree(other)
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    machine.run(COPY.replace(" --defaults ", " --defaults --data level=2 "), fresh)
+    filled_in = {"config/staging.env", "config/production.env"}  # a move makes them, and git ignores them
+    got, want = tree(mine), tree(fresh / "my-service")
+    assert {path: text for path, text in got.items() if path not in filled_in} == want
 
 
 def test_the_trust_setting_takes_the_place_of_the_flag(tmp_path_factory: pytest.TempPathFactory, machine: Machine, tmp_path: Path) -> None:
