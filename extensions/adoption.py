@@ -459,7 +459,7 @@ def _worker(sources: list[_Source], project: str) -> list[Found]:
         if folder in ("", "src") and one.guard and name not in NOT_WORKERS:
             place = _usual(one.file, project)
             rank = (0 if place <= len(WORKERS) else 2, place, one.file)
-        elif name == "__main__.py" and posixpath.dirname(folder) in ("", "src") and not _example(one.file):
+        elif name == "__main__.py" and folder and posixpath.dirname(folder) in ("", "src") and not _example(one.file):
             rank = (1, 0, one.file)
         else:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import keyword
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,14 +29,17 @@ class Refused(ValueError):
     """An answer, or other input, that can't be taken; the message is one line that says what was expected."""
 
 
-def check(answers: Mapping[str, Any]) -> None:
-    """Look at each known answer that is there. Raises Refused for the first one that can't be taken.
+def check(answers: Mapping[str, Any], levels: int) -> None:
+    """Look at each known answer that is there; `levels` is how many there are. Raises Refused for the first one that can't be taken.
 
     What comes from `--data` is still text: where a question is of type yaml, it is read first, as Copier will.
     """
     for key, look in CHECKS.items():
         if key in answers:
-            look(key, _read(key, answers[key]) if key in ("level", "services", "keep") else answers[key])
+            look(key, _read(key, answers[key]) if key in ("level", "services", "adopted", "keep") else answers[key])
+    level = _read("level", answers.get("level", 1))
+    if type(level) is not int or not 1 <= level <= levels:
+        _refuse("level", level, f"a level from 1 to {levels}")
 
 
 def _read(key: str, value: Any) -> Any:
@@ -97,11 +100,6 @@ def _branch(where: str, value: Any) -> None:
     )
     if not valid or ".." in value or value.endswith((".lock", ".")):
         _refuse(where, value, "a branch name of letters, digits and . _ - /")
-
-
-def _level(where: str, value: Any) -> None:
-    if type(value) is not int or not 1 <= value <= 4:
-        _refuse(where, value, "a level from 1 to 4")
 
 
 def _python(where: str, value: Any) -> None:
@@ -172,6 +170,11 @@ def _one_of(*values: str) -> Callable[[str, Any], None]:
     return look
 
 
+def _bool(where: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        _refuse(where, value, "true or false")
+
+
 def _keep(where: str, value: Any) -> None:
     if not isinstance(value, list):
         _refuse(where, value, "a list of paths")
@@ -206,9 +209,9 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "project_description": _description,
     "repository": _repository,
     "default_branch": _branch,
-    "level": _level,
     "python_version": _python,
     "services": _services,
+    "adopted": _bool,
     "keep": _keep,
     "runner": _matches(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the label of a runner, as ubuntu-24.04"),
     "package_index": _index,
@@ -216,12 +219,14 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
 }
 
 
-def service(entry: str | Mapping[str, Any], theirs: Callable[[str], bool]) -> dict[str, str]:
+def service(entry: str | Mapping[str, Any], known: Iterable[Mapping[str, str]], theirs: Callable[[str], bool]) -> dict[str, str]:
     """One entry of `services` in full, from its short form.
 
+    What it leaves open is taken from the service of its name among the `known` ones, which the last move recorded; for a new service
     `theirs` says of a path whether the person's code stands there already.
     """
     fields = {"name": entry} if isinstance(entry, str) else dict(entry)
+    fields = {**next((one for one in known if one["name"] == fields["name"]), {}), **fields}
     name = fields["name"]
     path = fields.get("path", f"services/{name}")
     kind = fields.get("kind", "web")
@@ -233,4 +238,9 @@ def service(entry: str | Mapping[str, Any], theirs: Callable[[str], bool]) -> di
 
 def recorded_services(recorded: Mapping[str, Any]) -> list[dict[str, str]]:
     """The services of recorded answers in full. What a person wrote there in short counts as new."""
-    return [service(entry, lambda path: False) for entry in recorded["services"]]
+    return [service(entry, (), lambda path: False) for entry in recorded["services"]]
+
+
+def dump(recorded: Mapping[str, Any]) -> str:
+    """Answers as the YAML of the answers file."""
+    return yaml.safe_dump(dict(recorded), sort_keys=False, allow_unicode=True, width=1000)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except answers.Refused as error:
         print(f"levels: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("levels: stopped; nothing more is done", file=sys.stderr)
         return 130
@@ -36,20 +40,20 @@ def _parser() -> argparse.ArgumentParser:
 
     new = commands.add_parser("new", help="start a project, or adopt the repository that stands at DEST")
     new.add_argument("dest", type=Path, metavar="DEST")
-    new.add_argument("--level", type=int, help="the level to start at (1)")
+    new.add_argument("--level", help="the level to start at (1)")
     new.add_argument("--data", action="append", default=[], metavar="KEY=VALUE", help="an answer, as for copier; can be repeated")
     new.add_argument("--defaults", action="store_true", help="ask nothing")
     new.set_defaults(run=_new)
 
     upgrade = commands.add_parser("upgrade", help="move to a level, up or down, staying on the version")
-    upgrade.add_argument("level", type=int, metavar="LEVEL")
+    upgrade.add_argument("level", metavar="LEVEL")
     upgrade.set_defaults(run=_upgrade)
 
     update = commands.add_parser("update", help="take the newest version of the template, staying on the level")
     update.set_defaults(run=_update)
 
     preview = commands.add_parser("preview", help="what moving to a level would bring; changes nothing")
-    preview.add_argument("level", type=int, metavar="LEVEL")
+    preview.add_argument("level", metavar="LEVEL")
     preview.add_argument("--json", action="store_true")
     preview.set_defaults(run=_preview)
 
@@ -85,21 +89,33 @@ def project_answers(project: Path) -> dict[str, Any]:
     recorded = settle.recorded_answers(project)
     if not recorded:
         raise answers.Refused(f"{project / '.copier-answers.yml'}: expected the answers of this template; run it in the project's folder")
-    answers.check(recorded)
+    check(recorded)
     return recorded
+
+
+def check(given: dict[str, Any]) -> None:
+    """Look at answers. Raises Refused."""
+    answers.check(given, len(layers.layer_folders(template_root())))
+
+
+def level_of(text: str) -> int:
+    """A level from the command line. Raises Refused."""
+    level = int(text) if text.isdecimal() else text
+    check({"level": level})
+    return int(level)
 
 
 def _new(options: argparse.Namespace) -> int:
     from . import moves
 
-    data = {}
+    data: dict[str, Any] = {}
     for pair in options.data:
         key, separator, value = pair.partition("=")
         if not separator:
             raise answers.Refused(f"--data {pair}: expected KEY=VALUE")
         data[key] = value
     if options.level is not None:
-        data["level"] = options.level
+        data["level"] = level_of(options.level)
     defaults = options.defaults or not sys.stdin.isatty()
     return moves.new(options.dest, data, defaults)
 
@@ -107,17 +123,15 @@ def _new(options: argparse.Namespace) -> int:
 def _upgrade(options: argparse.Namespace) -> int:
     from . import moves
 
-    project = Path.cwd()
-    recorded = project_answers(project)
-    answers.check({"level": options.level})
-    return moves.move(project, recorded, {"level": options.level})
+    project_answers(Path.cwd())
+    return moves.move(Path.cwd(), {"level": level_of(options.level)})
 
 
 def _update(options: argparse.Namespace) -> int:
     from . import moves
 
-    project = Path.cwd()
-    return moves.move(project, project_answers(project), {}, newest=True)
+    project_answers(Path.cwd())
+    return moves.move(Path.cwd(), {}, newest=True)
 
 
 def _service(options: argparse.Namespace) -> int:
@@ -127,8 +141,8 @@ def _service(options: argparse.Namespace) -> int:
     recorded = project_answers(project)
     entry = {"name": options.name, "kind": "worker" if options.worker else "web"}
     services = [*recorded["services"], entry]
-    answers.check({"services": services})
-    return moves.move(project, recorded, {"services": services})
+    check({"services": services})
+    return moves.move(project, {"services": services})
 
 
 def _keep(options: argparse.Namespace) -> int:
@@ -136,24 +150,27 @@ def _keep(options: argparse.Namespace) -> int:
 
     project = Path.cwd()
     recorded = project_answers(project)
-    answers.check({"keep": [options.file]})
+    check({"keep": [options.file]})
     if options.back:
         return moves.give_back(project, recorded, options.file)
-    return moves.move(project, recorded, {"keep": sorted({*recorded["keep"], options.file})})
+    if options.file not in layers.owners(template_root(), answers.recorded_services(recorded)):
+        raise answers.Refused(f"{options.file}: expected a file of the template's; the others are yours anyway")
+    return moves.move(project, {"keep": sorted({*recorded["keep"], options.file})})
 
 
 def _preview(options: argparse.Namespace) -> int:
     from . import preview
 
     recorded = project_answers(Path.cwd())
-    answers.check({"level": options.level})
-    seen = preview.preview(recorded, options.level)
+    seen = preview.preview(recorded, level_of(options.level))
     print(json.dumps(seen, indent=2) if options.json else preview.text(seen))
     return 0
 
 
 def _whose(options: argparse.Namespace) -> int:
     recorded = project_answers(Path.cwd())
+    if not options.file:
+        raise answers.Refused("whose: expected a file, as in `make whose FILE=levels.mk`")
     path = Path(options.file)
     path = path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
     name = path.as_posix().removeprefix("./")

@@ -17,7 +17,7 @@ def message(folder: Path, answers: dict[str, Any], services: list[dict[str, str]
     theirs = [service for service in services if service["code"] == "theirs"]
     lines += ["", "Next:", f"  cd {folder}"]
     where = {one.path: one.evidence for one in reading.services}
-    lines += [f"  {where.get(service['path'], service['path'])}: add there {call(service)}" for service in theirs]
+    lines += [f"  {where.get(service['path'], service['path'])}: add there {call(folder, service)}" for service in theirs]
     if theirs:
         lines += [f"  {make} install baseline   # records what the linters find today, so that only what is new can fail"]
     else:
@@ -32,9 +32,16 @@ def found(reading: Reading) -> list[str]:
     return (["Services found:", *services] if services else []) + [f"  {note}" for note in reading.notes]
 
 
-def call(service: dict[str, str]) -> str:
-    """The import and the one line that a person adds to a service of theirs."""
+def call(project: Path, service: dict[str, str]) -> str:
+    """The import and the one line that a person adds to a service of theirs. How it is started says where its imports begin."""
     line = f'init_service(app, "{service["name"]}")' if service["kind"] == "web" else f'serve_health("{service["name"]}")'
+    folder = project / service["path"]
     top = service["app"].partition(":")[0].partition(".")[0]
-    package = f"{top}." if service["path"].rpartition("/")[2] == top else ""  # the service's folder is a package
+    if service["kind"] == "worker":
+        inside = service["app"] != "__main__.py" or service["path"] == "."
+    elif top:
+        inside = (folder / top).is_dir() or (folder / f"{top}.py").is_file()
+    else:
+        inside = not (folder / "__init__.py").is_file()
+    package = "" if inside else f"{folder.name}."
     return f"`from {package}health import {line.partition('(')[0]}` and `{line}`"

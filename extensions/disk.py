@@ -56,3 +56,9 @@ def ask_git(root: Path, *command: str, given: str = "") -> tuple[int, str, str]:
     except (OSError, ValueError, subprocess.SubprocessError):
         return -1, "", ""
     return done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr)
+
+
+def git_says(root: Path, *command: str) -> str:
+    """What git prints at `root`; nothing where it fails."""
+    code, output, _ = ask_git(root, *command)
+    return output if code == 0 else ""

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
 from copier.errors import UserMessageError
 from jinja2 import Environment, Template, pass_context
 from jinja2.ext import Extension
@@ -29,7 +28,7 @@ class Levels(Extension):
         self.manifests = layers.manifests(self.template)
         # Clean names of folders in the house, what Copier renders for them here.
         self.parts = {
-            **{folder.name: f"[[ layer_root({folder.name[0]}) ]]" for folder in layers.layer_folders(self.template)},
+            **{folder.name: f"[[ layer_root({number}) ]]" for number, folder in layers.layer_folders(self.template).items()},
             **{
                 part: f"[% yield service from each('{group}') %][[ service.{value} ]][% endyield %]"
                 for part, (group, value) in layers.FOR_EACH.items()
@@ -67,7 +66,7 @@ class Levels(Extension):
                 "_src_path: the address holds a user or a password, which would be recorded; let git's credential helper give them"
             )
         try:
-            answers.check(given)
+            answers.check(given, len(self.manifests))
         except answers.Refused as error:
             raise UserMessageError(str(error)) from error
         return ""
@@ -82,10 +81,21 @@ class Levels(Extension):
         """The default of a question that the project itself answers, as YAML."""
         project = _project(context)
         if key == "services":
-            return json.dumps([one.answer() for one in self._read(project).services] or ["api"])
+            return json.dumps(self._services(project))
+        if key == "adopted":
+            theirs = (answers.service(entry, (), lambda path: adoption.theirs(project, path))["code"] for entry in context["services"])
+            return str("theirs" in theirs or adoption.theirs(project, "."))
         if self.proposals is None:
             self.proposals = adoption.propose(project)
         return self.proposals[key]
+
+    def _services(self, project: Path) -> list[Any]:
+        """The services that stand in the project, or a new one where no code does."""
+        reading = self._read(project)
+        if reading.services or not adoption.theirs(project, "."):
+            return [one.answer() for one in reading.services] or ["api"]
+        expected = "say which there are, as in --data 'services=[{name: shop, path: src/shop}]', or --data 'services=[api]' for a new one"
+        raise UserMessageError("; ".join([f"services: none was found in the code that stands here: {expected}", *reading.notes]))
 
     @pass_context
     def services_found(self, context: Context) -> str:
@@ -128,7 +138,7 @@ class Levels(Extension):
                 self.services = settle.settle(given, _project(context), self.template, commit)
             except answers.Refused as error:
                 raise UserMessageError(str(error)) from error
-            applying = layers.applying(self.template, self.services, given["keep"])
+            applying = layers.applying(self.template, given)
             self.environment.globals["layers"] = [manifest for manifest in applying if manifest["level"] <= given["level"]]
         return self.services
 
@@ -147,7 +157,7 @@ class Levels(Extension):
     def owned(self, context: Context, owner: str) -> list[str]:
         """The paths of an owner that are rendered for these answers, in order."""
         services = self.settled(context)
-        never = layers.left_out(self.template, services, context["keep"])
+        never = layers.left_out(self.template, context.get_all())
         paths = layers.owners(self.template, services).items()
         return sorted(
             path
@@ -158,7 +168,8 @@ class Levels(Extension):
     @pass_context
     def kept_paths(self, context: Context) -> str:
         """What `_exclude` holds for the answers: a pattern a line."""
-        never = layers.left_out(self.template, self.settled(context), context["keep"])
+        self.settled(context)
+        never = layers.left_out(self.template, context.get_all())
         return "\n".join(map(settle.exclude_pattern, [*context["keep"], *sorted(never)]))
 
     @pass_context
@@ -169,7 +180,7 @@ class Levels(Extension):
         order = {key: number for number, key in enumerate(answers.CHECKS, 1)}
         given = sorted(context["_copier_answers"].items(), key=lambda answer: order.get(answer[0], 0))
         recorded = {k: v for k, v in given if not k.startswith("confirm_")}
-        return yaml.safe_dump(recorded, sort_keys=False, allow_unicode=True, width=1000).rstrip("\n")
+        return answers.dump(recorded).rstrip("\n")
 
     @pass_context
     def closing_message(self, context: Context) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import yaml
 Manifest = dict[str, Any]
 Service = dict[str, str]
 
-LAYER = re.compile(r"([1-9])-[a-z]+")
+LAYER = re.compile(r"(\d+)-[a-z]+")
 SUFFIX = ".jinja"
 
 # A path part that stands for one folder per service: which services, and which of their values names the folder.
@@ -35,12 +35,13 @@ _parsed: dict[str, Manifest] = {}
 
 def manifests(template: Path) -> list[Manifest]:
     """The manifests of the template at `template`, lowest level first."""
-    return [_manifest(folder / "_level" / "level.yml") for folder in layer_folders(template)]
+    return [_manifest(folder / "_level" / "level.yml") for folder in layer_folders(template).values()]
 
 
-def layer_folders(template: Path) -> list[Path]:
-    """The folders of the layers, lowest first."""
-    return sorted(p for p in (template / "levels").iterdir() if LAYER.fullmatch(p.name))
+def layer_folders(template: Path) -> dict[int, Path]:
+    """The folders of the layers by number, lowest first."""
+    found = {int(match[1]): path for path in (template / "levels").iterdir() if (match := LAYER.fullmatch(path.name))}
+    return dict(sorted(found.items()))
 
 
 def _manifest(path: Path) -> Manifest:
@@ -91,7 +92,9 @@ def rendered_paths(names: Iterable[str], services: Iterable[Service]) -> Iterato
 def names_on_disk(template: Path) -> list[str]:
     """Every file below `levels/` of the template at `template`, as POSIX paths."""
     root = template / "levels"
-    return [path.relative_to(root).as_posix() for folder in layer_folders(template) for path in folder.rglob("*") if path.is_file()]
+    return [
+        path.relative_to(root).as_posix() for folder in layer_folders(template).values() for path in folder.rglob("*") if path.is_file()
+    ]
 
 
 def names_at(template: Path, commit: str) -> list[str] | None:
@@ -106,18 +109,19 @@ def names_at(template: Path, commit: str) -> list[str] | None:
     return [name.removeprefix("levels/") for name in done.stdout.decode().split("\0") if name]
 
 
-def applying(template: Path, services: Iterable[Service], keep: Iterable[str]) -> list[Manifest]:
-    """The manifests with those files, make targets and steps of setup only that these answers call for.
+def applying(template: Path, answers: Mapping[str, Any]) -> list[Manifest]:
+    """The manifests with those files, make targets and steps of setup only that these answers (services in full) call for.
 
-    `adopted: true` is for what only code from before needs, `adopted: false` for files that would change how such code is built or
-    tested. `with: PATH` is for files that mean something only beside that one, and go when it is in `keep`.
+    `adopted: true` is for what only a project that had code before needs, `adopted: false` for files that would change how such code is
+    built or tested. `with: PATH` is for files that mean something only beside that one. What is in `keep` is the person's.
     """
-    lists = groups(services)
-    adopted = any(service["code"] == "theirs" for service in lists["services"])
-    kept = set(keep)
+    lists = groups(answers["services"])
+    kept = set(answers["keep"])
 
     def applies(entry: dict[str, Any]) -> bool:
-        return entry.get("adopted", adopted) == adopted and entry.get("with") not in kept and bool(lists[_group(entry.get("path", ""))])
+        path = entry.get("path", "")
+        fits = entry.get("adopted", answers["adopted"]) == answers["adopted"]
+        return fits and path not in kept and entry.get("with") not in kept and bool(lists[_group(path)])
 
     return [
         {**manifest, **{key: list(filter(applies, manifest[key])) for key in ("files", "targets", "setup")}}
@@ -136,10 +140,10 @@ def shown(name: str) -> str:
     return re.sub(r"\[\[ service\.\w+ \]\]", "NAME", "/".join(parts))
 
 
-def left_out(template: Path, services: Iterable[Service], keep: Iterable[str]) -> set[str]:
-    """The paths that no level renders for these answers, as the manifests say."""
+def left_out(template: Path, answers: Mapping[str, Any]) -> set[str]:
+    """The files of the layers that these answers don't call for."""
     declared = {file["path"] for manifest in manifests(template) for file in manifest["files"]}
-    return declared - {file["path"] for manifest in applying(template, services, keep) for file in manifest["files"]}
+    return declared - {file["path"] for manifest in applying(template, answers) for file in manifest["files"]}
 
 
 def owners(template: Path, services: Iterable[Service]) -> dict[str, tuple[int, str, str]]:

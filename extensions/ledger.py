@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 from .answers import Refused
+from .disk import git_says
 
 LEDGER = "config/deploys.jsonl"
 
@@ -24,7 +24,7 @@ def record(project: Path, kind: str, environment: str, version: str | None, outc
         raise Refused(f"--environment {environment!r}: expected a name such as production")
     if not note.isprintable() or len(note) > 500:
         raise Refused("--note: expected one line, 500 characters at most")
-    version = version or _git(project, "rev-parse", "--short", "HEAD") or "unknown"
+    version = version or git_says(project, "rev-parse", "--short", "HEAD").strip() or "unknown"
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}", version):
         raise Refused(f"--version {version!r}: expected a commit or a version number")
     entry = {
@@ -32,7 +32,7 @@ def record(project: Path, kind: str, environment: str, version: str | None, outc
         "environment": environment,
         "version": version,
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "by": _git(project, "config", "user.name") or "unknown",
+        "by": git_says(project, "config", "user.name").strip() or "unknown",
         **({"outcome": outcome} if kind == "deploy" else {}),
         **({"note": note} if note else {}),
     }
@@ -45,8 +45,3 @@ def record(project: Path, kind: str, environment: str, version: str | None, outc
     finally:
         os.close(handle)
     return f"{LEDGER}: {kind} of {version} to {environment} recorded; commit it"
-
-
-def _git(project: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True, encoding="utf-8", check=False)
-    return done.stdout.strip()

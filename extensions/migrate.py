@@ -18,11 +18,12 @@ from typing import Any
 import yaml
 
 from . import answers, layers, settle
+from .disk import git_says
 
 
 def migrate(project: Path, template: Path) -> Iterator[str]:
     """Finish an update at `project`, whose answers are the new ones while HEAD still has the old. Yields lines for the person."""
-    shown = _git(project, "show", "HEAD:./.copier-answers.yml")
+    shown = git_says(project, "show", "HEAD:./.copier-answers.yml")
     old = yaml.safe_load(shown) if shown else None
     new = settle.recorded_answers(project)
     if not old or not new:
@@ -48,33 +49,38 @@ def keep_edits(project: Path, template: Path, old: dict[str, Any], new: dict[str
 
     What is the person's (in `keep`, or a seed) comes back from HEAD; of the rest the commit that has it is named.
     """
-    deleted = _git(project, "diff", "--name-only", "-z", "--relative", "--diff-filter=D", "HEAD").split("\0")[:-1]
+    deleted = git_says(project, "diff", "--name-only", "-z", "--relative", "--diff-filter=D", "HEAD").split("\0")[:-1]
     missing = [path for path in deleted if not (project / path).exists()]
     if not missing:
         return
-    head = _git(project, "rev-parse", "--short", "HEAD").strip()
-    services = answers.recorded_services(old)
-    owner = {path: owner for path, (_, owner, _) in layers.owners(template, services).items()}
+    head = git_says(project, "rev-parse", "--short", "HEAD").strip()
+    owner = {path: owner for path, (_, owner, _) in layers.owners(template, answers.recorded_services(old)).items()}
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
         rendered = Path(folder, "rendered")
         if not all(settle.kept(path, new["keep"]) for path in missing):
             _render(old, rendered)
-        for path in missing:
-            if settle.kept(path, new["keep"]):
-                _git(project, "checkout", "HEAD", "--", path)
-                yield f"kept {path}: it is yours now"
-            elif not _edited(project, path, rendered):
-                continue
-            elif owner.get(path, "yours") == "yours":
-                _git(project, "checkout", "HEAD", "--", path)
-                yield f"kept {path}: you changed it"
-            else:
+        edited = {path for path in missing if not settle.kept(path, new["keep"]) and _edited(project, path, rendered)}
+    yours = {path for path in edited if owner.get(path, "yours") == "yours"}
+    # A service's files hang together: a test needs the conftest.py beside it, a worker its settings.
+    beside = {path.rpartition("/")[0] for path in yours} - {"", "config"}
+    for path in missing:
+        if settle.kept(path, new["keep"]):
+            reason = "it is yours now"
+        elif path in yours:
+            reason = "you changed it"
+        elif path.rpartition("/")[0] in beside:
+            reason = "what you changed beside it may need it"
+        else:
+            if path in edited:
                 yield f"removed {path}, which you had changed: `git show {head}:./{path}` has it"
+            continue
+        git_says(project, "checkout", "HEAD", "--", path)
+        yield f"kept {path}: {reason}"
 
 
 def conflicts(project: Path) -> list[str]:
     """The files that an update left with conflict markers."""
-    return sorted(set(_git(project, "diff", "--name-only", "-z", "--relative", "--diff-filter=U").split("\0")[:-1]))
+    return sorted(set(git_says(project, "diff", "--name-only", "-z", "--relative", "--diff-filter=U").split("\0")[:-1]))
 
 
 def _edited(project: Path, path: str, rendered: Path) -> bool:
@@ -100,10 +106,8 @@ def _render(recorded: dict[str, Any], folder: Path) -> None:
 
 
 def _run_layer(template: Path, number: int, event: str, project: Path) -> Iterator[str]:
-    folder = next((folder for folder in layers.layer_folders(template) if folder.name.startswith(f"{number}-")), None)
-    if folder is None:
-        return
-    act = getattr(_load(folder / "_level" / "migrate.py"), event, None)
+    script = layers.layer_folders(template).get(number, template) / "_level" / "migrate.py"
+    act = getattr(_load(script), event, None) if script.is_file() else None
     if act is not None:
         yield from act(project)
 
@@ -114,8 +118,3 @@ def _load(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _git(project: Path, *arguments: str) -> str:
-    """What git prints; nothing where it fails."""
-    return subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True, encoding="utf-8", check=False).stdout

@@ -15,8 +15,9 @@ import copier
 import yaml
 from copier.errors import DirtyLocalWarning, UserMessageError
 
-from . import migrate, preview
+from . import answers, layers, migrate, preview, settle
 from .answers import Refused
+from .disk import git_says
 from .template import installed_from, root
 
 
@@ -29,20 +30,40 @@ def new(dest: Path, data: dict[str, Any], defaults: bool) -> int:
     return 0
 
 
-def move(project: Path, recorded: dict[str, Any], data: dict[str, Any], newest: bool = False) -> int:
-    """Update the project to changed answers, or to the newest version. Lists conflicts. Returns 1 where there are any."""
+def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
+    """Update the project to changed answers, or to the newest version. Returns 1 where there are conflicts; migrate has listed them.
+
+    An answers file that a person has edited and not committed is taken as what is asked for.
+    """
+    answers_file = project / ".copier-answers.yml"
+    written = answers_file.read_bytes()
+    data = {**edited_answers(project), **data}
+    recorded = settle.recorded_answers(project)
     ref = None if newest else copier.VcsRef.CURRENT
-    _copier(lambda: copier.run_update(project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True))
+    try:
+        _copier(lambda: copier.run_update(project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True))
+    except Refused:
+        answers_file.write_bytes(written)
+        raise
     level = data.get("level", recorded["level"])
-    if level > recorded["level"]:
-        for line in preview.setup_lines(recorded, level):
-            print(line)
-    conflicts = migrate.conflicts(project)
-    if conflicts:
-        print(f"{len(conflicts)} conflict(s), marked in the files: {', '.join(conflicts)}", file=sys.stderr)
+    for line in preview.setup_lines(recorded, level) + preview.left_running(recorded, level):
+        print(line)
+    if migrate.conflicts(project):
         return 1
     print("Done. See what changed with `git status`, then run `make -f levels.mk check` and commit.")
     return 0
+
+
+def edited_answers(project: Path) -> dict[str, Any]:
+    """The answers that differ from the committed ones. The file is put back: Copier moves from what is committed, and writes it again."""
+    committed = yaml.safe_load(git_says(project, "show", "HEAD:./.copier-answers.yml") or "{}")
+    now = settle.recorded_answers(project)
+    changed = {key: value for key, value in now.items() if not key.startswith("_") and committed.get(key, value) != value}
+    if changed and git_says(project, "status", "--porcelain", "-z") == " M .copier-answers.yml\0":
+        answers.check(changed, len(layers.layer_folders(root())))
+        git_says(project, "checkout", "HEAD", "--", ".copier-answers.yml")
+        return changed
+    return {}
 
 
 def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
@@ -58,9 +79,8 @@ def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
     sys.stdout.writelines(difflib.unified_diff(theirs, yours, f"the template's {path}", f"your {path}"))
     answers_file = project / ".copier-answers.yml"
     head = answers_file.read_text(encoding="utf-8").splitlines(keepends=True)[0]
-    text = head + yaml.safe_dump({**recorded, "keep": keep}, sort_keys=False, allow_unicode=True, width=1000)
     temporary = answers_file.with_name(".copier-answers.yml.new")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
+    temporary.write_text(head + answers.dump({**recorded, "keep": keep}), encoding="utf-8", newline="\n")
     os.replace(temporary, answers_file)
     print(f"{path} is merged again from now on, with the lines above as your changes; commit .copier-answers.yml")
     return 0
@@ -77,17 +97,17 @@ def where_from() -> tuple[str, str | None, list[str]]:
         url, commit = installed
         return (url if url.startswith("git+") or url.endswith(".git") else f"git+{url}"), commit, []
     clone = root()
-    if _git(clone, "rev-parse", "--show-toplevel") != str(clone.resolve()):
+    if git_says(clone, "rev-parse", "--show-toplevel").strip() != str(clone.resolve()):
         raise Refused(f"{clone}: expected a git clone of the template; a copy without history can't be updated from")
-    head = _git(clone, "rev-parse", "HEAD")
+    head = git_says(clone, "rev-parse", "HEAD").strip()
     # As it was written: `git remote get-url` gives what the person's own git makes of it (url.*.insteadOf).
-    origin = _git(clone, "config", "--get", "remote.origin.url")
+    origin = git_says(clone, "config", "--get", "remote.origin.url").strip()
     others = "so others can't update the result, only this machine can"
-    if _git(clone, "status", "--porcelain"):
+    if git_says(clone, "status", "--porcelain").strip():
         return str(clone), "HEAD", [f"{clone} has changes that are not committed, {others}"]
     if not origin:
         return str(clone), "HEAD", [f"{clone} has no origin, {others}"]
-    if not _git(clone, "branch", "--remotes", "--contains", "HEAD"):
+    if not git_says(clone, "branch", "--remotes", "--contains", "HEAD").strip():
         return str(clone), "HEAD", [f"{clone} has commits that are not pushed to {origin}, {others}"]
     return (origin if Path(origin).exists() or ":" in origin else str(clone)), head, []
 
@@ -102,7 +122,3 @@ def _copier(run: Any) -> None:
         raise Refused(str(error.message)) from error
     except subprocess.CalledProcessError as error:
         raise Refused(f"{' '.join(map(str, error.cmd))}: failed with {error.returncode}") from error
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8", check=False).stdout.strip()

@@ -36,6 +36,8 @@ def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
     manifests = _manifests(recorded)
     low, high = sorted((recorded["level"], level))
     crossed = [manifest for manifest in manifests if low < manifest["level"] <= high]
+    if level == low:
+        crossed.reverse()  # they are left from the top
     return {
         "from": recorded["level"],
         "to": level,
@@ -60,7 +62,7 @@ def text(seen: dict[str, Any]) -> str:
     up = seen["to"] > seen["from"]
     lines = [f"Moving from level {seen['from']} to {seen['to']}. Nothing is changed by this preview."]
     for level in seen["levels"]:
-        lines += ["", f"Level {level['level']}, {level['title']}: {level['summary']}"]
+        lines += ["", f"{'' if up else 'Leaving '}Level {level['level']}, {level['title']}: {level['summary']}"]
         if up:
             requires = level["requires"] or {}
             lines += [
@@ -72,7 +74,7 @@ def text(seen: dict[str, Any]) -> str:
             lines += [f"  benefit   {benefit}" for benefit in level["benefits"] or []]
             lines += [f"  asks      {name} (default {default})" for name, default in level["questions"].items()]
             lines += [f"  to do     {step['what']} ({step['where']}): {step['why']}" for step in level["setup"] or []]
-            lines += [f"  make {target['name']:<12} {target['does']}" for target in level["targets"] or []]
+            lines += [f"  make      {target['name']}: {target['does']}" for target in level["targets"] or []]
         else:
             lines += [f"  keeps running until you stop it: {what}" for what in level["keeps_running"] or []]
     for title, paths in (
@@ -94,6 +96,12 @@ def setup_lines(recorded: dict[str, Any], level: int) -> list[str]:
     return ["Next, once:", *(f"  {n}. {step['what']} ({step['where']}): {step['why']}" for n, step in enumerate(steps, 1))] if steps else []
 
 
+def left_running(recorded: dict[str, Any], level: int) -> list[str]:
+    """What keeps running after moving down from the recorded level to `level`, and must be stopped by hand."""
+    left = [manifest for manifest in _manifests(recorded) if level < manifest["level"] <= recorded["level"]]
+    return [f"Keeps running until you stop it: {what}" for manifest in reversed(left) for what in manifest.get("keeps_running", ())]
+
+
 def render(recorded: dict[str, Any], folder: Path) -> None:
     """Render this version of the template for these answers into an empty folder."""
     data = {key: value for key, value in recorded.items() if not key.startswith("_")}
@@ -101,7 +109,7 @@ def render(recorded: dict[str, Any], folder: Path) -> None:
 
 
 def _manifests(recorded: dict[str, Any]) -> list[layers.Manifest]:
-    return layers.applying(root(), answers.recorded_services(recorded), recorded["keep"])
+    return layers.applying(root(), {**recorded, "services": answers.recorded_services(recorded)})
 
 
 def _files(folder: Path) -> set[str]:
@@ -114,8 +122,7 @@ def _lines(path: Path) -> list[str]:
 
 def _questions(level: int) -> dict[str, Any]:
     """The questions of a level with their defaults as they come out at that level."""
-    folder = next(folder for folder in layers.layer_folders(root()) if folder.name.startswith(f"{level}-"))
-    questions = yaml.safe_load((folder / "_level" / "questions.yml").read_text(encoding="utf-8")) or {}
+    questions = yaml.safe_load((layers.layer_folders(root())[level] / "_level" / "questions.yml").read_text(encoding="utf-8")) or {}
     environment = Environment(variable_start_string="[[", variable_end_string="]]")
     return {
         name: environment.from_string(str(question["default"])).render(level=level)

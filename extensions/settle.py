@@ -21,16 +21,16 @@ def settle(given: dict[str, Any], project: Path, template: Path, commit: str | N
     The lists are changed in place because Copier records the very objects. Raises Refused for an answer that can't be taken
     and for a project that can't be adopted, before anything is written.
     """
-    answers.check(given)
+    answers.check(given, len(layers.layer_folders(template)))
+    recorded = recorded_answers(project)
     services: list[dict[str, str]] = given["services"]
-    services[:] = [answers.service(entry, lambda path: adoption.theirs(project, path)) for entry in services]
+    known = answers.recorded_services(recorded) if recorded else []
+    services[:] = [answers.service(entry, known, lambda path: adoption.theirs(project, path)) for entry in services]
     if not project.is_dir() or not any(project.iterdir()):
         return services
 
-    names = layers.names_on_disk(template)
-    never = layers.left_out(template, services, ())
-    paths = {path: level for level, _, path in layers.rendered_paths(names, services) if path not in never}
-    recorded = recorded_answers(project)
+    never = layers.left_out(template, {**given, "keep": []})
+    paths = {path: level for level, _, path in layers.rendered_paths(layers.names_on_disk(template), services) if path not in never}
     before = _rendered_before(recorded, template, commit)
     seeds = {path for path, (_, owner, _) in layers.owners(template, services).items() if owner == "yours"}
     standing = set(preflight.standing(project, paths))
@@ -40,7 +40,7 @@ def settle(given: dict[str, Any], project: Path, template: Path, commit: str | N
     deleted_seeds = (seeds & before) - standing
     keep.extend(sorted((theirs | deleted_seeds) - set(keep)))
 
-    never = layers.left_out(template, services, keep)
+    never = layers.left_out(template, given)
     writes = [path for path, level in paths.items() if level <= given["level"] and not kept(path, keep) and path not in before | never]
     problems = preflight.refusals(project, writes)
     if problems:

@@ -11,6 +11,7 @@ import copier
 import pytest
 from copier.errors import UserMessageError
 
+from extensions.closing import call
 from tests.projects import Project, git
 
 FACTORY = """from flask import Flask
@@ -157,6 +158,55 @@ def test_the_closing_message_says_what_to_add_and_where(template: Path, tmp_path
     assert "shop/__init__.py:5 builds a Flask app in create_app(): add there `from shop.health import init_service`" in said
     assert 'init_service(app, "shop")' in said
     assert "make -f levels.mk install baseline" in said
+
+
+CALLS = [
+    ({"name": "shop", "path": "shop", "app": "shop:create_app()"}, "shop.health"),
+    ({"name": "shop", "path": "src/shop", "app": "shop.web:app"}, "shop.health"),
+    ({"name": "api", "path": "services/api", "app": "api:app"}, "health"),
+    ({"name": "shop", "path": "services/shop", "app": "shop:create_app()"}, "health"),
+    ({"name": "bot", "path": "services/bot", "kind": "worker", "app": "bot.py"}, "health"),
+    ({"name": "bot", "path": "bot", "kind": "worker", "app": "__main__.py"}, "bot.health"),
+    ({"name": "shop", "path": "shop", "app": "wsgi:app"}, "shop.health"),
+    ({"name": "shop", "path": "shop", "app": ""}, "shop.health"),
+    ({"name": "shop", "path": "services/flat", "app": ""}, "health"),
+]
+
+
+@pytest.mark.parametrize(("service", "module"), CALLS)
+def test_the_import_that_is_told_is_the_one_that_works_where_the_service_starts(
+    tmp_path: Path, service: dict[str, str], module: str
+) -> None:
+    for path in (
+        "shop/__init__.py",
+        "shop/web.py",
+        "src/shop/__init__.py",
+        "services/api/api.py",
+        "services/bot/bot.py",
+        "bot/__main__.py",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    (tmp_path / "services/shop/shop").mkdir(parents=True)
+    assert f"`from {module} import " in call(tmp_path, {"kind": "web", **service})
+
+
+def test_code_in_which_no_service_is_found_is_refused_with_what_to_say(template: Path, tmp_path: Path) -> None:
+    """An example service and a pyproject.toml of ours are nothing to put beside it unasked."""
+    repository(tmp_path / "repo", {"main.py": "from fastapi import FastAPI\n\napp = FastAPI()\n", "setup.cfg": "[tool:pytest]\n"})
+    with pytest.raises(UserMessageError, match="services: none was found in the code that stands here: say which there are"):
+        copier.run_copy(str(template), tmp_path / "repo", defaults=True, unsafe=True, quiet=True)
+    project = Project(tmp_path / "repo", template).copy(services=["api"])
+    assert project.answers()["adopted"] is True
+    assert (project.folder / "services/api/app.py").exists() and not (project.folder / "pyproject.toml").exists()
+
+
+def test_a_repository_with_nothing_but_a_readme_is_new(template: Path, tmp_path: Path) -> None:
+    repository(tmp_path / "repo", {"README.md": "# Shop\n", "LICENSE": "MIT\n", ".gitignore": "*.log\n"})
+    project = Project(tmp_path / "repo", template).copy()
+    assert project.answers()["adopted"] is False
+    assert project.answers()["keep"] == [".gitignore", "README.md"]
+    assert (project.folder / "pyproject.toml").exists()
 
 
 def test_a_second_copy_over_the_same_project_keeps_its_edits(at_level: Callable[[int], Project], template: Path) -> None:

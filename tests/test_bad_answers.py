@@ -71,6 +71,7 @@ BAD = [
         ("services", [{"name": "api", "path": path}])
         for path in ("../x", "/etc", "a/../../b", "a//b", "C:/x", "a b", ".git/x", "config", "nul/x", "ä", "")
     ],
+    ("adopted", "maybe"),
     ("keep", "README.md"),
     *[("keep", [path]) for path in ("../x", "/etc/passwd", "a\nb", "größe.txt", "", ".", "a/../b", ".copier-answers.yml")],
     ("project_description", "two\nlines"),

@@ -16,7 +16,7 @@ from extensions import layers
 from tests.projects import LEVELS, ROOT, Project
 
 MANIFESTS = {manifest["level"]: manifest for manifest in layers.manifests(ROOT)}
-FOLDERS = {int(folder.name[0]): folder for folder in layers.layer_folders(ROOT)}
+FOLDERS = layers.layer_folders(ROOT)
 ORIGINAL_FLAGS = {
     "health_endpoints",
     "basic_testing",

@@ -47,13 +47,17 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
     project.commit()
     code, _, err = levels(project, "upgrade", "2")
     assert code == 1
-    assert "1 conflict(s), marked in the files: config/evolution.yml" in err
+    assert "conflict: config/evolution.yml: both you and the template changed the same lines" in err
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("upgrade", "7"), "levels: level: expected a level from 1 to 4, got 7\n"),
+        (("upgrade", ""), "levels: level: expected a level from 1 to 4, got null\n"),
+        (("upgrade", "two"), 'levels: level: expected a level from 1 to 4, got "two"\n'),
+        (("whose", ""), "levels: whose: expected a file"),
+        (("keep", "notes.md"), "levels: notes.md: expected a file of the template's"),
         (("preview", "0"), "levels: level: expected a level from 1 to 4, got 0\n"),
         (("service", "Two Words"), "levels: services[1].name: expected a name of a-z"),
         (("service", "api"), "levels: services[1].name: api stands at services[0] already"),
@@ -109,6 +113,9 @@ def test_preview_for_people(at_level: AtLevel, levels: Levels) -> None:
     assert "-current_level: 2" in up and "+current_level: 3" in up
     down = levels(project, "preview", "1")[1]
     assert "keeps running until you stop it" in down and "Files that go" in down
+    project.commit()
+    assert "Keeps running until you stop it: what was deployed" in levels(project, "upgrade", "1")[1]
+    project.commit().move(2).commit()
     assert "image_registry (default ghcr.io)" in levels(at_same(project, 1), "preview", "2")[1]
     assert "nothing would change" in levels(project, "preview", "1")[1]
 
@@ -154,6 +161,32 @@ def test_a_folder_with_code_becomes_a_service_of_theirs(at_level: AtLevel, level
     assert project.answers()["services"][1]["code"] == "theirs"
     assert project.read("services/orders/app.py") == "mine = True\n"
     assert project.answers()["keep"] == []
+    assert (project.folder / "pyproject.toml").exists(), "the project is as new as it was"
+
+
+def test_an_answers_file_that_was_edited_and_not_committed_is_what_is_asked_for(at_level: AtLevel, fresh: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    text = project.read(".copier-answers.yml")
+    project.write(".copier-answers.yml", text.replace("keep: []\n", "keep:\n- Dockerfile\n").replace("branch: main", "branch: trunk"))
+    assert levels(project, "upgrade", "2")[0] == 0
+    assert '["trunk"]' in project.read(".github/workflows/quality.yml")
+    assert (project.answers()["level"], project.answers()["keep"]) == (2, ["Dockerfile"])
+
+    project.commit()
+    project.write(".copier-answers.yml", project.read(".copier-answers.yml").replace("branch: trunk", "branch: two words"))
+    before = project.read(".copier-answers.yml")
+    code, _, err = levels(project, "upgrade", "2")
+    assert (code, err.count("\n")) == (2, 1)
+    assert project.read(".copier-answers.yml") == before, "what a person wrote isn't lost"
+
+
+def test_a_dirty_project_with_edited_answers_loses_neither(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    project.write("README.md", "changed\n")
+    project.replace(".copier-answers.yml", "branch: main", "branch: trunk")
+    assert levels(project, "upgrade", "2")[0] == 2
+    assert project.read("README.md") == "changed\n"
+    assert "branch: trunk" in project.read(".copier-answers.yml")
 
 
 def test_a_file_is_taken_over_and_given_back(at_level: AtLevel, levels: Levels) -> None:

@@ -238,6 +238,22 @@ def test_the_lock_file_follows_what_a_move_changes(tmp_path: Path, two_versions:
 # Services and keep
 
 
+@pytest.mark.parametrize("services", [["api", "orders"], [{"name": "api"}, {"name": "orders"}]])
+def test_the_short_form_leaves_a_service_what_it_is(at_level: AtLevel, services: list[object]) -> None:
+    project = at_level(1)
+    before, known = project.tree(), project.answers()["services"]
+    project.commit().update(copier.VcsRef.CURRENT, services=services)
+    after = project.tree()
+    assert project.answers()["services"][0] == known[0]
+    assert set(before) <= set(after)
+    assert {path for path in before if before[path] != after[path]} == {
+        ".copier-answers.yml",
+        "README.md",
+        "config/project.json",
+        "pyproject.toml",
+    }
+
+
 def test_a_service_is_added_with_everything_that_the_level_has_for_it(at_level: AtLevel, fresh: AtLevel) -> None:
     project = at_level(2)
     project.update(copier.VcsRef.CURRENT, services=[*project.answers()["services"], "orders"])
@@ -254,9 +270,16 @@ def test_a_service_that_drops_out_keeps_what_people_put_into_it(at_level: AtLeve
     said = capfd.readouterr().err
     assert project.read("services/telegram-bot/worker.py").endswith("# mine\n")
     assert (project.folder / "services/telegram-bot/commands.py").exists()
-    assert not (project.folder / "services/telegram-bot/logs.py").exists(), "nobody changed it"
     assert "kept services/telegram-bot/worker.py: you changed it" in said
-    assert "removed services/telegram-bot/health.py, which you had changed: `git show " in said
+    assert (project.folder / "services/telegram-bot/logs.py").exists(), "the worker needs it"
+    assert project.read("services/telegram-bot/health.py").endswith("# mine\n")
+    assert not (project.folder / "tests/unit/telegram-bot").exists(), "nobody changed its tests"
+
+
+def test_a_service_that_nobody_changed_drops_out_whole(at_level: AtLevel, fresh: AtLevel) -> None:
+    project = at_level(2, two=True)
+    project.update(copier.VcsRef.CURRENT, services=project.answers()["services"][1:])
+    assert not [path for path in project.tree() if "market" in path]
 
 
 def test_a_service_that_is_renamed_keeps_its_folder_and_edits(at_level: AtLevel) -> None:
@@ -267,6 +290,7 @@ def test_a_service_that_is_renamed_keeps_its_folder_and_edits(at_level: AtLevel)
     assert project.conflicts() == []
     assert '"/mine"' in project.read("services/api/app.py")
     assert "def test_mine" in project.read("tests/unit/api/test_api_app.py"), "an edited test stays where it was"
+    assert (project.folder / "tests/unit/api/conftest.py").exists(), "and what it needs"
     assert (project.folder / "tests/unit/orders/test_orders_health.py").exists()
 
 

@@ -43,7 +43,7 @@ def start(service: dict[str, str], port: str) -> tuple[Path, list[str]]:
     if not app:
         uv.fail(f"{service['name']}: how it starts isn't known; say it as `app` of the service in .copier-answers.yml")
     if service["kind"] == "worker":
-        if app == "__main__.py":  # it belongs to a package, which is started as one
+        if app == "__main__.py" and folder != uv.ROOT:  # it belongs to a package, which is started as one
             return folder.parent, [str(uv.VENV_PYTHON), "-m", folder.name]
         return folder, [str(uv.VENV_PYTHON), app]
     # A package's app is imported from the folder that holds the package.

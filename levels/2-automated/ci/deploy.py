@@ -49,7 +49,7 @@ def run(command: list[str], text: str = "", show_text: bool = True) -> str:
     if DRY_RUN:
         print("+ " + shlex.join(command))
         if text:
-            print(text if show_text else f"  ({len(text.splitlines())} lines with secrets, not shown)")
+            print(text.rstrip("\n") if show_text else f"  ({len(text.splitlines())} lines with secrets, not shown)")
         return ""
     try:
         # Without text the command gets no input at all, or ssh would wait for a keyboard.
@@ -101,8 +101,14 @@ def environment_file(environment: str) -> dict[str, str]:
         if not file.is_file() and os.environ.get("CI"):
             raise Stop(f"the secret {secret_prefix(environment)}_ENV is missing: docs/staging.md says what it holds")
         if not file.is_file():
-            raise Stop(f"config/{environment}.env is missing: copy config/{environment}.env.template and fill it in")
-        text = file.read_text(encoding="utf-8")
+            own = file.with_name(f"{environment}.env.template").is_file()
+            template = f"config/{environment if own else 'staging'}.env.template"
+            raise Stop(f"config/{environment}.env is missing: copy {template} and fill it in")
+        try:
+            text = file.read_text(encoding="utf-8")
+        except ValueError:
+            # Without the error's own words: they quote the file.
+            raise Stop(f"config/{environment}.env: expected UTF-8") from None
     values = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
@@ -228,7 +234,8 @@ class Host:
             try:
                 answer = json.loads(self.compose(version, f"exec -T {service} python -c {shlex.quote(HEALTH)}"))
                 state, running = answer.get("status"), answer.get("version")
-            except (Stop, ValueError):
+            except (Stop, ValueError, AttributeError):
+                # Nobody answers, or it isn't JSON, or JSON but not an object.
                 state, running = "no answer", "unknown"
             print(f"{service}: {state}, version {running}")
             if state != "healthy":
@@ -257,10 +264,12 @@ def images(project: dict[str, Any]) -> None:
 
 def deploy(host: Host, project: dict[str, Any], environment: str, version: str, values: dict[str, str]) -> None:
     """Start `version` on the host. Raises Stop."""
+    # First of all, because it tells what isn't right: until then nothing changes on the host.
+    wanted = compose(project, environment, version, values)
     # Lines for this script are not for the services.
     inside = {key: value for key, value in values.items() if not key.startswith("DEPLOY_")}
     host.sh("cat > app.env", "".join(f"{key}={value}\n" for key, value in inside.items()), show_text=False)
-    host.sh(f"cat > releases/{version}.json", compose(project, environment, version, values))
+    host.sh(f"cat > releases/{version}.json", wanted)
     host.start(version)
     host.sh(f'[ "$(tail -n 1 versions 2>/dev/null)" = {version} ] || echo {version} >> versions')
 
@@ -275,8 +284,9 @@ def rollback(host: Host) -> str:
         well.pop()
     if not well:
         raise Stop("no earlier version has run there", 1)
-    host.start(well[-1])
+    # Before the start: if that goes wrong, the next rollback goes further back, and not to the version that was left.
     host.sh("cat > versions", "".join(f"{version}\n" for version in well))
+    host.start(well[-1])
     return well[-1]
 
 

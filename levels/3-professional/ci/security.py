@@ -10,12 +10,15 @@ import argparse
 import datetime
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uv
 
@@ -48,7 +51,15 @@ class Finding:
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a command at the project's root and return how it went."""
-    return subprocess.run(command, cwd=uv.ROOT, env=uv.environment(), text=True, capture_output=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=uv.ROOT,
+        env=uv.environment(),
+        text=True,
+        errors="surrogateescape",  # a file's name is made of bytes, and they needn't be UTF-8
+        capture_output=True,
+        check=False,
+    )
 
 
 # ---- the two checks ----
@@ -67,24 +78,58 @@ def secrets() -> list[Finding]:
         name for name in files if (path := uv.ROOT / name).is_file() and not path.is_symlink() and path != EXCEPTIONS
     ]
     found: dict[str, Finding] = {}
+    with tempfile.TemporaryDirectory(dir=uv.cache()) as folder:
+        readable = in_utf8(files, Path(folder))
+        for copy, hit in scan(list(readable)):
+            name = readable[copy]
+            key = hashlib.sha256(os.fsencode(f"{name}\0{hit['hashed_secret']}")).hexdigest()[:12]
+            # A file name may hold a line end.
+            text = f"{name if name.isprintable() else ascii(name)}:{hit['line_number']}: {hit['type']}"
+            found.setdefault(f"secret-{key}", Finding(f"secret-{key}", text))
+    binary = len(files) - len(readable)
+    print(f"secrets: {len(readable)} files looked at" + (f", {binary} not: no text" if binary else ""))
+    return list(found.values())
+
+
+def in_utf8(files: list[str], folder: Path) -> dict[str, str]:
+    """Return what to scan, and the file that each stands for: itself, or a copy in `folder`. Binary files are left out.
+
+    The scanner passes silently over a file that isn't UTF-8: such a text gets a copy that is. Raises Stop.
+    """
+    readable = {}
+    for number, name in enumerate(files):
+        try:
+            content = (uv.ROOT / name).read_bytes()
+        except OSError as error:
+            raise Stop(f"secrets: {ascii(name)} can't be read: {error.strerror}", 1) from error
+        try:
+            content.decode()
+            readable[name] = name
+        except ValueError:
+            utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+            if b"\0" in content and not utf16:
+                continue
+            text = content.decode("utf-16" if utf16 else "latin-1", "replace")
+            copy = folder / f"{number}{Path(name).suffix}"
+            copy.write_text(text, encoding="utf-8", newline="")
+            readable[str(copy.relative_to(uv.ROOT))] = name
+    return readable
+
+
+def scan(names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name and the finding for each that the scanner has. Raises Stop when the scan doesn't work."""
     detect_secrets = [*uv.tool(*DETECT_SECRETS)[:-1], "detect-secrets"]
     # In portions, because a command line has a limited length. --no-verify: or it would try out what it finds.
-    for start in range(0, len(files), 500):
-        names = [f"./{name}" for name in files[start : start + 500]]
-        done = run([*detect_secrets, "scan", "--no-verify", "--all-files", *names])
+    for start in range(0, len(names), 500):
+        portion = [f"./{name}" for name in names[start : start + 500]]
+        done = run([*detect_secrets, "scan", "--no-verify", "--all-files", *portion])
         try:
             results = json.loads(done.stdout)["results"]
         except (ValueError, KeyError) as error:
             raise Stop(f"secrets: the scan did not work: {last_line(done.stderr)}", 1) from error
         for name, hits in results.items():
             for hit in hits:
-                name = name.removeprefix("./")
-                key = hashlib.sha256(f"{name}\0{hit['hashed_secret']}".encode()).hexdigest()[:12]
-                # A file name may hold a line end.
-                text = f"{name if name.isprintable() else ascii(name)}:{hit['line_number']}: {hit['type']}"
-                found.setdefault(f"secret-{key}", Finding(f"secret-{key}", text))
-    print(f"secrets: {len(files)} files looked at")
-    return list(found.values())
+                yield name.removeprefix("./"), hit
 
 
 def audit() -> list[Finding]:
@@ -145,7 +190,10 @@ def exceptions() -> tuple[bool, dict[str, datetime.date]]:
     Without the file findings fail and there are no exceptions. Raises Stop on a line that isn't right.
     """
     fail, known = True, {}
-    lines = EXCEPTIONS.read_text(encoding="utf-8").splitlines() if EXCEPTIONS.exists() else []
+    try:
+        lines = EXCEPTIONS.read_text(encoding="utf-8").splitlines() if EXCEPTIONS.exists() else []
+    except ValueError as error:
+        raise Stop("config/security-exceptions.txt: expected UTF-8", 2) from error
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words or words[0].startswith("#"):

@@ -67,7 +67,8 @@ def _problem(name: str, experiment: Any) -> str:
         # A bool is an int in Python, and Infinity and NaN get through JSON.
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1e9:
             return f"the weight of {variant!r} is {weight!r}, expected a number from 0 up"
-    if experiment.get("control") not in weights:
+    # The keys as a list: what isn't a text may not be looked up in a dict.
+    if experiment.get("control") not in list(weights):
         return f"control is {experiment.get('control')!r}, expected one of: {', '.join(weights)}"
     if not sum(weights.values()) > 0:
         return "at least one weight must be above 0"
