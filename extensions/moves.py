@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import subprocess
 import sys
 import tempfile
 import warnings
@@ -14,6 +13,7 @@ from typing import Any
 import copier
 import yaml
 from copier.errors import DirtyLocalWarning, UserMessageError
+from plumbum import ProcessExecutionError
 
 from . import answers, layers, migrate, preview, settle
 from .answers import Refused
@@ -120,5 +120,8 @@ def _copier(run: Any) -> None:
             run()
     except UserMessageError as error:
         raise Refused(str(error.message)) from error
-    except subprocess.CalledProcessError as error:
-        raise Refused(f"{' '.join(map(str, error.cmd))}: failed with {error.returncode}") from error
+    except ValueError as error:  # such as a commit that the template's repository doesn't have
+        raise Refused(f"copier: {str(error).splitlines()[0]} (the answers file names the template and its version)") from error
+    except ProcessExecutionError as error:
+        said = [line for line in str(error.stderr).splitlines() if line.strip()] or ["no reason given"]
+        raise Refused(f"git: {said[-1]}") from error

@@ -178,10 +178,10 @@ def told(shop: Shop, *arguments: str, **env: str) -> str:
 
 
 @pytest.mark.parametrize("command", ["deploy", "rollback", "status"])
-@pytest.mark.parametrize("environment", ["../x", "prod; reboot", "", "Staging", "a" * 40])
-def test_a_name_that_is_no_environment_is_refused(shop: Shop, command: str, environment: str) -> None:
-    line = told(shop, command, environment)
-    assert line == f"ENV is {environment!r}, expected the name of an environment, such as ENV=staging\n"
+def test_a_name_that_is_no_environment_is_refused(shop: Shop, command: str) -> None:
+    for environment in ("../x", "prod; reboot", "", "Staging", "a" * 40):
+        line = told(shop, command, environment)
+        assert line == f"ENV is {environment!r}, expected the name of an environment, such as ENV=staging\n"
 
 
 def test_a_shell_in_a_name_is_not_run(shop: Shop) -> None:

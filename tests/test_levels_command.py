@@ -86,6 +86,24 @@ def test_a_dirty_project_is_not_moved(at_level: AtLevel, levels: Levels) -> None
     assert "commit or stash" in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("line", "value", "message"),
+    [
+        ("_commit: v1.0.0", "_commit: v9.9.9", "levels: copier: Unknown revision: 'v9.9.9'"),
+        ("_src_path: ", "_src_path: /nowhere/", "levels: "),
+    ],
+)
+def test_a_version_that_is_not_to_be_had_is_told_in_one_line(
+    at_level: AtLevel, levels: Levels, line: str, value: str, message: str
+) -> None:
+    project = at_level(1)
+    project.replace(".copier-answers.yml", line, value)
+    project.commit()
+    code, out, err = levels(project, "upgrade", "2")
+    assert (code, out) == (2, "")
+    assert err.startswith(message) and err.count("\n") == 1
+
+
 def test_outside_of_a_project_it_says_where_to_run_it(tmp_path: Path, levels: Levels) -> None:
     code, _, err = levels(Project(tmp_path, tmp_path), "upgrade", "2")
     assert code == 2
