@@ -100,6 +100,8 @@ def check(given: dict[str, Any]) -> None:
 
 def level_of(text: str) -> int:
     """A level from the command line. Raises Refused."""
+    if not text:
+        raise answers.Refused("LEVEL: expected a level, as in `make upgrade LEVEL=2`")
     level = int(text) if text.isdecimal() else text
     check({"level": level})
     return int(level)
