@@ -252,7 +252,6 @@ def test_an_audit_that_could_not_be_done_fails(
         dead = f"http://127.0.0.1:{database.server_port}"
         env = {"UV_OFFLINE": "1", **dict.fromkeys(("https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY"), dead)}
     said = machine.run(AUDIT, installed.folder, code=1, **{**env, "PIP_CACHE_DIR": str(tmp_path / "pip")})
-    print(said)
     assert said.startswith("audit: could not be done: ") and said.count("\n") == 1, said
     assert "looked up" not in said and "o known vuln" not in said
 
