@@ -83,6 +83,8 @@ class Levels(Extension):
         if key == "services":
             return json.dumps(self._services(project))
         if key == "adopted":
+            if recorded := settle.recorded_answers(project):  # what stands there now may be ours
+                return str(recorded["adopted"])
             theirs = (answers.service(entry, (), lambda path: adoption.theirs(project, path))["code"] for entry in context["services"])
             return str("theirs" in theirs or adoption.theirs(project, "."))
         if self.proposals is None:

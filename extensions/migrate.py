@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from . import answers, layers, settle
-from .disk import git_says
+from .disk import ask_git, git_says, shown
 
 
 def migrate(project: Path, template: Path) -> Iterator[str]:
@@ -62,20 +62,35 @@ def keep_edits(project: Path, template: Path, old: dict[str, Any], new: dict[str
         edited = {path for path in missing if not settle.kept(path, new["keep"]) and _edited(project, path, rendered)}
     yours = {path for path in edited if owner.get(path, "yours") == "yours"}
     # A service's files hang together: a test needs the conftest.py beside it, a worker its settings.
-    beside = {path.rpartition("/")[0] for path in yours} - {"", "config"}
+    homes = _homes(template, old)
+    beside = {homes[path] for path in yours if path in homes}
     for path in missing:
         if settle.kept(path, new["keep"]):
             reason = "it is yours now"
         elif path in yours:
             reason = "you changed it"
-        elif path.rpartition("/")[0] in beside:
+        elif homes.get(path) in beside:
             reason = "what you changed beside it may need it"
         else:
             if path in edited:
                 yield f"removed {path}, which you had changed: `git show {head}:./{path}` has it"
             continue
-        git_says(project, "checkout", "HEAD", "--", path)
-        yield f"kept {path}: {reason}"
+        code, _, complaint = ask_git(project, "checkout", "HEAD", "--", path)
+        if code == 0:
+            yield f"kept {path}: {reason}"
+        else:
+            yield f"removed {path}, and git can't bring it back ({shown(complaint.strip())}): `git show {head}:./{path}` has it"
+
+
+def _homes(template: Path, old: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """For each path that is rendered once per service, the folder of that service's that it stands in."""
+    homes = {}
+    for _, name, path in layers.rendered_paths(layers.names_on_disk(template), answers.recorded_services(old)):
+        token = next((part for part in name.split("/") if part in layers.FOR_EACH), None)
+        if token is not None:
+            kind, _, rest = name.partition(token)
+            homes[path] = (kind, "/".join(path.split("/")[: -rest.count("/")]))
+    return homes
 
 
 def conflicts(project: Path) -> list[str]:
@@ -109,7 +124,10 @@ def _run_layer(template: Path, number: int, event: str, project: Path) -> Iterat
     script = layers.layer_folders(template).get(number, template) / "_level" / "migrate.py"
     act = getattr(_load(script), event, None) if script.is_file() else None
     if act is not None:
-        yield from act(project)
+        try:
+            yield from act(project)
+        except Exception as error:  # the files are moved already: say what is left to do, and go on
+            yield f"{event} failed ({type(error).__name__}: {shown(str(error))}): see {script.name} of the level in the template"
 
 
 def _load(path: Path) -> ModuleType:

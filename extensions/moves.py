@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 import sys
 import tempfile
 import warnings
@@ -42,8 +43,9 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
     ref = None if newest else copier.VcsRef.CURRENT
     try:
         _copier(lambda: copier.run_update(project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True))
-    except Refused:
-        answers_file.write_bytes(written)
+    except BaseException:
+        if not git_says(project, "status", "--porcelain"):  # nothing was moved: what the person wrote comes back
+            answers_file.write_bytes(written)
         raise
     level = data.get("level", recorded["level"])
     for line in preview.setup_lines(recorded, level) + preview.left_running(recorded, level):
@@ -58,7 +60,15 @@ def edited_answers(project: Path) -> dict[str, Any]:
     """The answers that differ from the committed ones. The file is put back: Copier moves from what is committed, and writes it again."""
     committed = yaml.safe_load(git_says(project, "show", "HEAD:./.copier-answers.yml") or "{}")
     now = settle.recorded_answers(project)
-    changed = {key: value for key, value in now.items() if not key.startswith("_") and committed.get(key, value) != value}
+    changed = {key: value for key, value in now.items() if key not in committed or committed[key] != value}
+    for key in ("_src_path", "_commit"):
+        if key in changed:
+            raise Refused(f"{key}: expected {committed.get(key)!r}, as it is committed; Copier keeps it")
+    back = set(committed.get("keep", ())) - set(now.get("keep", ()))
+    if back:  # asked of Copier, it would merge two files that have no common past
+        raise Refused(
+            f"keep: {', '.join(sorted(back))} is given back by `levels keep --back`, or by committing the answers file before the move"
+        )
     if changed and git_says(project, "status", "--porcelain", "-z") == " M .copier-answers.yml\0":
         answers.check(changed, len(layers.layer_folders(root())))
         git_says(project, "checkout", "HEAD", "--", ".copier-answers.yml")
@@ -71,12 +81,15 @@ def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
     if path not in recorded["keep"]:
         raise Refused(f"{path}: expected one of keep: {', '.join(recorded['keep']) or 'nothing is kept'}")
     keep = [one for one in recorded["keep"] if one != path]
-    with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
-        rendered = Path(folder, "rendered")
+    with tempfile.TemporaryDirectory(prefix="copier-levels.") as aside:
+        rendered = Path(aside, "rendered")
         preview.render({**recorded, "keep": keep}, rendered)
-        theirs = (rendered / path).read_text(encoding="utf-8").splitlines(keepends=True) if (rendered / path).is_file() else []
-    yours = (project / path).read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if (project / path).is_file() else []
-    sys.stdout.writelines(difflib.unified_diff(theirs, yours, f"the template's {path}", f"your {path}"))
+        theirs, yours = (_lines(folder / path) for folder in (rendered, project))
+        sys.stdout.writelines(difflib.unified_diff(theirs, yours, f"the template's {path}", f"your {path}"))
+        beside = {file["path"] for manifest in layers.manifests(root()) for file in manifest["files"] if file.get("with") == path}
+        for name in beside:  # they went when the file was taken over, and Copier takes what is missing for deleted by a person
+            if (rendered / name).is_file() and not (project / name).exists():
+                shutil.copyfile(rendered / name, project / name)
     answers_file = project / ".copier-answers.yml"
     head = answers_file.read_text(encoding="utf-8").splitlines(keepends=True)[0]
     temporary = answers_file.with_name(".copier-answers.yml.new")
@@ -84,6 +97,10 @@ def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
     os.replace(temporary, answers_file)
     print(f"{path} is merged again from now on, with the lines above as your changes; commit .copier-answers.yml")
     return 0
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else []
 
 
 def where_from() -> tuple[str, str | None, list[str]]:
@@ -104,11 +121,19 @@ def where_from() -> tuple[str, str | None, list[str]]:
     origin = git_says(clone, "config", "--get", "remote.origin.url").strip()
     others = "so others can't update the result, only this machine can"
     if git_says(clone, "status", "--porcelain").strip():
-        return str(clone), "HEAD", [f"{clone} has changes that are not committed, {others}"]
+        return (
+            str(clone),
+            "HEAD",
+            [f"{clone} has changes that are not committed, so others can't update the result, and neither can you: commit first"],
+        )
     if not origin:
         return str(clone), "HEAD", [f"{clone} has no origin, {others}"]
-    if not git_says(clone, "branch", "--remotes", "--contains", "HEAD").strip():
-        return str(clone), "HEAD", [f"{clone} has commits that are not pushed to {origin}, {others}"]
+    # A shallow clone of a release has its tag, and no branch of the origin.
+    if (
+        not git_says(clone, "branch", "--remotes", "--contains", "HEAD").strip()
+        and not git_says(clone, "tag", "--points-at", "HEAD").strip()
+    ):
+        return str(clone), "HEAD", [f"{clone} has commits that are not pushed, {others}"]
     return (origin if Path(origin).exists() or ":" in origin else str(clone)), head, []
 
 

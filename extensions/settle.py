@@ -65,7 +65,9 @@ def recorded_answers(project: Path) -> dict[str, Any]:
         recorded = yaml.safe_load((project / ".copier-answers.yml").read_bytes())
     except (OSError, yaml.YAMLError):
         return {}
-    return recorded if isinstance(recorded, dict) and "level" in recorded and "services" in recorded else {}
+    if not isinstance(recorded, dict) or "level" not in recorded or "services" not in recorded:
+        return {}
+    return {"keep": [], "adopted": False, **recorded}
 
 
 def _rendered_before(recorded: dict[str, Any], template: Path, commit: str | None) -> set[str]:

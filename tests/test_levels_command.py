@@ -185,8 +185,10 @@ def test_a_folder_with_code_becomes_a_service_of_theirs(at_level: AtLevel, level
 def test_an_answers_file_that_was_edited_and_not_committed_is_what_is_asked_for(at_level: AtLevel, fresh: AtLevel, levels: Levels) -> None:
     project = at_level(1)
     text = project.read(".copier-answers.yml")
-    project.write(".copier-answers.yml", text.replace("keep: []\n", "keep:\n- Dockerfile\n").replace("branch: main", "branch: trunk"))
+    text = text.replace("keep: []\n", "keep:\n- Dockerfile\n").replace("branch: main", "branch: trunk")
+    project.write(".copier-answers.yml", text + "image_registry: registry.example.com\n")
     assert levels(project, "upgrade", "2")[0] == 0
+    assert project.answers()["image_registry"] == "registry.example.com"
     assert '["trunk"]' in project.read(".github/workflows/quality.yml")
     assert (project.answers()["level"], project.answers()["keep"]) == (2, ["Dockerfile"])
 
@@ -196,6 +198,15 @@ def test_an_answers_file_that_was_edited_and_not_committed_is_what_is_asked_for(
     code, _, err = levels(project, "upgrade", "2")
     assert (code, err.count("\n")) == (2, 1)
     assert project.read(".copier-answers.yml") == before, "what a person wrote isn't lost"
+
+
+def test_an_answers_file_without_later_answers_is_read_with_their_defaults(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    text = project.read(".copier-answers.yml")
+    project.write(".copier-answers.yml", text.replace("keep: []\n", "").replace("adopted: false\n", ""))
+    project.commit()
+    assert levels(project, "upgrade", "2")[0] == 0
+    assert (project.answers()["keep"], project.answers()["adopted"]) == ([], False)
 
 
 def test_a_dirty_project_with_edited_answers_loses_neither(at_level: AtLevel, levels: Levels) -> None:
@@ -220,6 +231,8 @@ def test_a_file_is_taken_over_and_given_back(at_level: AtLevel, levels: Levels) 
     assert code == 0
     assert "--- the template's Dockerfile" in out and "+FROM scratch" in out
     assert project.answers()["keep"] == []
+    assert (project.folder / ".dockerignore").exists(), "it came back with the Dockerfile that it means something beside"
+    assert "keep: Dockerfile is given back" in levels(project, "upgrade", "2")[2]
     assert project.commit().move(2).conflicts() == []
     assert project.read("Dockerfile") == "FROM scratch\n"
 

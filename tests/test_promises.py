@@ -235,6 +235,15 @@ def test_the_lock_file_follows_what_a_move_changes(tmp_path: Path, two_versions:
     assert project.read("uv.lock") == "version = 1\nlocked\n"
 
 
+def test_a_migration_that_fails_is_told_and_the_move_stands(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    template = make_template(tmp_path / "template", "v1.0.0")
+    (template / "levels/3-professional/_level/migrate.py").write_text("def enter(project):\n    yield 1 / 0\n")
+    release(template, "v1.1.0")
+    project = Project(tmp_path / "shop", template).copy().move(3)
+    assert "level 3: enter failed (ZeroDivisionError: division by zero)" in capfd.readouterr().err
+    assert project.answers()["level"] == 3
+
+
 # Services and keep
 
 
@@ -274,6 +283,16 @@ def test_a_service_that_drops_out_keeps_what_people_put_into_it(at_level: AtLeve
     assert (project.folder / "services/telegram-bot/logs.py").exists(), "the worker needs it"
     assert project.read("services/telegram-bot/health.py").endswith("# mine\n")
     assert not (project.folder / "tests/unit/telegram-bot").exists(), "nobody changed its tests"
+
+
+def test_what_git_cannot_bring_back_is_named(at_level: AtLevel, capfd: pytest.CaptureFixture[str]) -> None:
+    project = at_level(1)
+    project.write(".git/info/attributes", "Dockerfile filter=broken\n")
+    for key, value in {"clean": "cat", "smudge": "false", "required": "true"}.items():
+        git(project.folder, "config", f"filter.broken.{key}", value)
+    project.update(copier.VcsRef.CURRENT, keep=["Dockerfile"])
+    said = capfd.readouterr().err
+    assert "removed Dockerfile, and git can't bring it back" in said and ":./Dockerfile` has it" in said
 
 
 def test_a_service_that_nobody_changed_drops_out_whole(at_level: AtLevel, fresh: AtLevel) -> None:

@@ -22,7 +22,7 @@ STAMP = uv.VENV / ".installed"
 
 def main() -> int:
     """Install everything; return the exit code of what failed, or 0."""
-    if not uv.VENV_PYTHON.exists() and (code := uv.run(["venv", "--quiet", *chosen_python(), str(uv.VENV)])):
+    if not uv.VENV_PYTHON.exists() and (code := uv.run(["venv", "--quiet", "--clear", *chosen_python(), str(uv.VENV)])):
         return code
     together: list[list[str]] = []
     for folder in folders():
@@ -76,7 +76,7 @@ def install(folder: Path) -> tuple[int, list[list[str]]]:
     groups = sorted(FOR_TESTS & {*pyproject.get("dependency-groups", {})})
     extras = sorted(FOR_TESTS & {*project.get("optional-dependencies", {}), *tools.get("poetry", {}).get("extras", {})})
     if (folder / "uv.lock").is_file() or ("uv" in tools and project):
-        scope = ["--no-dev"] if IN_IMAGE else ["--inexact", *each("--group", groups), *each("--extra", extras)]
+        scope = ["--no-dev", "--inexact"] if IN_IMAGE else ["--inexact", *each("--group", groups), *each("--extra", extras)]
         return uv.run(["sync", *scope], folder), []
     if (folder / "Pipfile").is_file():
         how = ["sync"] if (folder / "Pipfile.lock").is_file() else ["install", "--skip-lock"]

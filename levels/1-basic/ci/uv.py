@@ -75,7 +75,7 @@ def find() -> str:
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [*pip, f"uv=={PINNED}"]):
             if subprocess.run(command, env=environment(), check=False).returncode:
-                fail("uv can't be installed (see above); install it yourself: https://docs.astral.sh/uv/")
+                fail("uv can't be installed (see above): it needs python3-venv on Debian and Ubuntu, or install uv yourself")
     return str(own)
 
 
