@@ -7,7 +7,7 @@ EXPECTED = [
     for pattern in (
         r"got empty parameter set for \(.*tag.*\)",  # before the first release there is no tag to update from
         r"root reads everything",  # test_adoption_reading: a folder without permissions
-        r"Python 3\.14 is not to be had here",  # test_proof_versions: few machines have it yet
+        r"Python 3\.1[2-9] is not to be had here",  # test_proof_versions: a machine has the Pythons that it has; 3.11 must be there
     )
 ]
 

@@ -5,6 +5,7 @@ Of copier-template-extensions nothing below the lowest one is published under th
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -89,7 +90,7 @@ def test_each_python_renders_and_moves_the_same(machine: Machine, template: Path
 def interpreter(machine: Machine, version: str) -> str:
     """A Python of that version: one that uv finds or can get, or one of pyenv or of GitHub's runners; empty where there is none."""
     installed = [
-        *Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"),
+        *Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(f"versions/{version}.*/bin/python3"),
         *Path("/opt/hostedtoolcache/Python").glob(f"{version}.*/x64/bin/python3"),
     ]
     command = f"uv python find {version} || {{ uv python install --quiet {version} && uv python find {version}; }} || true"
