@@ -23,8 +23,7 @@ from .disk import ask_git, git_says, shown
 
 def migrate(project: Path, template: Path) -> Iterator[str]:
     """Finish an update at `project`, whose answers are the new ones while HEAD still has the old. Yields lines for the person."""
-    shown = git_says(project, "show", "HEAD:./.copier-answers.yml")
-    old = yaml.safe_load(shown) if shown else None
+    old = yaml.safe_load(git_says(project, "show", "HEAD:./.copier-answers.yml"))
     new = settle.recorded_answers(project)
     if not old or not new:
         return
