@@ -12,17 +12,15 @@ import posixpath
 import re
 import sys
 import tomllib
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .answers import DEVICES, PATH, TAKEN, YAML_WORDS
-from .disk import LARGEST, ask_git, is_file, is_folder, shown, text_of
+from .disk import LARGEST, ask_git, shown, text_of
+from .source.files import aside, parsed, walk
 
-SKIPPED = {"venv", "node_modules", "__pycache__", "build", "dist", "site-packages"}  # and hidden folders, see _walk
-TESTS = {"tests", "test", "docs", "doc"}
 EXAMPLES = {"examples", "example", "samples"}
 NOT_WORKERS = {"setup.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "manage.py", "__init__.py"}
 WORKERS = ("worker", "main", "bot", "run", "app", "consumer", "scheduler")
@@ -101,7 +99,7 @@ def find_services(root: Path) -> list[Found]:
 def read(root: Path) -> Reading:
     """find_services with its notes. Folders of services/ first, else apps by Flask, else one worker."""
     reading = Reading()
-    files = {folder: dict.fromkeys(names) for folder, names in _walk(root)}
+    files = {folder: dict.fromkeys(names) for folder, names in walk(root)}
     sources = [one for folder in files for one in _sources(root, folder, files, reading.notes)]
     project = kebab(os.path.basename(os.path.realpath(root)))
     names: set[str] = set()
@@ -127,8 +125,8 @@ def theirs(root: Path, path: str) -> bool:
     if ".." in path.split("/"):
         return False
     here = "" if path == "." else path
-    folders = _walk(os.path.join(root, path))
-    return any(not _aside(posixpath.join(here, folder, name)) for folder, names in folders for name in names)
+    folders = walk(os.path.join(root, path))
+    return any(not aside(posixpath.join(here, folder, name)) for folder, names in folders for name in names)
 
 
 def kebab(text: str) -> str:
@@ -138,35 +136,11 @@ def kebab(text: str) -> str:
     return f"{name}-service" if name in RESERVED else name[:45].rstrip("-")  # leaves room for a number
 
 
-def _walk(root: str | Path) -> Iterator[tuple[str, list[str]]]:
-    """Each folder (POSIX path from `root`, which itself is empty) with the names of its Python files; both sorted."""
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        try:
-            with os.scandir(os.path.join(root, folder)) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except (OSError, ValueError):
-            continue
-        if any(entry.name == "pyvenv.cfg" for entry in entries):  # a virtual environment under another name
-            continue
-        yield folder, [e.name for e in entries if e.name.endswith(".py") and is_file(e)]
-        below = [e.name for e in entries if e.name[0] != "." and e.name not in SKIPPED and is_folder(e, False)]
-        folders += [posixpath.join(folder, name) for name in reversed(below)]
-
-
-def _aside(file: str) -> bool:
-    """Tests and docs say nothing about services. A folder of services/ may bear any name: services/docs is one."""
-    *folders, name = file.split("/")
-    inner = folders[2:] if folders[:1] == ["services"] else folders
-    return not TESTS.isdisjoint(inner) or name == "conftest.py" or name.startswith("test_") or name.endswith("_test.py")
-
-
 def _sources(root: Path, folder: str, files: Files, notes: list[str]) -> Iterator[_Source]:
     """Read the files of one folder: those that speak of Flask, and scripts."""
     for name in files[folder]:
         file = posixpath.join(folder, name)
-        if _aside(file):
+        if aside(file):
             continue
         try:
             with open(os.path.join(root, file), "rb") as stream:
@@ -184,7 +158,7 @@ def _sources(root: Path, folder: str, files: Files, notes: list[str]) -> Iterato
         imports: set[str] = set()
         if worth:
             try:
-                tree = _parsed(text)
+                tree = parsed(text)
                 nodes = list(ast.walk(tree))
                 starts, imports = _starts(tree, nodes), _imports(nodes)
             except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -195,14 +169,6 @@ def _sources(root: Path, folder: str, files: Files, notes: list[str]) -> Iterato
         packaged = path in files and "__init__.py" in files[path] and module.split(".")[0] == posixpath.basename(path)
         guard = text.count(b"\n", 0, main.start()) + 1 if main else 0
         yield _Source(file, path, module, packaged, guard, flask or bool(starts), starts)
-
-
-def _parsed(text: bytes) -> ast.Module:
-    if len(text) > LARGEST:
-        raise ValueError(f"more than {LARGEST:,} bytes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about escapes in their strings
-        return ast.parse(text)
 
 
 def _imports(nodes: list[ast.AST]) -> set[str]:
@@ -378,7 +344,7 @@ def _in_services(sources: list[_Source], files: Files) -> list[Found]:
     own: dict[str, list[_Source]] = {}
     for folder, names in files.items():
         parts = folder.split("/")
-        if parts[0] == "services" and parts[1:] and any(not _aside(f"{folder}/{name}") for name in names):
+        if parts[0] == "services" and parts[1:] and any(not aside(f"{folder}/{name}") for name in names):
             own.setdefault(parts[1], [])
     for one in sources:
         parts = one.file.split("/")

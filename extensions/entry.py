@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 _folder = Path(__file__).parent
-_name = "copier_levels_" + hashlib.sha256(b"\0".join(p.read_bytes() for p in sorted(_folder.glob("*.py")))).hexdigest()[:16]
+_name = "copier_levels_" + hashlib.sha256(b"\0".join(p.read_bytes() for p in sorted(_folder.rglob("*.py")))).hexdigest()[:16]
 if _name not in sys.modules:
     _spec = importlib.util.spec_from_file_location(_name, _folder / "__init__.py", submodule_search_locations=[str(_folder)])
     sys.modules[_name] = importlib.util.module_from_spec(_spec)

@@ -1,0 +1,1 @@
+"""Reading Python source: nothing of it is imported or run."""

@@ -1,0 +1,47 @@
+"""The Python files of a project: finding them, and parsing one without importing it."""
+
+from __future__ import annotations
+
+import ast
+import os
+import posixpath
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..disk import LARGEST, is_file, is_folder
+
+SKIPPED = {"venv", "node_modules", "__pycache__", "build", "dist", "site-packages"}  # and hidden folders, see walk
+TESTS = {"tests", "test", "docs", "doc"}
+
+
+def walk(root: str | Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder (POSIX path from `root`, which itself is empty) with the names of its Python files; both sorted."""
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            with os.scandir(os.path.join(root, folder)) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except (OSError, ValueError):
+            continue
+        if any(entry.name == "pyvenv.cfg" for entry in entries):  # a virtual environment under another name
+            continue
+        yield folder, [e.name for e in entries if e.name.endswith(".py") and is_file(e)]
+        below = [e.name for e in entries if e.name[0] != "." and e.name not in SKIPPED and is_folder(e, False)]
+        folders += [posixpath.join(folder, name) for name in reversed(below)]
+
+
+def aside(file: str) -> bool:
+    """Tests and docs say nothing about services. A folder of services/ may bear any name: services/docs is one."""
+    *folders, name = file.split("/")
+    inner = folders[2:] if folders[:1] == ["services"] else folders
+    return not TESTS.isdisjoint(inner) or name == "conftest.py" or name.startswith("test_") or name.endswith("_test.py")
+
+
+def parsed(text: bytes) -> ast.Module:
+    if len(text) > LARGEST:
+        raise ValueError(f"more than {LARGEST:,} bytes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about escapes in their strings
+        return ast.parse(text)
