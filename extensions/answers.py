@@ -6,6 +6,7 @@ import json
 import keyword
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -236,9 +237,25 @@ def service(entry: str | Mapping[str, Any], known: Iterable[Mapping[str, str]], 
     return {"name": name, "path": path, "kind": kind, "code": code, "app": app}
 
 
+def recorded_answers(project: Path) -> dict[str, Any]:
+    """The answers that the project's last move recorded; empty where there are none."""
+    try:
+        recorded = yaml.safe_load((project / ".copier-answers.yml").read_bytes())
+    except (OSError, yaml.YAMLError):
+        return {}
+    if not isinstance(recorded, dict) or "level" not in recorded or "services" not in recorded:
+        return {}
+    return {"keep": [], "adopted": False, **recorded}
+
+
 def recorded_services(recorded: Mapping[str, Any]) -> list[dict[str, str]]:
     """The services of recorded answers in full. What a person wrote there in short counts as new."""
     return [service(entry, (), lambda path: False) for entry in recorded["services"]]
+
+
+def kept(path: str, keep: list[str]) -> bool:
+    """Whether a path, or a folder above it, is in `keep`."""
+    return any(path == one or path.startswith(one + "/") for one in keep)
 
 
 def dump(recorded: Mapping[str, Any]) -> str:

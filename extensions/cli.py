@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import answers, layers, settle
+from . import answers, layers
 from .template import root as template_root
 
 
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def project_answers(project: Path) -> dict[str, Any]:
     """The recorded answers of the project in `project`. Raises Refused where none are."""
-    recorded = settle.recorded_answers(project)
+    recorded = answers.recorded_answers(project)
     if not recorded:
         raise answers.Refused(f"{project / '.copier-answers.yml'}: expected the answers of this template; run it in the project's folder")
     check(recorded)
@@ -180,7 +180,7 @@ def _whose(options: argparse.Namespace) -> int:
     level, owner, why = layers.owners(template_root(), services).get(name, (0, "yours", "not from the template"))
     if name == ".copier-answers.yml":
         level, owner, why = 1, "ours", "the answers that this project was rendered from"
-    if level and settle.kept(name, recorded["keep"]):
+    if level and answers.kept(name, recorded["keep"]):
         owner, why = "yours", f"{why}; it stood here before, or you took it over (`keep`), and the template leaves it alone"
     if options.json:
         print(json.dumps({"file": name, "owner": owner, "level": level or None, "why": why}))

@@ -83,7 +83,7 @@ class Levels(Extension):
         if key == "services":
             return json.dumps(self._services(project))
         if key == "adopted":
-            if recorded := settle.recorded_answers(project):  # what stands there now may be ours
+            if recorded := answers.recorded_answers(project):  # what stands there now may be ours
                 return str(recorded["adopted"])
             theirs = (answers.service(entry, (), lambda path: adoption.theirs(project, path))["code"] for entry in context["services"])
             return str("theirs" in theirs or adoption.theirs(project, "."))
@@ -107,7 +107,7 @@ class Levels(Extension):
             conf["defaults"]
             or conf["quiet"]
             or "services" in conf["data"]
-            or settle.recorded_answers(_project(context))
+            or answers.recorded_answers(_project(context))
             or not sys.stdin.isatty()
         ):
             return ""
@@ -164,7 +164,7 @@ class Levels(Extension):
         return sorted(
             path
             for path, (level, whose, _) in paths
-            if whose == owner and level <= context["level"] and path not in never and not settle.kept(path, context["keep"])
+            if whose == owner and level <= context["level"] and path not in never and not answers.kept(path, context["keep"])
         )
 
     @pass_context

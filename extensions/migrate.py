@@ -17,14 +17,14 @@ from typing import Any
 
 import yaml
 
-from . import answers, layers, settle
+from . import answers, layers
 from .disk import ask_git, git_says, shown
 
 
 def migrate(project: Path, template: Path) -> Iterator[str]:
     """Finish an update at `project`, whose answers are the new ones while HEAD still has the old. Yields lines for the person."""
     old = yaml.safe_load(git_says(project, "show", "HEAD:./.copier-answers.yml"))
-    new = settle.recorded_answers(project)
+    new = answers.recorded_answers(project)
     if not old or not new:
         return
     yield from keep_edits(project, template, old, new)
@@ -56,15 +56,15 @@ def keep_edits(project: Path, template: Path, old: dict[str, Any], new: dict[str
     owner = {path: owner for path, (_, owner, _) in layers.owners(template, answers.recorded_services(old)).items()}
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
         rendered = Path(folder, "rendered")
-        if not all(settle.kept(path, new["keep"]) for path in missing):
+        if not all(answers.kept(path, new["keep"]) for path in missing):
             _render(old, rendered)
-        edited = {path for path in missing if not settle.kept(path, new["keep"]) and _edited(project, path, rendered)}
+        edited = {path for path in missing if not answers.kept(path, new["keep"]) and _edited(project, path, rendered)}
     yours = {path for path in edited if owner.get(path, "yours") == "yours"}
     # A service's files hang together: a test needs the conftest.py beside it, a worker its settings.
     homes = _homes(template, old)
     beside = {homes[path] for path in yours if path in homes}
     for path in missing:
-        if settle.kept(path, new["keep"]):
+        if answers.kept(path, new["keep"]):
             reason = "it is yours now"
         elif path in yours:
             reason = "you changed it"

@@ -16,7 +16,7 @@ import yaml
 from copier.errors import DirtyLocalWarning, UserMessageError
 from plumbum import ProcessExecutionError
 
-from . import answers, layers, migrate, preview, settle
+from . import answers, layers, migrate, preview
 from .answers import Refused
 from .disk import git_says
 from .template import installed_from, root
@@ -39,7 +39,7 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
     answers_file = project / ".copier-answers.yml"
     written = answers_file.read_bytes()
     data = {**edited_answers(project), **data}
-    recorded = settle.recorded_answers(project)
+    recorded = answers.recorded_answers(project)
     ref = None if newest else copier.VcsRef.CURRENT
     try:
         _copier(lambda: copier.run_update(project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True))
@@ -59,7 +59,7 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
 def edited_answers(project: Path) -> dict[str, Any]:
     """The answers that differ from the committed ones. The file is put back: Copier moves from what is committed, and writes it again."""
     committed = yaml.safe_load(git_says(project, "show", "HEAD:./.copier-answers.yml") or "{}")
-    now = settle.recorded_answers(project)
+    now = answers.recorded_answers(project)
     changed = {key: value for key, value in now.items() if key not in committed or committed[key] != value}
     for key in ("_src_path", "_commit"):
         if key in changed:

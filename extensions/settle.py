@@ -9,8 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from . import adoption, answers, layers, preflight
 
 
@@ -22,7 +20,7 @@ def settle(given: dict[str, Any], project: Path, template: Path, commit: str | N
     and for a project that can't be adopted, before anything is written.
     """
     answers.check(given, len(layers.layer_folders(template)))
-    recorded = recorded_answers(project)
+    recorded = answers.recorded_answers(project)
     services: list[dict[str, str]] = given["services"]
     known = answers.recorded_services(recorded) if recorded else []
     services[:] = [answers.service(entry, known, lambda path: adoption.theirs(project, path)) for entry in services]
@@ -41,33 +39,19 @@ def settle(given: dict[str, Any], project: Path, template: Path, commit: str | N
     keep.extend(sorted((theirs | deleted_seeds) - set(keep)))
 
     never = layers.left_out(template, given)
-    writes = [path for path, level in paths.items() if level <= given["level"] and not kept(path, keep) and path not in before | never]
+    writes = [
+        path for path, level in paths.items() if level <= given["level"] and not answers.kept(path, keep) and path not in before | never
+    ]
     problems = preflight.refusals(project, writes)
     if problems:
         raise answers.Refused("\n".join(problems))
     return services
 
 
-def kept(path: str, keep: list[str]) -> bool:
-    """Whether a path, or a folder above it, is in `keep`."""
-    return any(path == one or path.startswith(one + "/") for one in keep)
-
-
 def exclude_pattern(path: str) -> str:
     """The gitignore pattern that matches just this path of the project."""
     escaped = "".join("\\" + c if c in "\\*?[]!# " else c for c in path)
     return "/" + escaped
-
-
-def recorded_answers(project: Path) -> dict[str, Any]:
-    """The answers that the project's last move recorded; empty where there are none."""
-    try:
-        recorded = yaml.safe_load((project / ".copier-answers.yml").read_bytes())
-    except (OSError, yaml.YAMLError):
-        return {}
-    if not isinstance(recorded, dict) or "level" not in recorded or "services" not in recorded:
-        return {}
-    return {"keep": [], "adopted": False, **recorded}
 
 
 def _rendered_before(recorded: dict[str, Any], template: Path, commit: str | None) -> set[str]:
@@ -79,4 +63,6 @@ def _rendered_before(recorded: dict[str, Any], template: Path, commit: str | Non
         names = layers.names_on_disk(template)
     services = answers.recorded_services(recorded)
     keep = recorded.get("keep", [])
-    return {path for level, _, path in layers.rendered_paths(names, services) if level <= recorded["level"] and not kept(path, keep)}
+    return {
+        path for level, _, path in layers.rendered_paths(names, services) if level <= recorded["level"] and not answers.kept(path, keep)
+    }
