@@ -26,6 +26,9 @@ check: .venv/ready  ## lint and types
 bench: .venv/ready  ## what rendering costs, as ratios against a plain template
 	@$(RUN) -m benchmarks.bench $(ARGS)
 
+docs: .venv/ready  ## write the pages that are made from the code: docs/metrics.md
+	@$(RUN) -m extensions.evolution.reference
+
 clean:  ## forget the environment and the caches
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache
 
@@ -34,4 +37,4 @@ clean:  ## forget the environment and the caches
 	@$(UV) sync --quiet --frozen --python $(PYTHON)
 	@touch $@
 
-.PHONY: help new test proof check bench clean
+.PHONY: help new test proof check bench docs clean
