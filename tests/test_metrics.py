@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -247,22 +247,33 @@ def test_a_git_that_takes_too_long_is_unknown(history: History, tmp_path: Path, 
 # Rates
 
 
+def rate(times: Iterable[float], began: float) -> float | None:
+    return rates.per_day(sorted(times), began, AT)
+
+
 def test_a_rate_leaves_out_the_busiest_week() -> None:
     weekly = [ago(1 + 7 * week) for week in range(30)]
     began = ago(400)
-    assert rates.per_day(weekly, began, AT) == 1 / 7, "weekly is weekly, not more"
-    assert rates.per_day([*weekly, *[ago(2)] * 20], began, AT) == 1 / 7, "one busy week changes nothing"
-    assert rates.per_day([ago(2)] * 20, began, AT) == 0
-    assert rates.per_day([ago(day + 0.5) for day in range(90)], began, AT) == 1
-    assert rates.per_day([], began, AT) == 0
+    assert rate(weekly, began) == 1 / 7, "weekly is weekly, not more"
+    assert rate([*weekly, *[ago(2)] * 20], began) == 1 / 7, "one busy week changes nothing"
+    assert rate([ago(2)] * 20, began) == 0
+    assert rate((ago(day + 0.5) for day in range(90)), began) == 1
+    assert rate([], began) == 0
+
+
+def test_weekly_is_not_more_than_weekly_and_daily_not_more_than_daily() -> None:
+    for text, days in (("weekly", 7), ("daily", 1)):
+        value = rate((ago(0.5 + day) for day in range(0, 200, days)), ago(400))
+        assert triggers.parse(f"deployment_frequency > {text}").evaluate({"deployment_frequency": value}).value is False
+        assert triggers.parse(f"deployment_frequency >= {text}").evaluate({"deployment_frequency": value}).value is True
 
 
 def test_a_young_record_has_no_rate_yet() -> None:
     """Four deploys in the first three days are neither daily nor none."""
     times = [ago(day) for day in (0.5, 1, 2, 3)]
-    assert rates.per_day(times, ago(3), AT) is None
-    assert rates.per_day(times, ago(27.9), AT) is None
-    assert rates.per_day([ago(1 + 3.5 * half) for half in range(8)], ago(28), AT) == 2 / 7
+    assert rate(times, ago(3)) is None
+    assert rate(times, ago(27.9)) is None
+    assert rate((ago(1 + 3.5 * half) for half in range(8)), ago(28)) == 2 / 7
     assert rates.too_short(ago(3), AT) == "the record is 3 days long; a rate needs 28"
 
 

@@ -18,7 +18,7 @@ from . import people, rates
 TEAM_DAYS = 90
 LIMIT = 20  # seconds for reading the log
 # git gives the newest first, but clocks differ: after this many commits that are too old, the rest is taken to be as old.
-SLOP = 1_000
+SLOP = 500
 FORMAT = "%ct%x00%aN%x00%aE%x00%(trailers:key=Co-authored-by,valueonly,unfold,separator=%x00)"
 CONTACT = re.compile(r"([^<>]*?)\s*<([^<>\s]+)>\s*")
 # A version as people tag it: v1.2, 1.2.3, api-v1.2.3, release/2026-11-24. What comes after the number marks a release that isn't one yet.
@@ -127,7 +127,7 @@ def _log(project: Path) -> Iterator[str]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=git_environment(),
+        env={**git_environment(), "GIT_FLUSH": "0"},  # in large pieces: else git writes each line at once
     ) as git:
         assert git.stdout is not None
         late = threading.Event()

@@ -6,6 +6,7 @@ carry it along for three months.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -22,16 +23,14 @@ History = tuple[tuple[str, float], ...]
 def per_day(times: Sequence[float], began: float, at: float) -> float | None:
     """How often a day, in the weeks before `at`; None where the record, which began at `began`, is shorter than four weeks.
 
-    All times are seconds since 1970. Only times up to `at` count.
+    `times` are sorted, and all are seconds since 1970. Only times up to `at` count.
     """
     weeks = min(WEEKS, int((at - began) // WEEK))
     if weeks < LEAST_WEEKS:
         return None
     each = [0] * weeks
-    for time in times:
-        week = int((at - time) // WEEK)
-        if 0 <= week < weeks:
-            each[week] += 1
+    for time in times[bisect.bisect(times, at - weeks * WEEK) : bisect.bisect(times, at)]:
+        each[int((at - time) // WEEK)] += 1
     return (sum(each) - max(each)) / (7 * (weeks - 1))
 
 
