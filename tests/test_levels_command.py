@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,8 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
         (("keep", "--back", "README.md"), "levels: README.md: expected one of keep: nothing is kept\n"),
         (("record", "deploy", "--environment", "$(x)"), "levels: --environment '$(x)': expected a name such as production\n"),
         (("record", "incident", "--note", "two\nlines"), "levels: --note: expected one line"),
+        (("record", "deploy", "--at", "yesterday"), "levels: --at 'yesterday': expected a time such as 2026-11-24T09:30\n"),
+        (("record", "restored"), "levels: restored: no incident is open in production; `record incident` writes one down\n"),
         (("new", "x", "--data", "level"), "levels: --data level: expected KEY=VALUE\n"),
     ],
 )
@@ -252,6 +255,21 @@ def test_deploys_and_incidents_are_recorded(at_level: AtLevel, levels: Levels) -
     }
     assert (incident["kind"], incident["environment"], incident["note"]) == ("incident", "staging", "the café 🚀 closed")
     assert "outcome" not in incident
+    assert levels(project, "record", "rollback", "--version", "v1", "--outcome", "failure", "--at", "2026-01-02T03:04:05+00:00")[0] == 0
+    assert levels(project, "record", "restored", "--environment", "staging")[0] == 0
+    rollback, restored = (json.loads(line) for line in project.read("config/deploys.jsonl").splitlines()[2:])
+    assert (rollback["version"], rollback["outcome"], rollback["at"]) == ("v1", "failure", "2026-01-02T03:04:05Z")
+    assert (restored["kind"], restored["version"]) == ("restored", incident["version"])
+
+
+def test_make_hands_all_of_a_record_to_the_command_as_it_stands(at_level: AtLevel) -> None:
+    given = ["WHAT=incident", "ENV=staging", "VERSION=v1", "OUTCOME=failure", "AT=2026-01-02T03:04", 'NOTE=it\'s $$(touch x) "down"']
+    printed = ["PYTHON=printf '%s\\n'", "--no-print-directory", "-f", "levels.mk", "record"]
+    done = subprocess.run(["make", *printed, *given], cwd=at_level(1).folder, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1:] == [
+        *("record", "incident", "--environment", "staging", "--version", "v1", "--outcome", "failure"),
+        *("--at", "2026-01-02T03:04", "--note", 'it\'s $(touch x) "down"'),
+    ]
 
 
 def test_new_from_a_checkout_says_when_others_cannot_update_the_result(

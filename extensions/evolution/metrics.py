@@ -28,7 +28,8 @@ class Measured:
     """One metric. `value` is in the registry's unit, and None where it isn't known; then `reason` says why, and is empty elsewhere.
 
     `evidence` are lines for people. `history` has what was known at the beginning of each ISO week (the date of its Monday, 0:00 UTC), the
-    oldest first, by the same definition as the value. Texts hold what people wrote: they are one line each, and not escaped further.
+    oldest first, by the same definition as the value. Where `window` is "now" or empty the value has no past; elsewhere a week that is
+    missing in the history wasn't known. Texts hold what people wrote: they are one line each, and not escaped further.
     """
 
     metric: str
