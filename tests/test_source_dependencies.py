@@ -217,6 +217,17 @@ PROPOSED: dict[str, tuple[Files, set[tuple[str, str]]]] = {
         },
         {("postgresql", "SHOP_DATABASE_URL"), ("redis?", "CACHE_URL")},
     ),
+    "settings that a file outside the source fills, and a client that the project extends": (
+        {
+            "core/__init__.py": "",
+            "core/config.py": "class Config:\n    data = {}\n    def __getattr__(self, x):\n        return 1\nconfig = Config()\n",
+            "core/db.py": "from flask_sqlalchemy import SQLAlchemy\nfrom sqlalchemy.dialects.postgresql import JSONB\n"
+            "class Ours(SQLAlchemy):\n    pass\n",
+            "app.py": "from core.config import config\nfrom core.db import Ours\ndb = Ours()\n# flask_sqlalchemy\ndef init(app):\n"
+            "    app.config['SQLALCHEMY_DATABASE_URI'] = config.DB_URI\n",
+        },
+        {("postgresql", "SQLALCHEMY_DATABASE_URI")},
+    ),
     "a function that returns the address": (
         {
             "db.py": "import os\nfrom sqlalchemy import create_engine\ndef url():\n    host = os.environ['DB_HOST']\n"
@@ -310,3 +321,43 @@ def test_what_the_source_only_mentions_is_not_proposed(written: Callable[[Files]
     assert [one for one in found if one.proposed] == []
     assert {one.kind for one in found} == expected, found
     assert all(one.evidence and one.evidence[0].split(":")[0] in files for one in found)
+
+
+def test_no_password_leaves_the_source(written: Callable[[Files], Path]) -> None:
+    found = find(
+        written(
+            {
+                "config.py": "class Config:\n    SQLALCHEMY_DATABASE_URI = 'postgresql://shop:hunter2@db/shop'\n",
+                "app.py": "import os, redis\nfrom flask_sqlalchemy import SQLAlchemy\nfrom celery import Celery\ndb = SQLAlchemy()\n"
+                "r = redis.Redis(password=os.environ['REDIS_PASSWORD'], host='cache')\nc = Celery('t', broker='amqp://a:hunter2@mq')\n",
+                ".env": "DATABASE_URL=postgresql://shop:hunter2@db/shop\n",
+            }
+        ),
+        {"path": "."},
+    )
+    assert {short(one) for one in found if one.proposed} == {("postgresql", "SQLALCHEMY_DATABASE_URI"), ("rabbitmq", ""), ("redis?", "")}
+    assert "hunter2" not in repr(found) and "REDIS_PASSWORD" not in repr([one.target for one in found])
+
+
+def test_the_evidence_names_the_file_and_the_line_of_client_and_address(written: Callable[[Files], Path]) -> None:
+    files, _ = PROPOSED["Flask-SQLAlchemy with the address in a config class"]
+    (found,) = (one for one in find(written(files), service(files)) if one.proposed)
+    assert found.evidence == (
+        "shop/extensions.py:2 flask_sqlalchemy.SQLAlchemy() is made at the start",
+        "shop/config.py:3 DATABASE_URL holds its address",
+    )
+
+
+def test_settings_that_refer_to_each_other_in_circles_end(written: Callable[[Files], Path]) -> None:
+    files = {
+        "a.py": "from b import URL\nimport redis\nX = URL\nr = redis.from_url(X)\n",
+        "b.py": "from a import X\nURL = X or URL\n",
+    }
+    assert [one.proposed for one in find(written(files), {"path": "."})] == [False]
+
+
+def test_a_service_without_a_folder_and_broken_files_are_no_error(written: Callable[[Files], Path]) -> None:
+    root = written({"a.py": "import redis\nr = redis.from_url(" + "(" * 3000, "b.py": "import redis\n\0"})
+    (root / "c.py").write_bytes(b"# coding: latin-1\n# \xe9\nimport os, redis\nr = redis.from_url(os.environ['R_URL'])\n")
+    assert [short(one) for one in find(root, {"path": "."}) if one.proposed] == [("redis?", "R_URL")]
+    assert find(root, {"path": "nowhere"}) == []

@@ -43,6 +43,7 @@ class Address:
     schemes: set[str] = field(default_factory=set)
     literal: bool = False
     parts: bool = False  # put together from several values: none of them is the address
+    opaque: bool = False  # an attribute of a settings object that reads a file when it runs
     where: str = ""  # file:line of the place that names it
 
     def __bool__(self) -> bool:
@@ -54,7 +55,13 @@ class Address:
         self.schemes |= other.schemes
         self.literal |= other.literal
         self.parts |= other.parts
+        self.opaque |= other.opaque
         self.where = self.where or other.where
+
+    @property
+    def whole(self) -> bool:
+        """Whether a variable, by its name, or a file that is read later takes the whole address."""
+        return self.opaque or (not self.parts and any(_WHOLE.search(name) for name in self.variables))
 
     @property
     def target(self) -> str:
@@ -244,9 +251,8 @@ class Sources:
     def _setting(self, found: Address, name: str, depth: int) -> None:
         """A setting of the app: what it is set to, and its own name where no variable is behind it."""
         for source, value in self.setting(name):
-            one = self.address(value, source, None, depth + 1)
-            found.add(one)
-        found.settings.insert(0, name)
+            found.add(self.address(value, source, None, depth + 1))
+        found.settings = [name, *(one for one in found.settings if one != name)]
 
     def _named(self, found: Address, source: Source, names: list[str], depth: int) -> None:
         """A name of a module, and attributes of it: `URL`, `settings.URL`, `Config.URL`, `settings.redis.url`."""
@@ -289,8 +295,12 @@ class Sources:
             made = self._made(below, source, depth + 1)
             if made:
                 self._field(found, *made, names, depth)
-        if not found and len(names) == 1 and _SETTING.fullmatch(node.attr) and self.setting(node.attr):
-            self._setting(found, node.attr, depth + 1)
+        if not found and _SETTING.fullmatch(node.attr):
+            if _is_settings(node.value):
+                found.opaque = True
+                found.settings.append(node.attr)
+            if len(names) == 1 and self.setting(node.attr):
+                self._setting(found, node.attr, depth + 1)
 
     def _made(self, node: ast.expr, source: Source, depth: int) -> tuple[Source, ast.ClassDef] | None:
         """The class of the repository whose instance a call gives: `Settings()`, `get_settings()`."""
@@ -360,6 +370,8 @@ class Sources:
             self._setting(found, key, depth)
         elif name == "Field" or (receiver is not None and name in ("replace", "strip", "rstrip", "lstrip", "decode", "split")):
             defaults = [receiver] if receiver is not None and name != "Field" else [*node.args[:1], *defaults]
+        elif source.origin(function).startswith("re."):  # the rest is a pattern and what takes its place
+            defaults = node.args[2:3]
         elif isinstance(function, ast.Name) and (returns := self._results(function.id, source)):
             place, results = returns
             for value, names in results:

@@ -166,10 +166,31 @@ _START = re.compile(r"_?(create|make|build|get)_(app|application|celery|celery_a
 _APP = {"app", "application", "flask_app"}
 _CACHED = {"cache", "lru_cache", "cached_property"}
 _AWS_NAMES = {"s3": ("Bucket", "bucket", "bucket_name"), "sqs": ("QueueUrl", "queue_url", "QueueName")}
-_WORDS = tuple(
-    {word.encode() for word in ROOTS}
-    | {b"boto3", b"flask_", b"from_object"}
-    | {name.encode() for client in CLIENTS.values() for name in client.settings}
+_VERBS = ("get", "post", "put", "patch", "delete", "head", "request", "stream")
+_SETTINGS = {name.encode() for client in CLIENTS.values() for name in client.settings} | {b"from_object"}
+
+
+def _words() -> dict[bytes, tuple[bytes, ...]]:
+    """For each library, what a file that makes a client of it must contain besides its name."""
+    words: dict[bytes, set[bytes]] = {}
+    for name, client in CLIENTS.items():
+        root, _, last = name.rpartition(".")
+        top = name.split(".")[0].encode()
+        if client.kind == "http":
+            more = {last.encode()} if last[0].isupper() else {f"{root}.{verb}(".encode() for verb in _VERBS} | {b"from " + top + b" import"}
+        else:
+            more = (
+                {last.encode()}
+                if last
+                else {b"Redis", b"from_url", b"Pool", b"connect", b"Client", b"Producer", b"Consumer", b"Sentinel", b"Connection"}
+            )
+        words.setdefault(top, set()).update(more)
+    return {top: tuple(more) for top, more in words.items()}
+
+
+_WORDS = _words()
+_IMPORTS = re.compile(
+    rb"^[ \t]*(?:from|import)[ \t]+(" + b"|".join(re.escape(name.encode()) for name in ROOTS) + rb")\b[^\n]*", re.MULTILINE
 )
 
 
@@ -206,9 +227,12 @@ class _Finder:
         self.declared = _declared(root, self.sources.path)
         self.examples = _examples(root, self.sources.path)
         self.imported: set[str] = set()
+        self.parsed: set[str] = set()
+        self.dialects: set[str] = set()  # of SQLAlchemy: models that use types of PostgreSQL run on nothing else
 
     def find(self) -> list[Dependency]:
         sources = list(self._relevant())
+        self.parsed = {source.file for source in sources}
         for source in sources:
             self.imported |= {link.dotted.split(".")[0] for link in source.links.values() if link.folder is None}
         for source in sources:
@@ -225,7 +249,13 @@ class _Finder:
         queue, seen = list(self.sources.files), set(self.sources.files)
         for file in queue:
             text = self.sources.text(file)
-            names = any(word in text for word in _WORDS)
+            tops = [top for top in _WORDS if top in text]
+            if b"sqlalchemy" in text:
+                self.dialects |= {kind for kind in _DRIVERS if f"from sqlalchemy.dialects.{kind}".encode() in text}
+            makes = any(word in text for top in tops for word in _WORDS[top])
+            names = makes or any(word in text for word in _SETTINGS)
+            if tops and not makes:
+                self._only_imports(file, text)
             outside = bool(path and beside) and imports.search(text)
             if not names and not outside:
                 continue
@@ -246,13 +276,22 @@ class _Finder:
 
     # One file
 
+    def _only_imports(self, file: str, text: bytes) -> None:
+        """A file that imports a library and calls nothing that makes a client is not parsed: its lines are enough."""
+        for match in _IMPORTS.finditer(text):
+            name = match[1].decode()
+            if not self.sources.shadowed(name):
+                line = text.count(b"\n", 0, match.start()) + 1
+                self._seen(ROOTS[name], f"{file}:{line} imports {name}, makes no client")
+                self.imported.add(name)
+
     def _source(self, source: Source) -> None:
         guards = _guards(source)
         calls, scopes = _calls(source)
         _mark_starts(source, calls, scopes)
         used: set[str] = set()
         for call in calls:
-            origin = source.origin(call.node.func)
+            origin = self._origin(source, call.node.func)
             client = _client(origin)
             top = origin.split(".")[0]
             if client is None or self.sources.shadowed(top):
@@ -265,6 +304,21 @@ class _Finder:
                 used.add(top)
                 line = _line_of(source, name)
                 self._seen(ROOTS[top], f"{source.file}:{line} imports {link.dotted}" + guards.get(name, ", makes no client"))
+
+    def _origin(self, source: Source, function: ast.expr) -> str:
+        """The dotted name of what is called; that of its base, for a class of the repository that extends a client."""
+        origin = source.origin(function)
+        if not isinstance(function, ast.Name) or _client(origin):
+            return origin
+        place: Source | None = source
+        name = function.id
+        if name in source.links:
+            located = self.sources.locate(source.links[name])
+            place = self.sources.source(located[0]) if located and located[1] and located[0] in self.parsed else None
+            name = located[1][-1] if located and located[1] else name
+        cls = place.classes.get(name) if place else None
+        bases = [place.origin(base) for base in cls.bases] if place and cls else []
+        return next((base for base in bases if _client(base)), origin)
 
     def _seen(self, kind: str, why: str) -> None:
         self.found.append((Dependency(kind, "", False, False, (shown(why),)), False))
@@ -286,15 +340,15 @@ class _Finder:
             first = first.value
         guard = guards.get(first.id, "") if isinstance(first, ast.Name) else ""
         lazy = call.scope is not None and not call.scope.starts
-        if kind == "http" and (address.variables or address.settings):
+        if kind == "http" and address.variables:
             lazy = False  # a peer is called when it is needed; its address is read at the start
-        file_only = kind == "sql" and bool(address.schemes) and address.schemes <= _FILES
+        file_only = kind in ("sql", "broker") and bool(address.schemes) and address.schemes <= _FILES
         missing = (
             guard
             or (f", in {call.scope.node.name}(), which doesn't run at the start" if lazy and call.scope else "")
             or (", a file and no server" if file_only else "")
             or (", its address is not told" if not address else "")
-            or (", an address that is not set from outside" if kind == "http" and not (address.variables or address.settings) else "")
+            or (", an address that no variable sets" if kind == "http" and not address.variables else "")
         )
         if missing:
             self._seen(kind, here + missing)
@@ -350,7 +404,7 @@ class _Finder:
             for place, value in values:
                 address.add(self.sources.address(value, place))
             if address:
-                address.settings.insert(0, name)
+                address.settings.insert(0 if name.isupper() else len(address.settings), name)  # Celery's own are no keys of the app
                 return address
         return Address()
 
@@ -386,15 +440,18 @@ class _Finder:
             return next((one for word, one in _BY_SETTING if any(word in name for name in address.settings)), "")
         if kind in ("sql", "broker"):
             drivers = [one for one in (("postgresql", "mysql") if kind == "sql" else ("redis",)) if self._driver(one)]
-            if len(drivers) == 1 and not (kind == "sql" and not address.variables and address.schemes):
-                if kind == "sql" and address.schemes <= _FILES:
-                    address.schemes.clear()
+            # A file by default is a server elsewhere, where a variable takes the whole address and the driver is there.
+            if len(drivers) == 1 and (not address.schemes or address.whole):
                 return drivers[0]
         return kind
 
     def _driver(self, kind: str) -> bool:
         names = _DRIVERS[kind]
-        return any(name in self.declared for name in names) or any(name in {one.lower() for one in self.imported} for name in names)
+        return (
+            kind in self.dialects
+            or any(name in self.declared for name in names)
+            or any(name in {one.lower() for one in self.imported} for name in names)
+        )
 
 
 def _client(origin: str) -> _Client | None:
