@@ -148,8 +148,7 @@ _SCHEMES = {
     **dict.fromkeys(("oracle", "mssql", "cockroachdb"), "sql"),
     **dict.fromkeys(("redis", "rediss", "sentinel"), "redis"),
     **dict.fromkeys(("amqp", "amqps", "pyamqp", "librabbitmq"), "rabbitmq"),
-    **dict.fromkeys(("mongodb",), "mongodb"),
-    **dict.fromkeys(("memcached", "sqs"), ""),
+    "mongodb": "mongodb",
     "memcached": "memcached",
     "sqs": "sqs",
 }
