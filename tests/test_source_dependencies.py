@@ -259,6 +259,13 @@ SEEN: dict[str, tuple[Files, set[str]]] = {
         {"c.py": "import os\ndef export():\n    import redis\n    return redis.from_url(os.environ['REDIS_URL'])\n"},
         {"redis"},
     ),
+    "an import that is guarded in the factory": (
+        {
+            "c.py": "import os\ndef create_app():\n    try:\n        import redis\n    except ImportError:\n        return None\n"
+            "    return redis.from_url(os.environ['REDIS_URL'])\n"
+        },
+        {"redis"},
+    ),
     "only an import": ({"c.py": "import pika\nTYPES = (pika.exceptions.AMQPError,)\n"}, {"rabbitmq"}),
     "a client without an address": ({"c.py": "import redis\nr = redis.Redis()\n"}, {"redis"}),
     "sqlite is a file": (

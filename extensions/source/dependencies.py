@@ -509,7 +509,7 @@ def _guards(source: Source) -> dict[str, str]:
     visit(source.tree.body, "")
     for node in source.nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            visit(list(flat(node.body)), "")  # whether the function runs at the start is asked of the call
+            visit(node.body, "")  # whether the function runs at the start is asked of the call
     return {name: why for name, why in guards.items() if name not in free}
 
 
