@@ -19,8 +19,8 @@ from extensions.answers import Refused
 from extensions.evolution import metrics, triggers
 from extensions.evolution.registry import METRICS
 from extensions.evolution.sources import git_history, people, rates, web
-from tests.histories import DAY, History
 from tests.projects import git
+from tests.repositories import DAY, History
 
 # A Tuesday, 12:00.
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)

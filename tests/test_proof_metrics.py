@@ -23,9 +23,9 @@ import pytest
 from extensions.evolution import metrics
 from extensions.evolution.sources import prometheus, rates, web
 from tests.github_api import RESET, TOKEN, GitHub, serving
-from tests.histories import DAY, History
 from tests.projects import Project
 from tests.proofs import Machine, answers, fresh_machine
+from tests.repositories import DAY, History
 
 pytestmark = pytest.mark.proof
 
