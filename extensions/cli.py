@@ -74,11 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     keep.set_defaults(run=_keep)
 
-    record = commands.add_parser("record", help="write a deploy or an incident into the ledger")
-    record.add_argument("kind", choices=["deploy", "incident"])
+    record = commands.add_parser("record", help="write a deploy, a rollback, an incident or its end into the ledger")
+    record.add_argument("kind", choices=["deploy", "rollback", "incident", "restored"])
     record.add_argument("--environment", default="production")
     record.add_argument("--version", help="what was deployed (the commit)")
-    record.add_argument("--outcome", choices=["success", "failure"], default="success")
+    record.add_argument("--outcome", choices=["success", "failure"], default="success", help="of a deploy or a rollback")
+    record.add_argument("--at", default="", metavar="TIME", help="when it was, such as 2026-11-24T09:30; now, where it isn't given")
     record.add_argument("--note", default="", help="one line on what happened")
     record.set_defaults(run=_record)
     return parser
@@ -194,5 +195,5 @@ def _record(options: argparse.Namespace) -> int:
 
     project = Path.cwd()
     project_answers(project)
-    print(ledger.record(project, options.kind, options.environment, options.version, options.outcome, options.note))
+    print(ledger.record(project, options.kind, options.environment, options.version, options.outcome, options.note, options.at))
     return 0
