@@ -20,6 +20,7 @@ from extensions import cli, layers
 from extensions.answers import Refused
 from extensions.evolution import flags
 from extensions.evolution.metrics import Measured
+from extensions.evolution.triggers import parse
 from tests.projects import LEVELS, ROOT, Project, git
 
 AtLevel = Callable[..., Project]
@@ -185,6 +186,7 @@ FLAG = "features:\n  mine:\n    enabled: true\n"
         (FLAG + "\t- x\n", 4, "expected YAML"),
         (FLAG + "--- \nfeatures: {}\n", 4, "expected YAML"),
         (FLAG + "x: *nowhere\n", 4, "expected YAML"),
+        (FLAG + "x: \x1b[31mred\n", 4, "expected YAML, got a character that YAML refuses"),
         ("[" * 5000, 1, "expected"),
         ("features: &a\n  mine: *a\n", 2, "expected description or enabled or expires or trigger in mine, got 'mine'"),
     ],
@@ -196,6 +198,21 @@ def test_a_mistake_is_told_with_its_line_and_what_was_expected(text: str, line: 
     told = str(raised.value)
     assert told.startswith(f"{code.FILE}, line {line}: expected"), told
     assert message in told and told.isprintable() and len(told) < 300, told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "when a.enabled",
+        "when_a.enabled And b.enabled",
+        "WHEN team_size > 2 AND a.enabled\tand a.enabled",
+        "a.enabled",
+        "team_size > 2 OR user_base > 9",
+    ],
+)
+def test_what_a_trigger_asks_for_is_what_the_language_of_triggers_reads(text: str) -> None:
+    """The pipeline's script knows of that language only what binds."""
+    assert code.needs(text, 1) == parse(text).flags
 
 
 def test_a_circle_is_named_with_all_its_lines() -> None:

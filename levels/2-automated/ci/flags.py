@@ -97,7 +97,8 @@ def read(text: str, levels: Levels) -> Flags:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        wrong(mark.line + 1 if mark else 1, f"expected YAML, got {getattr(error, 'problem', None) or 'something else'}")
+        line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
+        wrong(line, f"expected YAML, got {getattr(error, 'problem', None) or 'a character that YAML refuses'}")
     except RecursionError:
         wrong(1, "expected a mapping of flags, got hundreds of lists or mappings inside of each other")
     parts = mapping(root, "the file", {"features", "environments"})
@@ -155,10 +156,7 @@ def needs(trigger: str, line: int) -> tuple[str, ...]:
     found = [match[1] for part in parts if (match := CONDITION.fullmatch(part))]
     # Whether `a.enabled OR team_size > 2` holds can't be told where nothing is measured.
     if len(found) != len(CONDITION.findall(trigger)) or re.search(r"[()]|\b(or|not)\b", condition, re.IGNORECASE):
-        wrong(
-            line,
-            f"expected NAME.enabled alone or joined by AND, without OR, NOT and parentheses, got {quoted(trigger)}",
-        )
+        wrong(line, f"expected NAME.enabled alone or joined by AND, without OR, NOT and ( ), got {quoted(trigger)}")
     return tuple(dict.fromkeys(found))
 
 
@@ -308,13 +306,13 @@ def overdue(flags: Flags, today: datetime.date) -> list[tuple[int, str]]:
 # ---- telling ----
 
 
-def lines(states: Iterable[State], flags: Flags, advice: Mapping[str, str]) -> list[str]:
-    """Return what people read: a line for each flag, and one for its trigger, with the `advice` that there is on it."""
+def lines(states: Iterable[State], flags: Flags) -> list[str]:
+    """Return what people read: a line for each flag, and one for its trigger."""
     told = []
     for one in states:
         told.append(f"{word(one.on):3}  {one.name:24} {one.why}")
-        if trigger := flags.flags[one.name].trigger if one.name in flags.flags else "":
-            told.append(" " * 30 + trigger + (f": {advice[one.name]}" if one.name in advice else ""))
+        if one.name in flags.flags and flags.flags[one.name].trigger:
+            told.append(" " * 30 + flags.flags[one.name].trigger)
     return told
 
 
@@ -372,7 +370,7 @@ def main(arguments: list[str]) -> int:
             return 0
         if asked.environment:
             states = resolve(flags, levels, asked.environment)
-            print("\n".join(lines(states, flags, {})))
+            print("\n".join(lines(states, flags)))
             hand_over(states)
         else:
             print("\n".join(table(flags, levels)) + "\n\n`make flags ENV=staging` says why.")
