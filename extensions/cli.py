@@ -81,6 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("--outcome", choices=["success", "failure"], default="success")
     record.add_argument("--note", default="", help="one line on what happened")
     record.set_defaults(run=_record)
+
+    todo = commands.add_parser("todo", help="what this level still needs, and how to do it; exit code 1 where something is to do")
+    todo.add_argument("--level", help="hold the project to this level instead of its own")
+    todo.add_argument("--json", action="store_true")
+    todo.add_argument("--offline", action="store_true", help="don't ask GitHub")
+    todo.set_defaults(run=_todo)
     return parser
 
 
@@ -196,3 +202,14 @@ def _record(options: argparse.Namespace) -> int:
     project_answers(project)
     print(ledger.record(project, options.kind, options.environment, options.version, options.outcome, options.note))
     return 0
+
+
+def _todo(options: argparse.Namespace) -> int:
+    from .evolution import checklist
+
+    project = Path.cwd()
+    recorded = project_answers(project)
+    level = level_of(options.level) if options.level is not None else None
+    seen = checklist.report(project, recorded, level, offline=options.offline)
+    print(json.dumps(seen, indent=2, ensure_ascii=False) if options.json else checklist.text(seen, recorded))
+    return 0 if seen["passed"] else 1
