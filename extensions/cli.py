@@ -74,11 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     keep.set_defaults(run=_keep)
 
-    record = commands.add_parser("record", help="write a deploy or an incident into the ledger")
-    record.add_argument("kind", choices=["deploy", "incident"])
+    record = commands.add_parser("record", help="write a deploy, a rollback, an incident or its end into the ledger")
+    record.add_argument("kind", choices=["deploy", "rollback", "incident", "restored"])
     record.add_argument("--environment", default="production")
     record.add_argument("--version", help="what was deployed (the commit)")
-    record.add_argument("--outcome", choices=["success", "failure"], default="success")
+    record.add_argument("--outcome", choices=["success", "failure"], default="success", help="of a deploy or a rollback")
+    record.add_argument("--at", default="", metavar="TIME", help="when it was, such as 2026-11-24T09:30; now, where it isn't given")
     record.add_argument("--note", default="", help="one line on what happened")
     record.set_defaults(run=_record)
 
@@ -87,6 +88,12 @@ def _parser() -> argparse.ArgumentParser:
     todo.add_argument("--json", action="store_true")
     todo.add_argument("--offline", action="store_true", help="don't ask GitHub")
     todo.set_defaults(run=_todo)
+
+    evolution = commands.add_parser("evolution", help="what the project measures of itself, and which level is due")
+    evolution.add_argument("--json", action="store_true")
+    evolution.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
+    evolution.add_argument("--offline", action="store_true", help="ask neither GitHub nor Prometheus")
+    evolution.set_defaults(run=_evolution)
     return parser
 
 
@@ -200,7 +207,7 @@ def _record(options: argparse.Namespace) -> int:
 
     project = Path.cwd()
     project_answers(project)
-    print(ledger.record(project, options.kind, options.environment, options.version, options.outcome, options.note))
+    print(ledger.record(project, options.kind, options.environment, options.version, options.outcome, options.note, options.at))
     return 0
 
 
@@ -213,3 +220,10 @@ def _todo(options: argparse.Namespace) -> int:
     seen = checklist.report(project, recorded, level, offline=options.offline)
     print(json.dumps(seen, indent=2, ensure_ascii=False) if options.json else checklist.text(seen, recorded))
     return 0 if seen["passed"] else 1
+
+
+def _evolution(options: argparse.Namespace) -> int:
+    from .evolution import command
+
+    project = Path.cwd()
+    return command.evolution(project, project_answers(project), as_json=options.json, html=options.html, offline=options.offline)

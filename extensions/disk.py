@@ -39,10 +39,14 @@ def text_of(file: str) -> str:
         return ""
 
 
+def git_environment() -> dict[str, str]:
+    """The environment of a git that is only asked: it speaks English, locks nothing, and takes its repository from where it is run."""
+    local = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
+    return {key: value for key, value in os.environ.items() if key not in local} | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+
+
 def ask_git(root: Path, *command: str, given: str = "") -> tuple[int, str, str]:
     """Run git at `root`, only to ask. Exit code, output, complaint; -1 where it didn't run."""
-    local = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
-    env = {key: value for key, value in os.environ.items() if key not in local}
     try:
         done = subprocess.run(
             # fsmonitor is a program of the repository's choice.
@@ -50,7 +54,7 @@ def ask_git(root: Path, *command: str, given: str = "") -> tuple[int, str, str]:
             input=os.fsencode(given),
             capture_output=True,
             timeout=20,
-            env={**env, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"},
+            env=git_environment(),
             check=False,
         )
     except (OSError, ValueError, subprocess.SubprocessError):
@@ -58,7 +62,7 @@ def ask_git(root: Path, *command: str, given: str = "") -> tuple[int, str, str]:
     return done.returncode, os.fsdecode(done.stdout), os.fsdecode(done.stderr)
 
 
-def git_says(root: Path, *command: str) -> str:
-    """What git prints at `root`; nothing where it fails."""
-    code, output, _ = ask_git(root, *command)
+def git_says(root: Path, *command: str, given: str = "") -> str:
+    """What git prints at `root`, given `given` as its input; nothing where it fails."""
+    code, output, _ = ask_git(root, *command, given=given)
     return output if code == 0 else ""

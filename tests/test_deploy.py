@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -302,9 +303,12 @@ def test_each_rollback_goes_one_good_version_further_back(shop: Shop) -> None:
 def test_a_rollback_that_fails_does_not_lead_back_to_the_version_that_was_left(shop: Shop) -> None:
     shop.started("one", "two", "three")
     shop.host.trouble(sick=["two"])
-    assert shop.deploy("rollback", "staging")[0] == 1
+    code, _, errors = shop.deploy("rollback", "staging")
+    assert code == 1 and errors.endswith("\nback to the version before: make rollback ENV=staging\n")
     code, out, _ = shop.deploy("rollback", "staging")
     assert code == 0 and out.endswith("staging: one runs\n")
+    lines = [(line["kind"], line["version"], line["outcome"]) for line in shop.ledger()]
+    assert lines[3:] == [("rollback", "two", "failure"), ("rollback", "one", "success")]
 
 
 def test_after_a_rollback_deployments_go_on(shop: Shop) -> None:
@@ -333,12 +337,12 @@ def test_a_deployment_by_a_person_is_written_down_as_the_levels_command_does(sho
     code, out, _ = shop.deploy("rollback", "staging")
     assert code == 0 and "written to config/deploys.jsonl: commit it\n" in out
     ledger.record(shop.folder, "deploy", "staging", None, "success", "")
-    ledger.record(shop.folder, "deploy", "staging", None, "success", "a note")
-    _, deployed, rolled_back, plain, noted = shop.ledger()
-    assert list(deployed) == list(plain) and list(rolled_back) == list(noted)
-    assert {**deployed, "at": ""} == {**plain, "version": "two", "at": ""}
-    assert (rolled_back["version"], rolled_back["note"]) == ("one", "rollback")
+    ledger.record(shop.folder, "rollback", "staging", None, "success", "")
+    _, deployed, rolled_back, plain, back = shop.ledger()
+    assert list(deployed) == list(plain) and {**deployed, "at": ""} == {**plain, "version": "two", "at": ""}
+    assert {**rolled_back, "at": ""} == {**back, "version": "one", "at": ""} and back["kind"] == "rollback"
     assert len(deployed["at"]) == len(plain["at"]) and deployed["at"][-1] == "Z"
+    assert ledger.read(shop.folder, time.time() + 60).left_out == ()
 
 
 def test_a_workflow_writes_no_ledger(shop: Shop) -> None:

@@ -116,5 +116,10 @@ def _lines(item: Mapping[str, Any], brief: bool) -> list[str]:
     if brief:
         return lines
     if item["state"] not in ("todo", "unknown"):
-        return [*lines, f"        {shown(item['detail'])}"]
-    return [*lines, f"        why   {item['why']}", f"        seen  {shown(item['detail'])}", f"        do    {shown(item['fix'])}"]
+        return [*lines, *_told("", item["detail"])]
+    return [*lines, *_told("why   ", item["why"]), *_told("seen  ", item["detail"]), *_told("do    ", item["fix"])]
+
+
+def _told(label: str, text: str) -> list[str]:
+    """Lines below an item: the first one bears the label."""
+    return [f"        {' ' * len(label) if number else label}{shown(line)}" for number, line in enumerate(text.splitlines())]

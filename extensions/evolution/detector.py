@@ -108,15 +108,25 @@ class Report:
         """What it comes to: a headline, and a sentence that explains it."""
         stay = f"Stay at level {self.level}"
         if self.recommendation:
-            return f"Level {self.due}, {self.recommendation.title}, is due", f"Priority {self.recommendation.priority}: {self.recommendation.because}."
+            return (
+                f"Level {self.due}, {self.recommendation.title}, is due",
+                f"Priority {self.recommendation.priority}: {self.recommendation.because}.",
+            )
         if self.due:
             count = f"{len(self.blocked_by)} item{'' if len(self.blocked_by) == 1 else 's'}"
-            return f"Finish level {self.level} first", f"Level {self.due} would be due, but {count} of level {self.level} {'is' if len(self.blocked_by) == 1 else 'are'} to do."
+            return (
+                f"Finish level {self.level} first",
+                f"Level {self.due} would be due, but {count} of level {self.level} {'is' if len(self.blocked_by) == 1 else 'are'} to do.",
+            )
         following = next((stage for stage in self.roadmap if stage.level == self.level + 1), None)
         if following is None:
             return f"Level {self.level} is the highest", "There is no level beyond it."
         if following.outcome:
-            return stay, f"The trigger of level {following.level} holds, and held on {following.mondays} of the last {WEEKS} Mondays. One busy week is no reason."
+            return (
+                stay,
+                f"The trigger of level {following.level} holds, and held on {following.mondays} of the last {WEEKS} Mondays. "
+                "One busy week is no reason.",
+            )
         if following.outcome is None:
             return stay, f"Nothing that is known speaks for level {following.level}, but not everything is known."
         return stay, f"Nothing speaks for level {following.level} yet."
@@ -125,7 +135,7 @@ class Report:
         return {
             "level": stage.level,
             "title": stage.title,
-            "state": "reached" if stage.level <= self.level else _state(stage),
+            "state": _state(stage, self.level),
             "trigger": stage.trigger,
             "where": stage.where,
             "outcome": stage.outcome,
@@ -149,7 +159,7 @@ def detect(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline
     }
     read = {level: triggers.parse(line.text, line.where) for level, line in texts.items()}
     measured = metrics.measure(project, recorded, now=now, offline=offline)
-    on = flags.enabled(project) if any(trigger.flags for trigger in read.values()) else {}
+    on = _flags(project, recorded["level"], now) if any(trigger.flags for trigger in read.values()) else {}
     titles = {manifest["level"]: manifest["title"] for manifest in manifests}
     stages = tuple(_stage(level, titles[level], texts[level], trigger, measured, on, now) for level, trigger in read.items())
 
@@ -194,6 +204,15 @@ def _stage(
     return Stage(level, title, line.text, line.where, outcome.value, outcome.parts, held if outcome.value else 0)
 
 
+def _flags(project: Path, level: int, now: datetime) -> dict[str, bool | None]:
+    """Each flag, and whether it is on in any environment."""
+    on: dict[str, bool | None] = {}
+    for environment in flags.report(project, level, "", {}, now.date())["environments"]:
+        for flag in environment["flags"]:
+            on[flag["name"]] = bool(on.get(flag["name"]) or flag["on"])
+    return on
+
+
 def mondays(now: datetime) -> list[str]:
     """The last four Mondays up to `now`, the newest first, as dates: the steps that a history has."""
     monday = now.date() - timedelta(days=now.weekday())
@@ -231,13 +250,19 @@ def reasons(stage: Stage, measured: Mapping[str, Measured]) -> list[str]:
         if not part.outcome:
             continue
         one = measured.get(part.metric)
-        against = "" if isinstance(part.threshold, bool) else f" ({SAID[part.comparison]} {triggers.shown(part.threshold, part.metric)})"
+        against = "" if isinstance(part.threshold, bool) else f", {_against(part)}"
         about = ", ".join(filter(None, (one.source, one.window, f"{one.confidence} confidence"))) if one else "config/feature-flags.yml"
         lines.append(f"{spoken(part.metric)}: {triggers.shown(part.value, part.metric)}{against}; {about}")
     return lines
 
 
-SAID = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most", "==": "as", "!=": "other than"}
+def _against(part: triggers.Part) -> str:
+    """What a value is compared with, in words."""
+    shown = triggers.shown(part.threshold, part.metric)
+    return shown if part.comparison == "==" else f"{SAID[part.comparison]} {shown}"
+
+
+SAID = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most", "!=": "other than"}
 
 
 def _priority(stage: Stage, measured: Mapping[str, Measured]) -> tuple[str, str]:
@@ -260,10 +285,15 @@ def _far(part: triggers.Part) -> bool:
     return part.comparison in (">", ">=") and part.threshold > 0 and part.value >= TWICE * part.threshold
 
 
-def _state(stage: Stage) -> str:
+def _state(stage: Stage, level: int) -> str:
+    """reached, due, holds (but not for long enough), later (it holds, and a level before it comes first), not yet, or unknown."""
+    if stage.level <= level:
+        return "reached"
     if stage.outcome is None:
         return "unknown"
-    return "due" if stage.due else "holds" if stage.outcome else "not yet"
+    if not stage.outcome:
+        return "not yet"
+    return "later" if stage.level > level + 1 else "due" if stage.due else "holds"
 
 
 def to_know(name: str) -> str:
@@ -289,4 +319,5 @@ def _part(part: triggers.Part) -> dict[str, Any]:
         "name": spoken(part.metric),
         "shown": triggers.shown(part.value, part.metric),
         "shown_threshold": triggers.shown(part.threshold, part.metric),
+        "against": _against(part),
     }

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import json
+import os
 import posixpath
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,12 +14,12 @@ from typing import Any
 import yaml
 
 from .. import answers, layers
-from ..disk import git_says, shown, text_of
+from ..disk import git_says, text_of
 from ..source import files
 from ..template import root
 from .code import Code, Tests, read_code, read_tests
+from .sources import github, web
 
-SECONDS = 10  # that the forge may take for one answer
 _loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -54,6 +52,7 @@ class Facts:
         self.web = [service for service in self.services if service["kind"] == "web"]
         self.make = "make -f levels.mk" if "Makefile" in recorded["keep"] else "make"
         self.broken: dict[str, str] = {}  # workflow to why it can't be read
+        self.repository = str(recorded.get("repository") or os.environ.get("GITHUB_REPOSITORY", ""))
         self._unreachable = "asked to stay offline" if offline else ""
 
     @functools.cache  # noqa: B019 (one Facts a run)
@@ -66,6 +65,8 @@ class Facts:
         level = layers.owners(root(), self.services).get(path, (0, "", ""))[0]
         if level > self.recorded["level"]:
             return f"`{self.make} upgrade LEVEL={level}` brings {path}"
+        if path in self.tracked:
+            return f"`git checkout HEAD -- {path}` brings it back"
         deleted = f"git log -1 --diff-filter=D --format=%h -- {path}"
         return f"it was deleted: `git checkout $({deleted})~ -- {path}` brings it back, and with it the template's changes to come"
 
@@ -113,38 +114,30 @@ class Facts:
         return [posixpath.join(folder, name) for folder, names in files.walk(self.folder) for name in names]
 
     def forge(self, path: str) -> Said:
-        """GET `repos/OWNER/NAME/` + path of GitHub's API, through `gh`. Nothing is asked again once it can't be reached."""
-        if not self.recorded.get("repository"):
-            return Said(why="the answer `repository` says owner/name of no repository yet")
-        return self._ask(f"repos/{self.recorded['repository']}/{path}")
+        """GET repos/OWNER/NAME and `path` of GitHub's API. Nothing is asked any more once it gave no answer."""
+        if not self.repository:
+            return Said(why="the project is not on GitHub yet, as far as the answer `repository` says")
+        return self._ask(f"repos/{self.repository}{path}")
 
     @functools.cache  # noqa: B019 (one Facts a run)
     def _ask(self, path: str) -> Said:
         if self._unreachable:
             return Said(why=self._unreachable)
-        gh = shutil.which("gh")
-        if gh is None:
-            self._unreachable = "gh, GitHub's command, is not installed"
-            return Said(why=self._unreachable)
         try:
-            # In another folder: gh reads the configuration of the repository that it stands in.
-            done = subprocess.run([gh, "api", path], capture_output=True, cwd="/", timeout=SECONDS, check=False, stdin=subprocess.DEVNULL)
-        except (OSError, subprocess.SubprocessError):
-            self._unreachable = f"gh gave no answer within {SECONDS} seconds"
-            return Said(why=self._unreachable)
-        complaint = done.stderr.decode("utf-8", "replace").strip()
-        if done.returncode == 0:
-            try:
-                return Said(json.loads(done.stdout))
-            except ValueError:
-                return Said(why="gh answered with something other than JSON")
-        if "HTTP 404" in complaint:  # also what may not be seen: then the repository itself isn't found either
-            seen = path.count("/") == 2 or self._ask("/".join(path.split("/")[:3])).body is not None
-            return Said() if seen else Said(why=f"gh finds no {'/'.join(path.split('/')[1:3])}, or may not see it")
-        if "HTTP" not in complaint:  # not signed in, no network: so for every question
-            self._unreachable = f"gh: {shown(complaint.splitlines()[0][:80]) if complaint else 'no answer'}"
-            return Said(why=self._unreachable)
-        return Said(why=f"gh: {shown(complaint.splitlines()[0][:80])}")
+            body = github.read(path)
+        except web.NotMeasured as error:
+            self._unreachable = str(error)
+            return Said(why=str(error))
+        # GitHub says "not found" of what may not be seen, too: then neither is the repository.
+        if body is None and path != f"repos/{self.repository}" and self._ask(f"repos/{self.repository}").body is None:
+            return Said(why=f"GitHub knows no {self.repository}, or the token may not see it")
+        return Said(body)
+
+    def to_ask(self, command: str) -> str:
+        """What a person runs to see what the forge would have said."""
+        if not self.repository:
+            return "push the project to GitHub, and put its owner/name into `repository` in .copier-answers.yml"
+        return f"`{command}` shows it; with GITHUB_TOKEN set, or after `gh auth login`, this looks by itself"
 
 
 def _is_test(name: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from .charts import charts
 
@@ -22,8 +24,14 @@ def render(document: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _code
     weeks = next((stage["mondays_needed"] for stage in document["roadmap"]), 0)
     return environment.get_template(TEMPLATE).render(report=document, charts=charts(document), stops=_stops(document), weeks=weeks)
+
+
+def _code(text: str) -> Markup:
+    """Text with what stands between backticks as code; escaped first."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _stops(document: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import quote
 
 from ... import closing
 from ..facts import Facts
 from . import Answer, done, not_applicable, todo, unknown
 
 MAKE_CHECK = re.compile(r"\bmake\b[^\n;&|]*\scheck\b|\bci/check\.py\b")
-# What `levels record` and the ledger need no item for: level 1 deploys by hand.
 
 
 def health_endpoints(facts: Facts) -> Answer:
@@ -29,10 +29,10 @@ def health_endpoints(facts: Facts) -> Answer:
         else:
             missing.append(f"in {_start(service)} add {closing.call(facts.folder, service)}")
     if missing:
-        return todo(f"{len(missing)} of {len(facts.services)} services don't have them", "; ".join(missing))
+        return todo(f"{len(missing)} of {len(facts.services)} services don't have them", "\n".join(missing))
     if unsure:
-        return unknown("; ".join(unsure), "mend what Python can't parse")
-    return done("; ".join(seen))
+        return unknown("\n".join(unsure), "mend what Python can't parse")
+    return done("\n".join(seen))
 
 
 def unit_tests(facts: Facts) -> Answer:
@@ -55,8 +55,8 @@ def unit_tests(facts: Facts) -> Answer:
     if without and facts.tests.unparsed:
         return unknown(f"{facts.tests.unparsed[0]} can't be parsed", "mend what Python can't parse")
     if without:
-        return todo("; ".join(said), f"write a test that calls a function of {', '.join(without)} and asserts what it returns")
-    return done("; ".join(said))
+        return todo("\n".join(said), f"write a test that calls a function of {', '.join(without)} and asserts what it returns")
+    return done("\n".join(said))
 
 
 def quality_pipeline(facts: Facts) -> Answer:
@@ -122,19 +122,16 @@ def branch_rule(facts: Facts) -> Answer:
     A check that nobody has to wait for is passed over on the day that matters.
     """
     branch = facts.recorded.get("default_branch", "main")
-    path = f"rules/branches/{branch}"
-    rules = facts.forge(path)
-    how = "make the ruleset of docs/branches.md (GitHub: Settings, Rules); then name its check, `check`"
+    rules = facts.forge(f"/rules/branches/{quote(branch, safe='')}")
     if rules.why or not isinstance(rules.body, list):
-        repository = facts.recorded.get("repository") or "OWNER/NAME"
-        return unknown(rules.why or "GitHub knows no such branch", f"look at Settings, Rules; or run `gh api repos/{repository}/{path}`")
+        return unknown(rules.why or f"GitHub knows no branch {branch}", facts.to_ask(f"gh ruleset check {branch}"))
     checks = [
         rule.get("parameters", {}).get("required_status_checks", []) for rule in rules.body if rule.get("type") == "required_status_checks"
     ]
     contexts = sorted({str(check.get("context")) for group in checks for check in group})
-    return (
-        done(f"{branch} requires {', '.join(contexts)}") if "check" in contexts else todo(f"{branch} requires no check of that name", how)
-    )
+    if "check" in contexts:
+        return done(f"{branch} requires {', '.join(contexts)}")
+    return todo(f"nothing requires `check` before a merge to {branch}", "make the ruleset of docs/branches.md (GitHub: Settings, Rules)")
 
 
 def _inside(service: dict[str, str], name: str) -> str:

@@ -20,7 +20,7 @@ def staging_environment(facts: Facts) -> Answer:
 
     A place like production where a change can be seen, and where it may fail.
     """
-    known = facts.forge("actions/variables/STAGING_HOST")
+    known = facts.forge("/actions/variables/STAGING_HOST")
     if known.body:
         return done("the variable STAGING_HOST is set")
     settings = re.search(r"(?m)^DEPLOY_HOST=(?!\s*$)", facts.text("config/staging.env"))
@@ -30,7 +30,7 @@ def staging_environment(facts: Facts) -> Answer:
         return done("config/staging.env names its host")
     how = "set up a host, then the variable STAGING_HOST: docs/staging.md says how"
     if known.why:
-        return unknown(f"no deployment to staging is recorded; {known.why}", f"{how}; `gh variable list` shows whether it is there")
+        return unknown(f"no deployment to staging is recorded; {known.why}", f"{how}\n{facts.to_ask('gh variable list')}")
     return todo("the variable STAGING_HOST is not set", how)
 
 
@@ -101,10 +101,10 @@ def deployment_secrets(facts: Facts) -> Answer:
     wanted = sorted({name for workflow in _deploys(facts) for name in SECRET.findall(workflow.text)} - {"GITHUB_TOKEN"})
     if not wanted:
         return todo("no workflow deploys to staging", facts.missing(WORKFLOW)) if not _deploys(facts) else done("the workflow needs none")
-    here, there = facts.forge("environments/staging/secrets"), facts.forge("actions/secrets")
+    here, there = facts.forge("/environments/staging/secrets"), facts.forge("/actions/secrets")
     how = f"set {', '.join(wanted)} (GitHub: Settings, Environments, staging): docs/staging.md says what they hold"
     if here.why or there.why:
-        return unknown(here.why or there.why, f"{how}; `gh secret list --env staging` shows which are there")
+        return unknown(here.why or there.why, f"{how}\n{facts.to_ask('gh secret list --env staging')}")
     names = {secret["name"] for said in (here, there) for secret in (said.body or {}).get("secrets", [])}
     missing = [name for name in wanted if name not in names]
     return todo(f"missing: {', '.join(missing)}", how) if missing else done(", ".join(wanted))

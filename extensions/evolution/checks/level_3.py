@@ -60,10 +60,10 @@ def code_scanning(facts: Facts) -> Answer:
 
     It sees what crosses function and file, such as a request's text that ends in SQL.
     """
-    said = facts.forge("actions/variables/CODE_SCANNING")
+    said = facts.forge("/actions/variables/CODE_SCANNING")
     how = "set the variable CODE_SCANNING to true (GitHub: Settings, Secrets and variables, Actions, Variables)"
     if said.why:
-        return unknown(said.why, f"{how}; `gh variable list` shows whether it is there")
+        return unknown(said.why, f"{how}\n{facts.to_ask('gh variable list')}")
     if isinstance(said.body, dict) and said.body.get("value") == "true":
         return done("the variable CODE_SCANNING is true")
     repository = facts.forge("")

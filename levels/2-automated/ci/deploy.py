@@ -274,8 +274,8 @@ def deploy(host: Host, project: dict[str, Any], environment: str, version: str, 
     host.sh(f'[ "$(tail -n 1 versions 2>/dev/null)" = {version} ] || echo {version} >> versions')
 
 
-def rollback(host: Host) -> str:
-    """Start the version that ran well before the current one; return it. Raises Stop when there is none."""
+def before(host: Host) -> str:
+    """Return the version that ran well before the current one; it is the last of the list now. Raises Stop."""
     current, well = host.current(), host.versions()
     if DRY_RUN:
         current, well = "NOW", ["BEFORE", "NOW"]
@@ -286,7 +286,6 @@ def rollback(host: Host) -> str:
         raise Stop("no earlier version has run there", 1)
     # Before the start: if that goes wrong, the next rollback goes further back, and not to the version that was left.
     host.sh("cat > versions", "".join(f"{version}\n" for version in well))
-    host.start(well[-1])
     return well[-1]
 
 
@@ -301,19 +300,18 @@ def status(host: Host) -> None:
         raise Stop("; ".join(wrong), 1)
 
 
-def record(environment: str, version: str, outcome: str, note: str = "") -> None:
-    """Add a line to the ledger. CI, which can't commit it, writes none: the forge lists its deployments."""
+def record(kind: str, environment: str, version: str, outcome: str) -> None:
+    """Add a deploy or a rollback to the ledger. CI, which can't commit it, writes none: the forge has its deployments."""
     if DRY_RUN or os.environ.get("CI"):
         return
     name = subprocess.run(["git", "config", "user.name"], cwd=uv.ROOT, text=True, capture_output=True, check=False)
     line = {
-        "kind": "deploy",
+        "kind": kind,
         "environment": environment,
         "version": version,
         "at": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "by": name.stdout.strip() or getpass.getuser(),
         "outcome": outcome,
-        **({"note": note} if note else {}),
     }
     with LEDGER.open("a", encoding="utf-8") as ledger:
         ledger.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -357,15 +355,16 @@ def change(
         raise Stop(f"VERSION is {version!r}, expected the tag of an image, such as a commit")
     try:
         if command == "rollback":
-            version = rollback(host)
+            version = before(host)
+            host.start(version)
         else:
             deploy(host, project, environment, version, values)
     except Stop as stop:
-        if not (host.started and command == "deploy"):
+        if not host.started:
             raise
-        record(environment, version, "failure")
+        record(command, environment, version, "failure")
         raise Stop(f"{stop}\nback to the version before: make rollback ENV={environment}", 1) from stop
-    record(environment, version, "success", note="rollback" if command == "rollback" else "")
+    record(command, environment, version, "success")
     if not DRY_RUN:
         print(f"{environment}: {version} runs")
 

@@ -1,0 +1,290 @@
+"""Each metric of the registry, measured: its value, where it comes from, over which time, how sure it is; or why it isn't known.
+
+Sources of deployments are tried in this order, and the first that has one in the window is taken: the ledger, GitHub's deployments, the
+runs of the workflow that config/evolution.yml names, release tags. Merges are never passed off as deployments.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from .. import ledger
+from ..disk import shown
+from . import settings
+from .registry import METRICS
+from .sources import deployments, git_history, github, prometheus, rates, web
+
+WINDOW = f"{rates.WEEKS} weeks"
+NO_LEDGER = f"there is no ledger ({ledger.LEDGER}); `make record WHAT=deploy` begins one"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric. `value` is in the registry's unit, and None where it isn't known; then `reason` says why, and is empty elsewhere.
+
+    `evidence` are lines for people. `history` has what was known at the beginning of each ISO week (the date of its Monday, 0:00 UTC), the
+    oldest first, by the same definition as the value. Texts hold what people wrote: they are one line each, and not escaped further.
+    """
+
+    metric: str
+    value: float | bool | None
+    source: str = ""
+    window: str = ""
+    confidence: str = "none"  # high, medium, low; none where the value isn't known
+    evidence: tuple[str, ...] = ()
+    reason: str = ""
+    history: rates.History = ()
+
+
+def measure(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline: bool = False) -> dict[str, Measured]:
+    """Every metric of the registry, by name, for the repository at `project`.
+
+    `recorded` are its answers; `now` needs a time zone; `offline` asks neither GitHub nor Prometheus. Raises Refused for a
+    config/evolution.yml that can't be taken; whatever else is missing makes a metric unknown.
+    """
+    at = now.timestamp()
+    wanted = settings.read(project)
+    read = ledger.read(project, at + rates.SLACK)
+    try:
+        git_history.readable(project)
+        git = ""
+    except git_history.Unknown as error:
+        git = str(error)
+    deployed, asked = _deployments(project, recorded, wanted, read, at, offline, git)
+    found = [
+        _team_size(project, wanted, at, git),
+        _frequency(deployed, asked, at),
+        _lead_time(project, deployed, at, git),
+        _production(deployed, asked),
+        *_from_ledger(read, wanted.environment, at),
+        *_from_prometheus(wanted, at, offline),
+        *_services(recorded),
+        *(_declared(wanted, name) for name in settings.DECLARED),
+    ]
+    measured = {one.metric: one for one in found}
+    return {name: measured[name] for name in METRICS}
+
+
+def _unknown(metric: str, reason: str, source: str = "", evidence: Iterable[str] = ()) -> Measured:
+    return Measured(metric, None, source, reason=reason, evidence=tuple(evidence))
+
+
+# git
+
+
+def _team_size(project: Path, wanted: settings.Settings, at: float, git: str) -> Measured:
+    if git:
+        return _unknown("team_size", git, "git")
+    try:
+        team = git_history.team(project, at, wanted.bots)
+    except git_history.Unknown as error:
+        return _unknown("team_size", str(error), "git")
+    evidence = [f"{_listed(team.names(at)) or 'nobody'} committed"]
+    evidence += [f"several addresses or names taken for one person: {_listed(sorted(team.merged))}"] if team.merged else []
+    evidence += [f"bots, not counted: {_listed(sorted(team.bots))}"] if team.bots else []
+    evidence += [f"commits that name further authors, who count too: {team.co_authored}"] if team.co_authored else []
+    evidence += [f"commits dated in the future, not counted: {team.future}"] if team.future else []
+    size = team.size(at)
+    if size is None:
+        return _unknown("team_size", "every commit is dated in the future", "git", evidence[1:])
+    # Names join addresses by likeness where the mailmap says nothing.
+    confidence = "medium" if team.merged or team.future else "high"
+    return Measured(
+        "team_size", size, "git log", f"{git_history.TEAM_DAYS} days", confidence, tuple(evidence), history=rates.history(team.size, at)
+    )
+
+
+def _listed(names: Sequence[str], most: int = 10) -> str:
+    """Names in one line, some of them where there are many."""
+    return ", ".join(shown(name)[:60] for name in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+# Deployments
+
+
+def _deployments(
+    project: Path, recorded: Mapping[str, Any], wanted: settings.Settings, read: ledger.Ledger, at: float, offline: bool, git: str
+) -> tuple[deployments.Deployments | None, tuple[str, ...]]:
+    """The source to take, and a line for each that was asked and not taken.
+
+    The first with a deployment in the window is taken. Where none has one, it is the first that has any: that one says how long ago.
+    """
+    repository = str(recorded.get("repository") or os.environ.get("GITHUB_REPOSITORY", ""))
+
+    def of_ledger() -> deployments.Deployments | None:
+        if not read.there:
+            raise web.NotMeasured("no such file")
+        return deployments.of_ledger(read, wanted.environment)
+
+    def of_github(ask: Callable[[], deployments.Deployments | None]) -> deployments.Deployments | None:
+        if offline:
+            raise web.NotMeasured("not asked, offline")
+        if not repository:
+            raise web.NotMeasured("not asked, the answer `repository` is empty")
+        return ask()
+
+    def of_tags() -> deployments.Deployments | None:
+        if git:
+            raise web.NotMeasured(git)
+        times, left_out = git_history.releases(project, at)
+        return deployments.Deployments("release tags", "low", times, times[0], notes=tuple(left_out)) if times else None
+
+    tried: list[tuple[str, Callable[[], deployments.Deployments | None]]] = [
+        (f"the ledger ({ledger.LEDGER})", of_ledger),
+        ("GitHub's deployments", lambda: of_github(lambda: github.deployments(repository, wanted.environment, at))),
+    ]
+    if wanted.workflow:
+        tried.append((f"runs of {wanted.workflow}", lambda: of_github(lambda: github.runs(repository, wanted.workflow, at))))
+    tried.append(("release tags", of_tags))
+    old: deployments.Deployments | None = None
+    asked: list[str] = []
+    for name, ask in tried:
+        try:
+            found = ask()
+        except web.NotMeasured as error:
+            asked.append(f"{name}: {error}")
+            continue
+        if found and found.lately(at):
+            return found, tuple(asked)
+        old = old or found
+        asked.append(
+            f"{name}: none in {WINDOW}" if found else f"{name}: none to {wanted.environment}" if name != "release tags" else f"{name}: none"
+        )
+    return old, tuple(asked)
+
+
+def _frequency(deployed: deployments.Deployments | None, asked: tuple[str, ...], at: float) -> Measured:
+    name = "deployment_frequency"
+    if deployed is None:
+        return _unknown(name, "; ".join(asked), evidence=asked)
+    noun = "release" if deployed.source == "release tags" else "deployment"
+    evidence = (*deployed.evidence(at, noun), *asked)
+
+    def rate(then: float) -> float | None:
+        return rates.per_day(deployed.times, deployed.began, then)
+
+    value = rate(at)
+    if value is None:
+        return _unknown(name, rates.too_short(deployed.began, at), deployed.source, evidence)
+    return Measured(name, value, deployed.source, WINDOW, deployed.confidence, evidence, history=rates.history(rate, at))
+
+
+def _lead_time(project: Path, deployed: deployments.Deployments | None, at: float, git: str) -> Measured:
+    name = "lead_time"
+    if git:
+        return _unknown(name, git, "git")
+    if deployed is None or not deployed.versions:
+        return _unknown(name, "no source tells which commit was deployed when")
+    commits = git_history.commit_times(project, (version for _, version in deployed.versions))
+    hours = deployments.lead_hours(deployed, commits)
+    value = deployments.median_at(hours, at)
+    lost = len(deployed.versions) - len(hours)
+    evidence = (f"deployments of commits that aren't here, or are dated later, not counted: {lost}",) if lost else ()
+    source = f"{deployed.source}, git"
+    if value is None:
+        return _unknown(name, f"no deployment of a known commit in {WINDOW}", source, evidence)
+    history = rates.history(lambda then: deployments.median_at(hours, then), at)
+    return Measured(name, value, source, WINDOW, deployed.confidence, ("the median from commit to deployment", *evidence), history=history)
+
+
+def _production(deployed: deployments.Deployments | None, asked: tuple[str, ...]) -> Measured:
+    name = "production_deployment"
+    # A release tag says nothing about production, and no record of a deployment isn't the record of none.
+    if deployed is None or not deployed.versions:
+        return _unknown(name, "no deployment is recorded", evidence=asked)
+    last = f"the last one on {deployments.day(deployed.times[-1])}"
+    return Measured(name, True, deployed.source, confidence=deployed.confidence, evidence=(last,))
+
+
+def _from_ledger(read: ledger.Ledger, environment: str, at: float) -> list[Measured]:
+    """What only the ledger tells: how often something goes wrong by hand, how long it takes to mend, what share of the deploys fails."""
+    names = ("manual_errors", "time_to_restore", "change_failure_rate")
+    here = [entry for entry in read.entries if entry.environment == environment]
+    source = f"ledger ({ledger.LEDGER})"
+    if not here:
+        reason = f"the ledger has nothing of {environment}" if read.there else NO_LEDGER
+        return [_unknown(name, reason, source if read.there else "", read.left_out) for name in names]
+    troubles = deployments.errors(read, environment)
+    lately = [trouble for trouble in troubles if rates.since(at) < trouble.start <= at]
+    kinds = [trouble.what for trouble in lately]
+    seen = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds))) or "nothing went wrong"
+    still_open = sum(trouble.end is None for trouble in troubles)
+    told = Measured("", None, source, WINDOW, "high", (f"in {WINDOW}: {seen}", *read.left_out))
+
+    def known(name: str, value_at: Callable[[float], float | None], reason: str, *evidence: str) -> Measured:
+        value, lines = value_at(at), (*told.evidence, *evidence)
+        if value is None:
+            return _unknown(name, reason, source, lines)
+        return replace(told, metric=name, value=value, evidence=lines, history=rates.history(value_at, at))
+
+    starts, began = [trouble.start for trouble in troubles], read.entries[0].at
+    restored = deployments.restored(troubles)
+    outcomes = deployments.outcomes(read, environment)
+    return [
+        known(
+            "manual_errors",
+            lambda then: rates.per_day(starts, began, then),
+            rates.too_short(began, at),
+            "the rate leaves out the worst week",
+        ),
+        known(
+            "time_to_restore",
+            lambda then: deployments.median_at(restored, then),
+            f"nothing that went wrong was mended in {WINDOW}",
+            *([f"not over yet: {still_open}; `make record WHAT=restored` ends incidents"] if still_open else []),
+        ),
+        known("change_failure_rate", lambda then: deployments.share_failed_at(outcomes, then), f"no deploy in {WINDOW}"),
+    ]
+
+
+# Production
+
+
+def _from_prometheus(wanted: settings.Settings, at: float, offline: bool) -> list[Measured]:
+    names = {"requests": "production_traffic.requests", "users": "production_traffic.users", "uptime": "measured_uptime"}
+    queries = {"requests": prometheus.REQUESTS, **wanted.queries}
+    source = f"Prometheus ({shown(wanted.prometheus)})" if wanted.prometheus else ""
+    why = "no Prometheus is named: `sources: prometheus:` in config/evolution.yml" if not wanted.prometheus else "not asked, offline"
+    answers: Mapping[str, prometheus.Figure | str] = {}
+    if wanted.prometheus and not offline:
+        try:
+            answers = prometheus.ask(wanted.prometheus, queries, at)
+        except web.NotMeasured as error:
+            why = str(error)
+    measured = []
+    for key, name in names.items():
+        line = (shown(queries[key]),) if key in queries else ()
+        answer = answers.get(key, why)
+        if wanted.prometheus and key not in queries:
+            answer = f"no query is given: `sources: prometheus: {key}:` in config/evolution.yml"
+        if not isinstance(answer, str) and key == "uptime" and not 0 <= answer[0] <= 1:
+            answer = f"the query gives {answer[0]:g}, expected a share from 0 to 1"
+        if isinstance(answer, str):
+            measured.append(_unknown(name, answer, source, line))
+        else:
+            value, history = answer
+            measured.append(Measured(name, value, source, "as the query has it", "high", line, history=history))
+    return measured
+
+
+# What is known without measuring
+
+
+def _services(recorded: Mapping[str, Any]) -> list[Measured]:
+    names = [str(one["name"] if isinstance(one, Mapping) else one) for one in recorded.get("services", ())]
+    told = Measured("", None, "the answer `services`", "now", "high", (_listed(names),))
+    return [
+        replace(told, metric="service_count", value=float(len(names))),
+        replace(told, metric="multiple_services", value=len(names) > 1),
+    ]
+
+
+def _declared(wanted: settings.Settings, name: str) -> Measured:
+    if name not in wanted.declared:
+        return _unknown(name, f"nobody has said: `declared: {name}:` in {settings.FILE}")
+    return Measured(name, wanted.declared[name], f"{settings.FILE}:{wanted.lines[name]}", "now", "high")
