@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from copier.errors import UserMessageError
@@ -49,7 +51,7 @@ class Levels(Extension):
             all_layers=self.manifests,
         )
         environment.filters.update(quoted=quoted, markdown=markdown, shown=layers.shown)
-        remember_compiled(environment)
+        remember_compiled(environment, self.parts)
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
         """Path parts come nameless: give the clean ones their meaning."""
@@ -190,21 +192,29 @@ class Levels(Extension):
         return closing.message(_project(context), context.get_all(), self.settled(context), self.reading or adoption.Reading())
 
 
-def remember_compiled(environment: Environment) -> None:
-    """Have `environment.from_string` compile each string once.
+_code: dict[tuple[Any, ...], CodeType] = {}
+
+
+def remember_compiled(environment: Environment, parts: Mapping[str, str]) -> None:
+    """Have `environment.from_string` compile each string once, over all renders of one process.
 
     Copier compiles every path part of every file again, and the answers file's name with each of them; that was half of a copy's time.
+    `parts` is what the extension makes of path parts.
     """
+    # What the compiled code hangs on; two versions of the template may differ in it.
+    syntax = (environment.variable_start_string, environment.block_start_string, environment.keep_trailing_newline, *sorted(parts.items()))
     compiled: dict[str, Template] = {}
     from_string = environment.from_string
 
     def once(source: str, *arguments: Any, **options: Any) -> Template:
         if arguments or options or not isinstance(source, str):
             return from_string(source, *arguments, **options)
-        if source in compiled:
-            environment.preprocess("")  # each compilation makes Copier's yield extension forget the last yield; so must this
-        else:
-            compiled[source] = from_string(source)
+        environment.preprocess("")  # each compilation makes Copier's yield extension forget the last yield; so must this
+        if source not in compiled:
+            if (source, syntax) not in _code:
+                _code[source, syntax] = environment.compile(source)
+            code = _code[source, syntax]
+            compiled[source] = environment.template_class.from_code(environment, code, environment.make_globals(None))
         return compiled[source]
 
     environment.from_string = once  # type: ignore[assignment, method-assign]

@@ -276,3 +276,12 @@ def test_new_from_a_checkout_says_when_others_cannot_update_the_result(
     assert "not pushed" in moves.where_from()[2][0]
     git(clone, "remote", "remove", "origin")
     assert "has no origin" in moves.where_from()[2][0]
+
+
+@pytest.mark.parametrize("typed", [[], ["recrod"], ["whose"], ["upgrade", "2", "3"], ["preview", "--jsn", "2"]])
+def test_a_command_line_that_cannot_be_taken_is_told_in_one_line(typed: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(typed)
+    out, err = capfd.readouterr()
+    assert (stop.value.code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("levels") and "--help" in err
