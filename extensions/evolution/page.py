@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
+from ..disk import shown
 from .charts import charts
 
 TEMPLATE = "page.html.jinja"
@@ -23,6 +24,8 @@ def render(document: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=lambda value: shown(value) if type(value) is str else value,
     )
     environment.filters["code"] = _code
     weeks = next((stage["mondays_needed"] for stage in document["roadmap"]), 0)
@@ -30,8 +33,8 @@ def render(document: Mapping[str, Any]) -> str:
 
 
 def _code(text: str) -> Markup:
-    """Text with what stands between backticks as code; escaped first."""
-    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    """Lines of text with what stands between backticks as code; escaped first."""
+    return Markup("<br>".join(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(shown(line)))) for line in text.splitlines()))
 
 
 def _stops(document: Mapping[str, Any]) -> list[dict[str, Any]]:
