@@ -101,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
     evolution.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
     evolution.add_argument("--offline", action="store_true", help="ask neither GitHub nor Prometheus")
     evolution.set_defaults(run=_evolution)
+
+    flags = commands.add_parser("flags", help="what is on and why, and whether its trigger holds")
+    flags.add_argument("environment", nargs="?", default="", metavar="ENV", help="such as staging (all of them)")
+    flags.add_argument("--env-line", action="store_true", help="only FEATURE_FLAGS=…, for a service's environment")
+    flags.add_argument("--offline", action="store_true", help="ask neither GitHub nor Prometheus for figures")
+    flags.add_argument("--json", action="store_true")
+    flags.set_defaults(run=_flags)
     return parser
 
 
@@ -234,3 +241,22 @@ def _evolution(options: argparse.Namespace) -> int:
 
     project = Path.cwd()
     return command.evolution(project, project_answers(project), as_json=options.json, html=options.html, offline=options.offline)
+
+
+def _flags(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from .evolution import flags, metrics
+
+    project = Path.cwd()
+    recorded = project_answers(project)
+    if options.env_line and not options.environment:
+        raise answers.Refused("ENV: expected an environment, as in `levels flags staging --env-line`")
+    now = datetime.now(UTC)
+    measured = {} if options.env_line else metrics.measure(project, recorded, now=now, offline=options.offline)
+    document = flags.report(project, recorded["level"], options.environment, measured, now.date())
+    if options.env_line:
+        print(f"FEATURE_FLAGS={document['environments'][0]['feature_flags']}")
+    else:
+        print(json.dumps(document, indent=2) if options.json else flags.text(document, measured))
+    return 0
