@@ -432,7 +432,7 @@ def test_it_looks_ahead_to_the_target_level(at_level: AtLevel, monkeypatch: pyte
     _, out, _ = run(project, monkeypatch, capsys)
     assert "Level 3, Professional (ahead" in out and "Level 4" not in out
     assert "Wanted: security_scanning: comes with level 3" in out
-    assert "Wanted: monitoring: no level of this version brings it" in out
+    assert "Wanted: monitoring: a later version brings it, at level 3" in out
 
 
 def test_without_its_settings_it_still_runs(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

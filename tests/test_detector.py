@@ -19,7 +19,7 @@ from extensions.cli import main
 from extensions.evolution import detector, page
 from extensions.evolution.detector import Report, Stage, detect, mondays
 from extensions.evolution.triggers import Part
-from tests.histories import commits, deployments
+from tests.histories import commits, deployments, finished
 from tests.projects import ROOT, Project, git
 
 AtLevel = Callable[..., Project]
@@ -34,17 +34,6 @@ def no_forge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def report(project: Project, now: datetime = NOW) -> Report:
     return detect(project.folder, answers.recorded_answers(project.folder), now=now, offline=True)
-
-
-def finished(project: Project) -> Project:
-    """With nothing of level 1 to do."""
-    keys = ("locked_dependencies", "api_documented", "readiness")
-    from extensions import layers
-
-    known = {entry["key"] for manifest in layers.manifests(ROOT) for entry in manifest["checks"]}
-    lines = "".join(f"  {key}: these tests are about something else\n" for key in keys if key in known)
-    project.replace("config/evolution.yml", "exempt:\n", f"exempt:\n{lines}")
-    return project
 
 
 def declared(project: Project, name: str, value: str) -> Project:

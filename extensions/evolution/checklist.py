@@ -86,10 +86,11 @@ def report(project: Path, recorded: Mapping[str, Any], level: int | None, *, off
 
 
 def _wanted(name: str, manifests: list[layers.Manifest], level: int) -> dict[str, Any]:
-    """A feature that the person wants on the road, with the level that brings it; None where no level does."""
+    """A feature that the person wants on the road, with the level that brings it, or that will in a later version."""
     flag = FLAG_OF.get(name, name)
     brought = next((manifest["level"] for manifest in manifests if flag in manifest["features"]), None)
-    return {"feature": name, "flag": flag, "level": brought, "here": brought is not None and brought <= level}
+    later = next((manifest["level"] for manifest in manifests if flag in manifest["later"]), None)
+    return {"feature": name, "flag": flag, "level": brought, "here": brought is not None and brought <= level, "later": later}
 
 
 def text(seen: Mapping[str, Any], recorded: Mapping[str, Any]) -> str:
@@ -106,7 +107,8 @@ def text(seen: Mapping[str, Any], recorded: Mapping[str, Any]) -> str:
             lines += _lines(item, brief=ahead)
     for wanted in seen["wanted"]:
         if not wanted["here"]:
-            where = f"comes with level {wanted['level']}" if wanted["level"] else "no level of this version brings it"
+            where = f"comes with level {wanted['level']}" if wanted["level"] else "no level brings it"
+            where = f"a later version brings it, at level {wanted['later']}" if wanted["later"] else where
             lines += ["", f"Wanted: {shown(wanted['feature'])}: {where}"]
     return "\n".join(lines)
 

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ... import layers
+from ...answers import Refused
 from ...template import root
+from .. import flags
 from ..facts import Facts
 from . import Answer, done, todo
 
@@ -53,13 +53,10 @@ def experiments_flag(facts: Facts) -> Answer:
     While a_b_testing is off, everybody gets the control variant.
     """
     try:
-        content = yaml.safe_load(facts.text(FLAGS))
-        environments = content.get("environments") or {}
-        overrides = {name: ((one or {}).get("override") or {}).get("a_b_testing") for name, one in environments.items()}
-        default = bool(content["features"]["a_b_testing"]["enabled"])
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        return todo(f"{FLAGS} doesn't say", "give it `a_b_testing:` with `enabled: true`, below `features:`")
-    on = sorted(name for name, override in overrides.items() if (default if override is None else override is True))
+        seen = flags.report(facts.folder, facts.recorded["level"], "", {}, facts.now.date())["environments"]
+    except Refused as error:
+        return todo(str(error), f"mend {FLAGS}")
+    on = [one["environment"] for one in seen if any(flag["on"] for flag in one["flags"] if flag["name"] == "a_b_testing")]
     if on:
         return done(f"on in {', '.join(on)}")
     return todo(f"{FLAGS} has it on nowhere", "set a_b_testing to true below `environments:`, where the experiment shall run")
