@@ -258,9 +258,9 @@ def resolve(flags: Flags, levels: Levels, environment: str) -> list[State]:
     Raises Problem where the file has environments, and none of that name.
     """
     if flags.environments and environment not in flags.environments:
-        names = ", ".join(flags.environments)
+        known = ", ".join(flags.environments)
         hint = did_you_mean(environment, flags.environments) or f"; or add it to {FILE}"
-        raise Problem(f"ENV: expected one of {names}, got {quoted(environment)}{hint}")
+        raise Problem(f"ENV: expected one of {known}, got {quoted(environment)}{hint}")
     names = list(dict.fromkeys([*flags.flags, *levels.features, *levels.later]))
     graph = {name: flags.flags[name].needs if name in flags.flags else () for name in names}
     states: dict[str, State] = {}
