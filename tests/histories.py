@@ -1,65 +1,50 @@
-"""Projects with a past: commits of several people and a ledger of deployments, week by week up to a given moment."""
+"""Repositories with a known history, made in a moment by `git fast-import`."""
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from extensions.answers import recorded_answers
-from extensions.evolution.checklist import check
-from tests.projects import Project, git
+from tests.projects import git
+
+DAY = 86_400
 
 
-def commits(project: Project, now: datetime, people_by_week: list[int]) -> Project:
-    """Give the project a history: in each week, the last one being this, so many different people commit. Files stay as they are."""
-    lines = []
-    for back, people in enumerate(reversed(people_by_week)):
-        for person in range(people):
-            lines.append((now - timedelta(weeks=back, hours=1 + person), f"Person {person} <person{person}@example.com>"))
-    stream = ["reset refs/heads/past\n\n"]
-    for at, who in sorted(lines):
-        stream.append(f"commit refs/heads/past\nauthor {who} {_git(at)}\ncommitter {who} {_git(at)}\ndata 4\nwork\n\n")
-    subprocess.run(["git", "fast-import", "--quiet"], cwd=project.folder, input="".join(stream).encode(), check=True)
-    tree = git(project.folder, "write-tree").strip()
-    date = _git(now - timedelta(minutes=5))
-    environment = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date, "GIT_AUTHOR_NAME": "Person 0", "GIT_COMMITTER_NAME": "Person 0"}
-    environment |= {"GIT_AUTHOR_EMAIL": "person0@example.com", "GIT_COMMITTER_EMAIL": "person0@example.com"}
-    head = _run(project.folder, ["git", "commit-tree", tree, "-p", "past", "-m", "now"], environment)
-    git(project.folder, "reset", "--quiet", "--soft", head)
-    git(project.folder, "branch", "--quiet", "--delete", "--force", "past")
-    return project
+@dataclass
+class History:
+    """Commits and tags, oldest first, written by `make`. Times are seconds since 1970."""
 
+    folder: Path
+    stream: list[bytes] = field(default_factory=list)
+    commits: int = 0
 
-def deployments(project: Project, now: datetime, by_week: list[int]) -> Project:
-    """Write a ledger with so many deployments to production in each week, the last one being this."""
-    entries = []
-    for back, count in enumerate(reversed(by_week)):
-        for number in range(count):
-            at = now - timedelta(weeks=back, hours=2 + 160 * number / max(count, 1))
-            entries.append({"kind": "deploy", "environment": "production", "version": "abc1234", "at": f"{at:%Y-%m-%dT%H:%M:%SZ}"})
-    entries.sort(key=lambda entry: entry["at"])
-    project.write(
-        "config/deploys.jsonl", "".join(json.dumps({**entry, "by": "A Tester", "outcome": "success"}) + "\n" for entry in entries)
-    )
-    return project
+    def commit(self, at: float, name: str = "Ann Lee", email: str = "ann@example.com", message: str = "work", mailmap: str = "") -> History:
+        """A commit on main, with one file that differs each time."""
+        self.commits += 1
+        who = f"{name} <{email}> {int(at)} +0000\n".encode()
+        text = message.encode()
+        lines = [b"commit refs/heads/main\nmark :%d\nauthor " % self.commits, who, b"committer ", who]
+        lines += [b"data %d\n" % len(text), text, b"\n"]
+        lines += [b"M 100644 inline file\ndata %d\n%d\n" % (len(str(self.commits)), self.commits)]
+        if mailmap:
+            lines += [b"M 100644 inline .mailmap\ndata %d\n" % len(mailmap.encode()), mailmap.encode(), b"\n"]
+        self.stream += lines
+        return self
 
+    def tag(self, name: str, at: float | None = None) -> History:
+        """A tag of the last commit: annotated where it has a time of its own."""
+        if at is None:
+            self.stream.append(f"reset refs/tags/{name}\nfrom :{self.commits}\n\n".encode())
+        else:
+            self.stream.append(f"tag {name}\nfrom :{self.commits}\ntagger A <a@example.com> {int(at)} +0000\ndata 1\nx\n".encode())
+        return self
 
-def finished(project: Project) -> Project:
-    """Exempt the project from what its checklist has to do: what comes next is about something else."""
-    todo = [item.key for item in check(project.folder, recorded_answers(project.folder), offline=True) if item.state == "todo"]
-    project.replace(
-        "config/evolution.yml", "exempt:\n", "exempt:\n" + "".join(f"  {key}: this test is about something else\n" for key in todo)
-    )
-    return project
-
-
-def _git(at: datetime) -> str:
-    return f"{int(at.timestamp())} +0000"
-
-
-def _run(folder: Path, command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    def make(self) -> Path:
+        """The repository, with main checked out."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        git(self.folder, "init", "--quiet", "--initial-branch=main")
+        subprocess.run(["git", "fast-import", "--quiet"], cwd=self.folder, input=b"".join(self.stream), check=True)
+        if self.commits:
+            git(self.folder, "reset", "--quiet", "--hard", "main")
+        return self.folder

@@ -19,7 +19,7 @@ from extensions.cli import main
 from extensions.evolution import detector, page
 from extensions.evolution.detector import Report, Stage, detect, mondays
 from extensions.evolution.triggers import Part
-from tests.histories import commits, deployments, finished
+from tests.pasts import commits, deployments, finished
 from tests.projects import ROOT, Project, git
 
 AtLevel = Callable[..., Project]

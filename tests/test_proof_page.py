@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.histories import commits, deployments, finished
+from tests.pasts import commits, deployments, finished
 from tests.projects import ROOT, TWO_SERVICES, Project
 from tests.proofs import Machine, find_uv, fresh_machine
 

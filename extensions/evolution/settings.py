@@ -48,11 +48,13 @@ def read(project: Path) -> Settings:
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
-        blocks = {key: (value, line) for key, value, line in _entries(loader, root, "")} if root else {}
-        declared = list(_block(loader, blocks.get("declared"), "declared", tuple(DECLARED)))
-        sources = list(_block(loader, blocks.get("sources"), "sources", ("environment", "bots", "github", "prometheus")))
+        blocks = {key: (value, line) for key, value, line in _entries(root, "")} if root else {}
+        declared = list(_block(blocks.get("declared"), "declared", tuple(DECLARED)))
+        sources = list(_block(blocks.get("sources"), "sources", ("environment", "bots", "github", "prometheus")))
         values = {key: (loader.construct_object(node, deep=True), line) for key, node, line in declared}
         given = {key: (loader.construct_object(node, deep=True), line) for key, node, line in sources}
+    except Refused:
+        raise
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise Refused(f"{FILE}:{line}: expected YAML, got {shown(error.problem or 'something else')}") from None
@@ -66,7 +68,7 @@ def read(project: Path) -> Settings:
     )
 
 
-def _entries(loader: yaml.SafeLoader, node: yaml.Node, where: str) -> Iterator[tuple[str, yaml.Node, int]]:
+def _entries(node: yaml.Node, where: str) -> Iterator[tuple[str, yaml.Node, int]]:
     """Keys, values and lines of a mapping. Raises Refused for anything else, and for a key that stands there twice."""
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
@@ -80,13 +82,11 @@ def _entries(loader: yaml.SafeLoader, node: yaml.Node, where: str) -> Iterator[t
         yield name, value, key.start_mark.line + 1
 
 
-def _block(
-    loader: yaml.SafeLoader, found: tuple[yaml.Node, int] | None, where: str, names: tuple[str, ...]
-) -> Iterator[tuple[str, yaml.Node, int]]:
+def _block(found: tuple[yaml.Node, int] | None, where: str, names: tuple[str, ...]) -> Iterator[tuple[str, yaml.Node, int]]:
     """The entries of a block, of which only `names` may be there; nothing for a block that is missing or empty. Raises Refused."""
     if found is None or (isinstance(found[0], yaml.ScalarNode) and found[0].tag == "tag:yaml.org,2002:null"):
         return
-    for name, value, line in _entries(loader, found[0], where):
+    for name, value, line in _entries(found[0], where):
         _one_of(f"{FILE}:{line}: {where}", name, names)
         yield name, value, line
 
@@ -108,8 +108,8 @@ def _declared(name: str, value: Any, line: int) -> float | bool:
     elif dimension is RATIO:
         percent = re.fullmatch(r"(\d{1,3}(?:\.\d{1,10})?)\s*%", value) if isinstance(value, str) else None
         if percent and float(percent[1]) <= 100:
-            # Divided, not multiplied by 0.01: 99.9% is then the float that 0.999 is.
-            return float(percent[1]) / 100
+            # Computed as in a trigger: the same text must give the same float, or 99.9% were more than 99.9%.
+            return float(percent[1]) * RATIO.units["%"]
         expected = "a share of 100 such as 99.9%"
     else:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:

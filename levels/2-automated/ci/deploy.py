@@ -312,7 +312,7 @@ def status(host: Host) -> None:
 
 
 def record(kind: str, environment: str, version: str, outcome: str) -> None:
-    """Add a deploy or a rollback to the ledger. CI, which can't commit it, writes none: the forge has its deployments."""
+    """Add a deploy or a rollback to the ledger. CI, which can't commit it, writes none: the forge lists them."""
     if DRY_RUN or os.environ.get("CI"):
         return
     name = subprocess.run(["git", "config", "user.name"], cwd=uv.ROOT, text=True, capture_output=True, check=False)
