@@ -1,0 +1,363 @@
+"""What a service runs on is proposed; what its source only mentions is not. Each source here is a small application of a known shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from extensions.source.dependencies import Dependency, find
+
+Files = dict[str, str]
+
+# name: files, and (kind, target) of what is proposed; "?" after the kind: optional.
+PROPOSED: dict[str, tuple[Files, set[tuple[str, str]]]] = {
+    "Flask-SQLAlchemy with the address in a config class": (
+        {
+            "shop/__init__.py": "from flask import Flask\nfrom .extensions import db\n"
+            "def create_app():\n    app = Flask(__name__)\n    app.config.from_object('shop.config.Config')\n    db.init_app(app)\n",
+            "shop/extensions.py": "from flask_sqlalchemy import SQLAlchemy\ndb = SQLAlchemy()\n",
+            "shop/config.py": "import os\nclass Config:\n"
+            "    SQLALCHEMY_DATABASE_URI = os.environ.get('DATABASE_URL', 'postgresql+psycopg://localhost/shop')\n",
+        },
+        {("postgresql", "DATABASE_URL")},
+    ),
+    "Flask-SQLAlchemy whose driver is in requirements.txt": (
+        {
+            "app.py": "import os\nfrom flask import Flask\nfrom flask_sqlalchemy import SQLAlchemy\napp = Flask(__name__)\n"
+            "app.config['SQLALCHEMY_DATABASE_URI'] = os.environ['DATABASE_URL']\ndb = SQLAlchemy(app)\n",
+            "requirements.txt": "flask\npsycopg2-binary==2.9.9\n",
+        },
+        {("postgresql", "DATABASE_URL")},
+    ),
+    "a database whose product nothing tells": (
+        {
+            "app.py": "import os\nfrom flask_sqlalchemy import SQLAlchemy\ndb = SQLAlchemy()\n"
+            "SQLALCHEMY_DATABASE_URI = os.environ['DATABASE_URL']\n"
+        },
+        {("sql", "DATABASE_URL")},
+    ),
+    "sqlite for development, a server in production": (
+        {
+            "config.py": "import os\nclass Config: pass\nclass Development(Config):\n    SQLALCHEMY_DATABASE_URI = 'sqlite:///dev.db'\n"
+            "class Production(Config):\n    SQLALCHEMY_DATABASE_URI = os.environ.get('DATABASE_URL') or 'mysql+pymysql://db/shop'\n",
+            "models.py": "from flask_sqlalchemy import SQLAlchemy\ndb = SQLAlchemy()\n",
+        },
+        {("mysql", "DATABASE_URL")},
+    ),
+    "an address put together from parts": (
+        {
+            "app.py": "import os\nfrom flask_sqlalchemy import SQLAlchemy\nuser = os.environ['DB_USER']\npassword = os.environ['DB_PW']\n"
+            "def create_app(app):\n    app.config['SQLALCHEMY_DATABASE_URI'] = f\"postgresql://{user}:{password}@{os.environ['DB_HOST']}/x\"\n"
+            "db = SQLAlchemy()\n"
+        },
+        {("postgresql", "SQLALCHEMY_DATABASE_URI")},
+    ),
+    "a plain engine from a settings module beside the services": (
+        {
+            "services/api/app.py": "from common.db import engine\n",
+            "common/__init__.py": "",
+            "common/db.py": "from sqlalchemy import create_engine\nfrom common import settings\nengine = create_engine(settings.DB_URL)\n",
+            "common/settings.py": "import os\nDB_URL = os.getenv('SHOP_DB_URL', 'postgresql://localhost/shop')\n",
+        },
+        {("postgresql", "SHOP_DB_URL")},
+    ),
+    "an engine of URL.create": (
+        {
+            "db.py": "import os\nfrom sqlalchemy import create_engine, URL\n"
+            "engine = create_engine(URL.create('postgresql+psycopg', host=os.environ['PG_HOST'], password=os.environ['PG_PASSWORD']))\n"
+        },
+        {("postgresql", "PG_HOST")},
+    ),
+    "a chain of variables": (
+        {
+            "db.py": "import os\nfrom sqlalchemy import create_engine\n"
+            "url = os.environ.get('DATABASE_URL') or os.environ.get('PG_URL') or 'postgres://localhost'\n"
+            "url = url.replace('postgres://', 'postgresql://')\nengine = create_engine(url)\n"
+        },
+        {("postgresql", "DATABASE_URL")},
+    ),
+    "the connection of Flask's tutorial, kept in g": (
+        {
+            "db.py": "import psycopg\nfrom flask import current_app, g\ndef get_db():\n    if 'db' not in g:\n"
+            "        g.db = psycopg.connect(current_app.config['DATABASE'])\n    return g.db\n",
+            "config.py": "import os\nDATABASE = os.environ['PGSERVICE_URL']\n",
+        },
+        {("postgresql", "PGSERVICE_URL")},
+    ),
+    "redis-py at module level": (
+        {"cache.py": "import os, redis\nclient = redis.from_url(os.environ['REDIS_URL'])\n"},
+        {("redis?", "REDIS_URL")},
+    ),
+    "redis-py by host and password": (
+        {"cache.py": "import os\nfrom redis import Redis\nr = Redis(host=os.environ['REDIS_HOST'], password=os.environ['REDIS_PW'])\n"},
+        {("redis?", "REDIS_HOST")},
+    ),
+    "a client made in the __init__ of what the module makes": (
+        {
+            "store.py": "import os, redis\nclass Store:\n    def __init__(self):\n        self._connect()\n"
+            "    def _connect(self):\n        self.redis = redis.Redis.from_url(os.environ['REDIS_URL'])\nstore = Store()\n"
+        },
+        {("redis?", "REDIS_URL")},
+    ),
+    "a literal address, by the setting that holds it": (
+        {
+            "settings.py": "REDIS_URL = 'redis://:hunter2@cache:6379/0'\n",
+            "cache.py": "import redis\nfrom settings import *\nimport settings\nclient = redis.from_url(settings.REDIS_URL)\n",
+        },
+        {("redis?", "REDIS_URL")},
+    ),
+    "Flask-Caching on Redis": (
+        {
+            "ext.py": "from flask_caching import Cache\ncache = Cache()\n",
+            "config.py": "import os\nCACHE_TYPE = 'RedisCache'\nCACHE_REDIS_URL = os.environ['CACHE_URL']\n",
+        },
+        {("redis?", "CACHE_URL")},
+    ),
+    "Flask-Caching on memcached, by a mapping": (
+        {
+            "ext.py": "import os\nfrom flask_caching import Cache\n"
+            "cache = Cache(config={'CACHE_TYPE': 'MemcachedCache', 'CACHE_MEMCACHED_SERVERS': [os.environ['MEMCACHED_HOST']]})\n"
+        },
+        {("memcached?", "MEMCACHED_HOST")},
+    ),
+    "Celery with a broker from the environment": (
+        {
+            "tasks.py": "import os\nfrom celery import Celery\napp = Celery('t', broker=os.environ.get('BROKER_URL', 'amqp://guest:guest@mq//'))\n"
+        },
+        {("rabbitmq", "BROKER_URL")},
+    ),
+    "Celery on Redis: a broker is required": (
+        {
+            "tasks.py": "from celery import Celery\ndef init(app):\n    Celery('t', broker=app.config['CELERY_BROKER_URL'])\n",
+            "config.py": "import os\nCELERY_BROKER_URL = os.environ['REDIS_URL']\n",
+            "requirements.txt": "celery[redis]>=5\n",
+        },
+        {("redis", "REDIS_URL")},
+    ),
+    "Celery by a module of settings": (
+        {
+            "tasks.py": "from celery import Celery\napp = Celery('t')\napp.config_from_object('celeryconfig')\n",
+            "celeryconfig.py": "import os\nbroker_url = os.environ['AMQP_URL']\n",
+        },
+        {("broker", "AMQP_URL")},
+    ),
+    "pika in a worker's main": (
+        {
+            "worker.py": "import os, pika\ndef main():\n    connect()\ndef connect():\n"
+            "    return pika.BlockingConnection(pika.URLParameters(os.environ['AMQP_URL']))\nif __name__ == '__main__':\n    main()\n"
+        },
+        {("rabbitmq", "AMQP_URL")},
+    ),
+    "kombu": (
+        {"bus.py": "import os\nimport kombu\nbus = kombu.Connection(os.environ.get('BUS_URL', 'amqp://'))\n"},
+        {("rabbitmq", "BUS_URL")},
+    ),
+    "pymongo": (
+        {"db.py": "import os\nfrom pymongo import MongoClient\nclient = MongoClient(os.environ['MONGO_URL'])\n"},
+        {("mongodb", "MONGO_URL")},
+    ),
+    "Flask-PyMongo": (
+        {
+            "app.py": "import os\nfrom flask import Flask\nfrom flask_pymongo import PyMongo\napp = Flask(__name__)\n"
+            "app.config['MONGO_URI'] = os.environ['MONGODB_URI']\nmongo = PyMongo(app)\n"
+        },
+        {("mongodb", "MONGODB_URI")},
+    ),
+    "boto3: a bucket and a queue": (
+        {
+            "aws.py": "import os, boto3\nBUCKET = os.environ['UPLOAD_BUCKET']\ns3 = boto3.client('s3')\nsqs = boto3.client('sqs')\n"
+            "def put(k, b):\n    s3.put_object(Bucket=BUCKET, Key=k, Body=b)\n"
+            "def send(t):\n    sqs.send_message(QueueUrl=os.environ['JOBS_QUEUE_URL'], MessageBody=t)\n"
+        },
+        {("s3?", "UPLOAD_BUCKET"), ("sqs", "JOBS_QUEUE_URL")},
+    ),
+    "confluent-kafka": (
+        {
+            "events.py": "import os\nfrom confluent_kafka import Producer\n"
+            "producer = Producer({'bootstrap.servers': os.environ['KAFKA_BROKERS'], 'sasl.password': os.environ['KAFKA_PASSWORD']})\n"
+        },
+        {("kafka", "KAFKA_BROKERS")},
+    ),
+    "an httpx client": (
+        {"peer.py": "import os, httpx\nclient = httpx.Client(base_url=os.environ['PRICES_URL'])\n"},
+        {("http?", "PRICES_URL")},
+    ),
+    "requests to an address from the environment": (
+        {"peer.py": "import os, requests\nBASE = os.environ['PRICES_URL']\ndef price(x):\n    return requests.get(f'{BASE}/{x}')\n"},
+        {("http?", "PRICES_URL")},
+    ),
+    "an optional search engine": (
+        {
+            "app.py": "from elasticsearch import Elasticsearch\nimport config\ndef create_app(app):\n"
+            "    app.es = Elasticsearch([app.config['ELASTICSEARCH_URL']]) if app.config['ELASTICSEARCH_URL'] else None\n",
+            "config.py": "import os\nELASTICSEARCH_URL = os.environ.get('ELASTICSEARCH_URL')\n",
+        },
+        {("elasticsearch?", "ELASTICSEARCH_URL")},
+    ),
+    "dotenv": (
+        {
+            "db.py": "import os\nfrom dotenv import load_dotenv\nfrom sqlalchemy import create_engine\nload_dotenv()\n"
+            "engine = create_engine(os.environ['DATABASE_URL'])\n",
+            ".env.example": "DATABASE_URL=postgresql://user:change-me@localhost/db\n",
+        },
+        {("postgresql", "DATABASE_URL")},
+    ),
+    "pydantic-settings": (
+        {
+            "settings.py": "from functools import lru_cache\nfrom pydantic import Field, PostgresDsn\n"
+            "from pydantic_settings import BaseSettings, SettingsConfigDict\nclass Settings(BaseSettings):\n"
+            "    model_config = SettingsConfigDict(env_prefix='SHOP_')\n    database_url: str = 'postgresql://localhost/shop'\n"
+            "    redis: str = Field('redis://localhost', alias='CACHE_URL')\n"
+            "@lru_cache\ndef get_settings():\n    return Settings()\n",
+            "db.py": "from sqlalchemy import create_engine\nfrom settings import get_settings\nsettings = get_settings()\n"
+            "engine = create_engine(settings.database_url)\n",
+            "cache.py": "import redis\nfrom settings import Settings\nclient = redis.from_url(Settings().redis)\n",
+        },
+        {("postgresql", "SHOP_DATABASE_URL"), ("redis?", "CACHE_URL")},
+    ),
+    "settings that a file outside the source fills, and a client that the project extends": (
+        {
+            "core/__init__.py": "",
+            "core/config.py": "class Config:\n    data = {}\n    def __getattr__(self, x):\n        return 1\nconfig = Config()\n",
+            "core/db.py": "from flask_sqlalchemy import SQLAlchemy\nfrom sqlalchemy.dialects.postgresql import JSONB\n"
+            "class Ours(SQLAlchemy):\n    pass\n",
+            "app.py": "from core.config import config\nfrom core.db import Ours\ndb = Ours()\n# flask_sqlalchemy\ndef init(app):\n"
+            "    app.config['SQLALCHEMY_DATABASE_URI'] = config.DB_URI\n",
+        },
+        {("postgresql", "SQLALCHEMY_DATABASE_URI")},
+    ),
+    "a function that returns the address": (
+        {
+            "db.py": "import os\nfrom sqlalchemy import create_engine\ndef url():\n    host = os.environ['DB_HOST']\n"
+            "    return 'postgresql://' + host + '/shop'\nengine = create_engine(url())\n"
+        },
+        {("postgresql", "DB_HOST")},
+    ),
+}
+
+# name: files, and the kinds that are seen. Nothing is proposed.
+SEEN: dict[str, tuple[Files, set[str]]] = {
+    "an import that is guarded": (
+        {"c.py": "import os\ntry:\n    import redis\nexcept ImportError:\n    redis = None\nr = redis.from_url(os.environ['REDIS_URL'])\n"},
+        {"redis"},
+    ),
+    "an import that is guarded with contextlib": (
+        {
+            "c.py": "import os\nfrom contextlib import suppress\nwith suppress(ImportError):\n    import redis\n"
+            "r = redis.from_url(os.environ['X'])\n"
+        },
+        {"redis"},
+    ),
+    "an import for types": ({"c.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import redis\n"}, {"redis"}),
+    "a connector that a person may choose": (
+        {"connectors/mongo.py": "import pymongo\nclass M:\n    def run(self):\n        pymongo.MongoClient(self.options['url'])\n"},
+        {"mongodb"},
+    ),
+    "a client that a rarely called function makes": (
+        {"c.py": "import os\ndef export():\n    import redis\n    return redis.from_url(os.environ['REDIS_URL'])\n"},
+        {"redis"},
+    ),
+    "only an import": ({"c.py": "import pika\nTYPES = (pika.exceptions.AMQPError,)\n"}, {"rabbitmq"}),
+    "a client without an address": ({"c.py": "import redis\nr = redis.Redis()\n"}, {"redis"}),
+    "sqlite is a file": (
+        {"m.py": "from flask_sqlalchemy import SQLAlchemy\ndb = SQLAlchemy()\nSQLALCHEMY_DATABASE_URI = 'sqlite:///shop.db'\n"},
+        {"sql"},
+    ),
+    "requests to a fixed address": ({"c.py": "import requests\ndef f():\n    return requests.get('https://api.github.com')\n"}, {"http"}),
+    "a cache in memory": ({"c.py": "from flask_caching import Cache\ncache = Cache(config={'CACHE_TYPE': 'SimpleCache'})\n"}, set()),
+    "tests and vendored code": (
+        {
+            "tests/test_a.py": "import os, redis\nr = redis.from_url(os.environ['REDIS_URL'])\n",
+            "conftest.py": "import os, redis\nr = redis.from_url(os.environ['REDIS_URL'])\n",
+            "node_modules/x/a.py": "import os, redis\nr = redis.from_url(os.environ['REDIS_URL'])\n",
+        },
+        set(),
+    ),
+    "a module of the project's own with a library's name": (
+        {
+            "kafka.py": "class KafkaProducer: pass\n",
+            "c.py": "import os\nfrom kafka import KafkaProducer\np = KafkaProducer(bootstrap_servers=os.environ['K'])\n",
+        },
+        set(),
+    ),
+    "text that only names a library": ({"c.py": "# redis, pika, pymongo\nHELP = 'import redis'\n"}, set()),
+    "what isn't Python": ({"c.py": "import redis\nr = redis.from_url(\n"}, set()),
+}
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[Files], Path]:
+    def write(files: Files) -> Path:
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+def service(files: Files) -> dict[str, str]:
+    return {"name": "api", "path": "services/api" if any(name.startswith("services/") for name in files) else "."}
+
+
+def short(one: Dependency) -> tuple[str, str]:
+    return one.kind + ("" if one.required else "?"), one.target
+
+
+@pytest.mark.parametrize("name", PROPOSED)
+def test_what_a_service_runs_on_is_proposed(written: Callable[[Files], Path], name: str) -> None:
+    files, expected = PROPOSED[name]
+    found = find(written(files), service(files))
+    assert {short(one) for one in found if one.proposed} == expected, found
+    assert all(one.evidence for one in found)
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_what_the_source_only_mentions_is_not_proposed(written: Callable[[Files], Path], name: str) -> None:
+    files, expected = SEEN[name]
+    found = find(written(files), service(files))
+    assert [one for one in found if one.proposed] == []
+    assert {one.kind for one in found} == expected, found
+    assert all(one.evidence and one.evidence[0].split(":")[0] in files for one in found)
+
+
+def test_no_password_leaves_the_source(written: Callable[[Files], Path]) -> None:
+    found = find(
+        written(
+            {
+                "config.py": "class Config:\n    SQLALCHEMY_DATABASE_URI = 'postgresql://shop:hunter2@db/shop'\n",
+                "app.py": "import os, redis\nfrom flask_sqlalchemy import SQLAlchemy\nfrom celery import Celery\ndb = SQLAlchemy()\n"
+                "r = redis.Redis(password=os.environ['REDIS_PASSWORD'], host='cache')\nc = Celery('t', broker='amqp://a:hunter2@mq')\n",
+                ".env": "DATABASE_URL=postgresql://shop:hunter2@db/shop\n",
+            }
+        ),
+        {"path": "."},
+    )
+    assert {short(one) for one in found if one.proposed} == {("postgresql", "SQLALCHEMY_DATABASE_URI"), ("rabbitmq", ""), ("redis?", "")}
+    assert "hunter2" not in repr(found) and "REDIS_PASSWORD" not in repr([one.target for one in found])
+
+
+def test_the_evidence_names_the_file_and_the_line_of_client_and_address(written: Callable[[Files], Path]) -> None:
+    files, _ = PROPOSED["Flask-SQLAlchemy with the address in a config class"]
+    (found,) = (one for one in find(written(files), service(files)) if one.proposed)
+    assert found.evidence == (
+        "shop/extensions.py:2 flask_sqlalchemy.SQLAlchemy() is made at the start",
+        "shop/config.py:3 DATABASE_URL holds its address",
+    )
+
+
+def test_settings_that_refer_to_each_other_in_circles_end(written: Callable[[Files], Path]) -> None:
+    files = {
+        "a.py": "from b import URL\nimport redis\nX = URL\nr = redis.from_url(X)\n",
+        "b.py": "from a import X\nURL = X or URL\n",
+    }
+    assert [one.proposed for one in find(written(files), {"path": "."})] == [False]
+
+
+def test_a_service_without_a_folder_and_broken_files_are_no_error(written: Callable[[Files], Path]) -> None:
+    root = written({"a.py": "import redis\nr = redis.from_url(" + "(" * 3000, "b.py": "import redis\n\0"})
+    (root / "c.py").write_bytes(b"# coding: latin-1\n# \xe9\nimport os, redis\nr = redis.from_url(os.environ['R_URL'])\n")
+    assert [short(one) for one in find(root, {"path": "."}) if one.proposed] == [("redis?", "R_URL")]
+    assert find(root, {"path": "nowhere"}) == []
