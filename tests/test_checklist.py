@@ -254,7 +254,7 @@ def test_staging_is_known_from_the_ledger_or_from_the_settings(at_level: AtLevel
     project.write("config/deploys.jsonl", json.dumps(line) + "\n")
     assert states(project)["staging_environment"] == "unknown", "it failed"
     project.write("config/deploys.jsonl", json.dumps({**line, "outcome": "success"}) + "\n")
-    assert items(project)["staging_environment"].detail == "deployed to on 2026-11-20"
+    assert items(project)["staging_environment"].detail == "deployed to, last on 2026-11-20"
 
 
 def test_a_service_that_the_integration_tests_pass_over_is_named(at_level: AtLevel) -> None:
@@ -459,3 +459,10 @@ def test_text_of_the_project_cannot_play_with_the_terminal(
 
 def test_the_template_leaves_the_block_for_exemptions_empty(fresh: AtLevel) -> None:
     assert yaml.safe_load(fresh(1).read("config/evolution.yml"))["exempt"] is None
+
+
+def test_the_page_lists_every_item() -> None:
+    """docs/checklist.md, held against the manifests and the checks."""
+    told = re.findall(r"^\| (\d) \| `(\w+)` \| (.*?)(?: \(.*\))? \|$", (ROOT / "docs/checklist.md").read_text(), re.MULTILINE)
+    named = [(manifest["level"], entry["key"]) for manifest in MANIFESTS for entry in manifest["checks"]]
+    assert told == [(str(level), key, checks.title(checks.of_level(level, key))) for level, key in named]

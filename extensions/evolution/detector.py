@@ -2,7 +2,7 @@
 
 A trigger is due once it holds now and held on each of the last four Mondays. Metrics with a history count there as they were then; what is
 declared or has none, as it is now. Only the next level is recommended, and only once nothing of this level's checklist is to do.
-docs/evolution.md has the rules, docs/decisions/0019-a-level-is-due-after-four-weeks.md their reasons.
+docs/evolution.md has the rules, docs/decisions/0019-a-level-is-due-after-four-mondays.md their reasons.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ def staging_environment(facts: Facts) -> Answer:
         return done("the variable STAGING_HOST is set")
     settings = re.search(r"(?m)^DEPLOY_HOST=(?!\s*$)", facts.text("config/staging.env"))
     if deployed := _deployed(facts):
-        return done(f"deployed to on {deployed}")
+        return done(f"deployed to, last on {deployed}")
     if settings and known.why:
         return done("config/staging.env names its host")
     how = "set up a host, then the variable STAGING_HOST: docs/staging.md says how"
