@@ -90,6 +90,18 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("--note", default="", help="one line on what happened")
     record.set_defaults(run=_record)
 
+    todo = commands.add_parser("todo", help="what this level still needs, and how to do it; exit code 1 where something is to do")
+    todo.add_argument("--level", help="hold the project to this level instead of its own")
+    todo.add_argument("--json", action="store_true")
+    todo.add_argument("--offline", action="store_true", help="don't ask GitHub")
+    todo.set_defaults(run=_todo)
+
+    evolution = commands.add_parser("evolution", help="what the project measures of itself, and which level is due")
+    evolution.add_argument("--json", action="store_true")
+    evolution.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
+    evolution.add_argument("--offline", action="store_true", help="ask neither GitHub nor Prometheus")
+    evolution.set_defaults(run=_evolution)
+
     flags = commands.add_parser("flags", help="what is on and why, and whether its trigger holds")
     flags.add_argument("environment", nargs="?", default="", metavar="ENV", help="such as staging (all of them)")
     flags.add_argument("--env-line", action="store_true", help="only FEATURE_FLAGS=…, for a service's environment")
@@ -211,6 +223,24 @@ def _record(options: argparse.Namespace) -> int:
     project_answers(project)
     print(ledger.record(project, options.kind, options.environment, options.version, options.outcome, options.note, options.at))
     return 0
+
+
+def _todo(options: argparse.Namespace) -> int:
+    from .evolution import checklist
+
+    project = Path.cwd()
+    recorded = project_answers(project)
+    level = level_of(options.level) if options.level is not None else None
+    seen = checklist.report(project, recorded, level, offline=options.offline)
+    print(json.dumps(seen, indent=2, ensure_ascii=False) if options.json else checklist.text(seen, recorded))
+    return 0 if seen["passed"] else 1
+
+
+def _evolution(options: argparse.Namespace) -> int:
+    from .evolution import command
+
+    project = Path.cwd()
+    return command.evolution(project, project_answers(project), as_json=options.json, html=options.html, offline=options.offline)
 
 
 def _flags(options: argparse.Namespace) -> int:

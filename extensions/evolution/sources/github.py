@@ -93,6 +93,20 @@ def runs(repository: str, workflow: str, now: float) -> Deployments | None:
     return _deployments(f"runs of {workflow} on GitHub", "medium", well, min(at for at, _ in well)) if well else None
 
 
+def read(path: str) -> Any:
+    """What GitHub answers to a GET of `path`, such as repos/acme/shop; None where it knows no such thing, or doesn't show it to this token.
+
+    Raises NotMeasured.
+    """
+    token = _token()
+    try:
+        return web.within(web.LIMIT, "GitHub", lambda by: web.get(f"{_api()}/{path}", by, _headers(token)))
+    except web.Answered as error:
+        if error.status == 404:
+            return None
+        raise web.NotMeasured(_refusal(error, path)) from None
+
+
 def _begin(now: float) -> float:
     return now - (rates.HISTORY_WEEKS + rates.WEEKS) * rates.WEEK
 
