@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -108,6 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     flags.add_argument("--offline", action="store_true", help="ask neither GitHub nor Prometheus for figures")
     flags.add_argument("--json", action="store_true")
     flags.set_defaults(run=_flags)
+
+    propose = commands.add_parser("propose", help="keep one issue and one pull request about the next level")
+    propose.add_argument("--dry-run", action="store_true", help="show what it would do; GitHub is asked nothing")
+    propose.set_defaults(run=_propose)
     return parser
 
 
@@ -259,4 +264,13 @@ def _flags(options: argparse.Namespace) -> int:
         print(f"FEATURE_FLAGS={document['environments'][0]['feature_flags']}")
     else:
         print(json.dumps(document, indent=2) if options.json else flags.text(document, measured))
+    return 0
+
+
+def _propose(options: argparse.Namespace) -> int:
+    from .evolution import proposal
+
+    project = Path.cwd()
+    for line in proposal.propose(project, project_answers(project), now=datetime.now(UTC), dry_run=options.dry_run):
+        print(line)
     return 0

@@ -1,4 +1,4 @@
-.PHONY: integration images deploy rollback status flags
+.PHONY: integration images deploy rollback status flags propose
 
 integration:
 	@$(PYTHON) ci/integration.py
@@ -17,3 +17,6 @@ status:
 
 flags:
 	@if [ -n "$$MEASURE" ]; then $(PYTHON) ci/levels.py flags $${ENV:+"$$ENV"}; else $(PYTHON) ci/flags.py $${ENV:+"$$ENV"}; fi
+
+propose:
+	@$(PYTHON) ci/levels.py propose $${DRY_RUN:+--dry-run}
