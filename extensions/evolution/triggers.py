@@ -159,7 +159,7 @@ def shown(value: Number, metric: str) -> str:
     if dimension in (registry.DEPLOYMENTS, registry.ERRORS):
         return _rate(value, registry.DAYS)
     if dimension is registry.RATIO:
-        return f"{value * 100:.6g}%"
+        return f"{value * 100:.6g}%" if value > 0.9 else f"{value * 100:.3g}%"  # of an uptime each nine counts
     if dimension is registry.HOURS_TAKEN:
         period = max((unit for unit, hours in registry.HOURS.items() if value >= hours), key=registry.HOURS.__getitem__, default="minute")
         count = _figure(value / registry.HOURS[period])
