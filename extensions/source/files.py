@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import posixpath
+import tokenize
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,3 +57,9 @@ def parsed(text: bytes, largest: int = LARGEST) -> ast.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about escapes in their strings
         return ast.parse(text)
+
+
+def decoded(content: bytes) -> str:
+    """The text of a module, by its BOM or PEP 263 cookie, else UTF-8. Raises SyntaxError, LookupError or ValueError."""
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+    return content.decode(encoding)
