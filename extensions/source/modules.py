@@ -384,13 +384,15 @@ class _Reading:
         """The source text of `node`; what stands on several lines is written anew on one."""
         if isinstance(node, ast.Name):
             return node.id
-        if node.lineno == node.end_lineno:
+        if node.lineno == node.end_lineno and not isinstance(node, _BARE):
             return self.lines[node.lineno - 1][node.col_offset : node.end_col_offset].decode("utf-8", "replace")
         try:
             return " ".join(ast.unparse(node).split("\n"))
         except RecursionError:
             return "…"
 
+
+_BARE = (ast.NamedExpr, ast.Yield, ast.YieldFrom)  # their parentheses are not part of the node
 
 _LEAVES = frozenset(
     {ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Pass, ast.Break, ast.Continue, ast.Delete, ast.Assert}
