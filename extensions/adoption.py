@@ -101,7 +101,9 @@ def find_services(root: Path) -> list[Found]:
 def read(root: Path) -> Reading:
     """find_services with its notes. Folders of services/ first, else apps by Flask, else one worker."""
     reading = Reading()
-    files = {folder: dict.fromkeys(names) for folder, names in walk(root)}
+    refused: list[tuple[str, str]] = []
+    files = {folder: dict.fromkeys(names) for folder, names in walk(root, refused)}
+    reading.notes += [f"{shown(path)}: not readable ({reason})" for path, reason in refused]
     sources = [one for folder in files for one in _sources(root, folder, files, reading.notes)]
     project = kebab(os.path.basename(os.path.realpath(root)))
     names: set[str] = set()

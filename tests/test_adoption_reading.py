@@ -811,3 +811,9 @@ def test_no_program_of_the_repositorys_choice_runs(tmp_path: Path) -> None:
     adoption.propose(root)
     assert len(preflight.refusals(root, ["levels.mk"])) == 1
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_python_file_that_leads_nowhere_is_noted(tmp_path: Path) -> None:
+    project(tmp_path, {"shop/__init__.py": APP})
+    (tmp_path / "shop" / "old.py").symlink_to("gone.py")
+    assert adoption.read(tmp_path).notes == ["shop/old.py: not readable (a symlink that leads to no file)"]

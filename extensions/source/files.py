@@ -37,8 +37,10 @@ def walk(root: str | Path, refused: list[tuple[str, str]] | None = None) -> Iter
         python = [e for e in entries if e.name.endswith(".py")]
         files = [e.name for e in python if is_file(e)]
         yield folder, files
-        others = [e for e in python if len(python) > len(files) and not is_file(e) and not is_folder(e)]
-        refused += [(posixpath.join(folder, e.name), "a symlink that leads to no file" if e.is_symlink() else "not a file") for e in others]
+        if len(files) < len(python):
+            others = [e for e in python if e.name not in files and not is_folder(e)]
+            reasons = ("a symlink that leads to no file" if e.is_symlink() else "not a file" for e in others)
+            refused += [(posixpath.join(folder, e.name), reason) for e, reason in zip(others, reasons, strict=True)]
         below = [e.name for e in entries if e.name[0] != "." and e.name not in SKIPPED and is_folder(e, False)]
         folders += [posixpath.join(folder, name) for name in reversed(below)]
 
