@@ -37,9 +37,8 @@ NEEDED = ("pytest>=9,<10", "hypothesis[cli,ghostwriter]>=6.140,<7", "text-unidec
 PYNGUIN = "pynguin==0.48.0"
 # A sample, since Pynguin takes minutes a module: the usual helpers of a service, with doctests and without, annotated and not.
 MODULES = (
-    "inflection.py",
+    "inflection/__init__.py",
     "humanize/filesize.py",
-    "slugify/slugify.py",
     "toolz/recipes.py",
     "boltons/mathutils.py",
 )
@@ -67,7 +66,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--writers", nargs="+", choices=list(WRITERS), default=list(WRITERS))
     parser.add_argument("--modules", nargs="+", default=list(MODULES))
-    parser.add_argument("--mutants", type=int, default=15, help="of each module")
+    parser.add_argument("--mutants", type=int, default=10, help="of each module")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="copier-levels-stubs.") as folder:
         results = run(Path(folder), options.writers, options.modules, options.mutants)
@@ -101,7 +100,7 @@ def run(work: Path, writers: list[str], modules: list[str], mutants: int) -> lis
 
 def judged(work: Path, source: Path, writer: str, file: str, mutants: int) -> dict[str, Any]:
     """Write the tests of one module, run them, and run the green ones against its mutants."""
-    folder = work / writer / file.removesuffix(".py").replace("/", "_")
+    folder = work / writer / dotted(file).replace(".", "_")
     folder.mkdir(parents=True)
     start = time.perf_counter()
     WRITERS[writer](work, source, file, folder)
@@ -203,7 +202,7 @@ def noticed(work: Path, source: Path, suite: Suite, text: str) -> bool:
     (mutated / suite.file).write_text(text, encoding="utf-8")
     try:
         red = [f"--deselect={name}" for name in suite.red]
-        return pytest(work, mutated, suite.folder, "-x", *red) == 1
+        return pytest(work, mutated, suite.folder, "-x", *red) != 0
     finally:
         shutil.copy(source / suite.file, mutated / suite.file)
 
@@ -215,7 +214,7 @@ def ghostwriter(work: Path, source: Path, file: str, folder: Path) -> None:
     """`hypothesis write` of a module."""
     done = called(work, source, "tools/bin/hypothesis", "write", "--style", "pytest", dotted(file))
     if done.returncode == 0:
-        (folder / f"test_{Path(file).stem}.py").write_text(done.stdout, encoding="utf-8")
+        (folder / f"test_{dotted(file).replace('.', '_')}.py").write_text(done.stdout, encoding="utf-8")
 
 
 def pynguin(work: Path, source: Path, file: str, folder: Path) -> None:
@@ -225,7 +224,7 @@ def pynguin(work: Path, source: Path, file: str, folder: Path) -> None:
 
 
 def dotted(file: str) -> str:
-    return file.removesuffix(".py").replace("/", ".")
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def called(work: Path, source: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

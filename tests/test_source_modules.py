@@ -490,6 +490,22 @@ def test_a_file_of_fifty_thousand_lines() -> None:
     assert found.functions[-1].guards[0].line == 49_997
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(): pass\n" * 20_000,
+        "if x:\n    def f(): pass\n" * 10_000,
+        "if x: pass\n" + "elif y:\n    def f(): pass\n" * 900,
+        "x = (" + "a, " * 100_000 + ")\nclass A:\n" + "    @f\n    def f(self): yield\n" * 5_000,
+        "if " + "a or " * 50_000 + "a:\n" + "    def f(): pass\n" * 10_000,
+    ],
+    ids=["replaced", "alternatives", "elif", "generators", "condition"],
+)
+def test_a_file_made_to_be_slow_is_read(text: str) -> None:
+    """With the square of its length it would take minutes."""
+    assert len(module(text).functions) == text.count("def ")
+
+
 def test_of_a_file_for_another_python_the_names_are_known() -> None:
     found = unread(
         textwrap.dedent(

@@ -7,6 +7,7 @@ What comes back holds the syntax tree. Who reads many modules takes what is need
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import posixpath
 import re
@@ -29,18 +30,35 @@ from .model import (
     Import,
     Member,
     Module,
+    Name,
     Parameter,
     ParameterKind,
     Unread,
 )
 from .names import names
 
-__all__ = ["LARGEST", "Class", "Example", "Field", "Function", "Guard", "Import", "Member", "Module", "Parameter", "Unread"]
-__all__ += ["read", "read_all", "read_file"]
+__all__ = [
+    "LARGEST",
+    "Class",
+    "Example",
+    "Field",
+    "Function",
+    "Guard",
+    "Import",
+    "Member",
+    "Module",
+    "Name",
+    "Parameter",
+    "Unread",
+    "read",
+    "read_all",
+    "read_file",
+]
 
 # A larger text is data. 50,000 lines of code are about 2 MB and 350,000 words, and a tree takes about 1 kB a word.
 LARGEST = 4_000_000  # bytes
 WORDS = 500_000
+NEAR = 50
 
 RUNNING = ".".join(map(str, sys.version_info[:2]))
 ENUMS = {f"enum.{name}" for name in ("Enum", "IntEnum", "StrEnum", "Flag", "IntFlag", "ReprEnum")}
@@ -88,10 +106,10 @@ def read_all(root: str | Path) -> Iterator[Module | Unread]:
 class _Block:
     """A body that does not always run. `heading` is its keyword, `of` the expression that it hangs on."""
 
-    __slots__ = ("heading", "of", "parent")
+    __slots__ = ("heading", "of", "parent", "text")
 
     def __init__(self, parent: _Block | None, heading: str, of: ast.expr | None) -> None:
-        self.parent, self.heading, self.of = parent, heading, of
+        self.parent, self.heading, self.of, self.text = parent, heading, of, ""
 
 
 class _Scope:
@@ -180,18 +198,20 @@ class _Reading:
                 stack.append((node.body, inner, None))
 
     def _mark_replaced(self, decorators: dict[FunctionNode | ast.ClassDef, tuple[str, ...]]) -> None:
-        """A definition takes the name from those before it in its own block and in the blocks inside that."""
+        """A definition takes the name from those before it in its own block and in the blocks inside that.
+
+        No more than `NEAR` of them and `NEAR` blocks are looked at, so that a file of nothing else doesn't take the square of its length.
+        """
         before: dict[tuple[_Scope, str], list[_Definition]] = {}
         for one in self.definitions:
-            same = before.setdefault((one.scope, one.node.name), [])
+            same = before.get((one.scope, one.node.name), [])
             # x.setter makes its property from the one before.
             if same and not any(text.startswith(one.node.name + ".") for text in decorators[one.node]):
                 for earlier in same:
-                    block = earlier.block
-                    while block is not one.block and block is not None:
-                        block = block.parent
-                    earlier.replaced = earlier.replaced or block is one.block
-            same.append(one)
+                    inside = itertools.islice(_blocks(earlier.block), NEAR)
+                    earlier.replaced = one.block is None or any(block is one.block for block in inside)
+                same = [earlier for earlier in same if not earlier.replaced]
+            before[one.scope, one.node.name] = [*same[-NEAR:], one]
 
     def _import(self, node: ast.Import | ast.ImportFrom, scope: _Scope, block: _Block | None) -> Iterator[Import]:
         conditional = self._heading(block or scope.block)
@@ -365,7 +385,8 @@ class _Reading:
     def _heading(self, block: _Block | None) -> str:
         if block is None:
             return ""
-        return f"{block.heading} {self._text(block.of)}" if block.of else block.heading
+        block.text = block.text or (f"{block.heading} {self._text(block.of)}" if block.of else block.heading)
+        return block.text
 
     def _annotation(self, node: ast.expr | None) -> str | None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -419,6 +440,13 @@ def _bodies(node: ast.stmt, block: _Block | None) -> Iterator[tuple[list[ast.stm
         yield from ((handler.body, _Block(block, "except", handler.type)) for handler in node.handlers)
         yield node.orelse, attempt
         yield node.finalbody, block
+
+
+def _blocks(block: _Block | None) -> Iterator[_Block]:
+    """A block and those around it."""
+    while block is not None:
+        yield block
+        block = block.parent
 
 
 def _kind(name: str, decorators: tuple[str, ...]) -> FunctionKind:
