@@ -1,9 +1,9 @@
-"""Tests written by `levels stubs`, by Hypothesis Ghostwriter and by Pynguin, on the same modules of libraries from PyPI.
+"""What test writers reach on the same modules of libraries from PyPI: Hypothesis Ghostwriter and Pynguin, whom `levels stubs` has to beat.
 
-Of each: seconds to write, tests that are green and red, tests that assert, public functions that a green test asserts something of, and
-how many mutants of the module its green tests notice. Run `.venv/bin/python -m benchmarks.stubs` (with Pynguin about half an hour on
-two cores; `--writers levels ghostwriter` takes a third of that). Releases are fetched by their hashes. Their tests run in this
-machine's account, in a scratch folder.
+Of each: seconds to write, tests that are green and red, green tests that assert nothing, public functions that a green test asserts
+something of, and how many mutants of the module the green tests notice. Run `.venv/bin/python -m benchmarks.stubs`; Pynguin takes one to
+three minutes a module, `--writers ghostwriter` leaves it out. Releases are fetched by their hashes. The tests run under this account, in
+a scratch folder. A writer is a function in `WRITERS`.
 """
 
 from __future__ import annotations
