@@ -113,6 +113,11 @@ def _parser() -> argparse.ArgumentParser:
     propose = commands.add_parser("propose", help="keep one issue and one pull request about the next level")
     propose.add_argument("--dry-run", action="store_true", help="show what it would do; GitHub is asked nothing")
     propose.set_defaults(run=_propose)
+
+    api_docs = commands.add_parser("api-docs", help="write docs/api.md and OpenAPI documents from the routes in the source")
+    api_docs.add_argument("--check", action="store_true", help="write nothing; exit 1 where they are out of date")
+    api_docs.add_argument("--json", action="store_true")
+    api_docs.set_defaults(run=_api_docs)
     return parser
 
 
@@ -202,6 +207,8 @@ def _preview(options: argparse.Namespace) -> int:
 
 
 def _whose(options: argparse.Namespace) -> int:
+    from .apidocs import command
+
     recorded = project_answers(Path.cwd())
     if not options.file:
         raise answers.Refused("whose: expected a file, as in `make whose FILE=levels.mk`")
@@ -214,6 +221,8 @@ def _whose(options: argparse.Namespace) -> int:
         level, owner, why = 1, "ours", "the answers that this project was rendered from"
     if level and answers.kept(name, recorded["keep"]):
         owner, why = "yours", f"{why}; it stood here before, or you took it over (`keep`), and the template leaves it alone"
+    if not level and (written := command.whose(Path.cwd(), name)):
+        owner, why = "ours", written
     if options.json:
         print(json.dumps({"file": name, "owner": owner, "level": level or None, "why": why}))
     else:
@@ -274,3 +283,9 @@ def _propose(options: argparse.Namespace) -> int:
     for line in proposal.propose(project, project_answers(project), now=datetime.now(UTC), dry_run=options.dry_run):
         print(line)
     return 0
+
+
+def _api_docs(options: argparse.Namespace) -> int:
+    from .apidocs import command
+
+    return command.run(Path.cwd(), project_answers(Path.cwd()), options.check, options.json)

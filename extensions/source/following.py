@@ -926,7 +926,9 @@ class Follower:
     def _handed(self, name: str | None, arguments: list[Any], named: dict[str, Any], node: ast.AST, scope: Scope | None) -> None:
         """Note that an app or a blueprint goes where it can't be followed."""
         package = (name or "").split(".")[0]
-        if not scope or package in HARMLESS or package in sys.stdlib_module_names:
+        # A module that is looked up at run time may do anything; what the template's own seam loads is known, see routes.py.
+        known = package in HARMLESS or (package in sys.stdlib_module_names and package != "importlib")
+        if not scope or known or any(getattr(one, "name", "") == "init_service" for one in self._calls):
             return
         for one in chain(arguments, named.values()):
             if isinstance(one, Owner):
