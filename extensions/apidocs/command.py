@@ -195,7 +195,8 @@ def _why(said: str) -> str:
     lines = said.splitlines()
     reasons = [line[2:].strip() for line in lines if line.startswith("E  ")]
     if any(line.startswith("FAILED") for line in lines):
-        return shown(f"{WRONG}: {reasons[0] if reasons else 'see the test'}")[:300]
+        # The first line repeats the assertion's message, the second shows what differs.
+        return shown(f"{WRONG}: {(reasons[1:2] or reasons or ['no reason is told'])[0]}")[:300]
     last = [line for line in reasons if line] or [line for line in lines if line.strip()] or ["no output"]
     return shown(f"the app can't be made here: {last[-1]}")[:300]
 
