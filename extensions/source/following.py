@@ -24,6 +24,7 @@ from .files import parsed
 STEPS = 400_000  # expressions looked at; a large service takes a few ten thousand
 DEPTH = 40  # calls within calls
 ROUND = 500  # rounds of a loop
+LONGEST = 10_000  # characters of a text, items of a list: what doubles itself ends here
 
 VERBS = {"get", "post", "put", "delete", "patch"}
 VIEW_METHODS = {"get", "post", "head", "options", "delete", "put", "trace", "patch"}
@@ -611,7 +612,8 @@ class Follower:
         if node is None or isinstance(node, ast.Constant):
             return node.value if node else None
         how = getattr(self, f"_of_{type(node).__name__}", None)
-        return how(node, scope) if how else UNKNOWN
+        value = how(node, scope) if how else UNKNOWN
+        return UNKNOWN if isinstance(value, (str, list, dict)) and len(value) > LONGEST else value
 
     def _of_Name(self, node: ast.Name, scope: Scope) -> Any:
         return scope.get(node.id)
@@ -623,7 +625,9 @@ class Follower:
                 inner = self.value(one.value, scope)
                 if not isinstance(inner, (list, tuple)):
                     return UNKNOWN
-                items += inner
+                items += inner[: LONGEST + 1]
+                if len(items) > LONGEST:
+                    return UNKNOWN
             else:
                 items.append(self.value(one, scope))
         return items
@@ -653,6 +657,8 @@ class Follower:
             if not plain or type(value) not in (str, int):
                 return UNKNOWN
             parts.append(str(value))
+            if sum(map(len, parts[-50:])) > LONGEST:
+                return UNKNOWN
         return "".join(parts)
 
     def _of_BinOp(self, node: ast.BinOp, scope: Scope) -> Any:
@@ -661,7 +667,7 @@ class Follower:
             return self._added(left, right)
         if isinstance(node.op, ast.Mod) and isinstance(left, str):
             values = right if isinstance(right, list) else [right]
-            if all(type(one) in (str, int) for one in values):
+            if all(type(one) in (str, int) for one in values) and re.fullmatch(r"(?:[^%]|%%|%[sd])*", left):
                 try:
                     return left % tuple(values)
                 except (TypeError, ValueError):
@@ -669,9 +675,9 @@ class Follower:
         return UNKNOWN
 
     def _added(self, left: Any, right: Any) -> Any:
-        if isinstance(left, str) and isinstance(right, str) and len(left) + len(right) < 10_000:
+        if isinstance(left, str) and isinstance(right, str) and len(left) + len(right) <= LONGEST:
             return left + right
-        if isinstance(left, list) and isinstance(right, list) and len(left) + len(right) < 10_000:
+        if isinstance(left, list) and isinstance(right, list) and len(left) + len(right) <= LONGEST:
             return left + right
         return UNKNOWN
 
@@ -960,7 +966,7 @@ class Follower:
                 target.append(UNKNOWN)
             elif method.name in ("append", "add") and len(arguments) == 1:
                 target.append(arguments[0])
-            elif method.name == "extend" and len(arguments) == 1 and isinstance(arguments[0], list):
+            elif method.name == "extend" and len(arguments) == 1 and isinstance(arguments[0], list) and len(target) <= LONGEST:
                 target.extend(arguments[0])
             else:
                 target.append(UNKNOWN)
@@ -1176,7 +1182,11 @@ def _parameters(follower: Follower, function: Function, arguments: list[Any], na
 def _text(text: str, method: str, arguments: list[Any], named: dict[str, Any]) -> Any:
     """What a method of a text gives, for the few that build paths."""
     if method in ("strip", "lstrip", "rstrip", "lower", "upper", "removeprefix", "removesuffix", "replace", "title"):
-        if all(isinstance(one, str) for one in arguments) and not named:
+        if (
+            all(isinstance(one, str) for one in arguments)
+            and not named
+            and len(text) * (1 + max(map(len, arguments), default=0)) <= 100_000
+        ):
             try:
                 return getattr(text, method)(*arguments)
             except (TypeError, ValueError):
