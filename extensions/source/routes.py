@@ -17,7 +17,8 @@ from typing import Any
 
 from ..disk import LARGEST
 from .files import aside, walk
-from .following import UNKNOWN, VIEW_METHODS, Class, External, Follower, Function, Nested, Owner, Rule, TooMuch, ViewClass
+from .following import VIEW_METHODS, Follower, TooMuch
+from .values import UNKNOWN, Class, External, Function, Nested, Owner, Rule, ViewClass
 
 _REGISTERS = re.compile(rb"\.\s*(?:route|add_url_rule|register_blueprint)\s*\(|\b\w*(?:Flask|Blueprint)\s*\(")
 _VARIABLE = re.compile(r"<(?:(?P<converter>[a-zA-Z_][a-zA-Z0-9_]*)(?:\((?P<arguments>.*?)\))?:)?(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)>")
