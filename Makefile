@@ -30,7 +30,7 @@ docs: .venv/ready  ## write the pages that are made from the code: docs/metrics.
 	@$(RUN) -m extensions.evolution.reference
 
 clean:  ## forget the environment and the caches
-	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 .venv/ready: pyproject.toml uv.lock
 	@command -v uv >/dev/null || test -x .cache/uv/bin/uv || { $(PYTHON) -m venv .cache/uv && .cache/uv/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8,<1"; }

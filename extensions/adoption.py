@@ -19,7 +19,9 @@ from typing import Any
 
 from .answers import DEVICES, PATH, TAKEN, YAML_WORDS
 from .disk import LARGEST, ask_git, shown, text_of
-from .source.files import aside, parsed, walk
+from .source import modules
+from .source.files import aside, walk
+from .source.model import Module, Unread
 
 EXAMPLES = {"examples", "example", "samples"}
 NOT_WORKERS = {"setup.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "manage.py", "__init__.py"}
@@ -99,7 +101,9 @@ def find_services(root: Path) -> list[Found]:
 def read(root: Path) -> Reading:
     """find_services with its notes. Folders of services/ first, else apps by Flask, else one worker."""
     reading = Reading()
-    files = {folder: dict.fromkeys(names) for folder, names in walk(root)}
+    refused: list[tuple[str, str]] = []
+    files = {folder: dict.fromkeys(names) for folder, names in walk(root, refused)}
+    reading.notes += [f"{shown(path)}: not readable ({reason})" for path, reason in refused]
     sources = [one for folder in files for one in _sources(root, folder, files, reading.notes)]
     project = kebab(os.path.basename(os.path.realpath(root)))
     names: set[str] = set()
@@ -157,31 +161,22 @@ def _sources(root: Path, folder: str, files: Files, notes: list[str]) -> Iterato
         starts: tuple[_Start, ...] = ()
         imports: set[str] = set()
         if worth:
-            try:
-                tree = parsed(text)
-                nodes = list(ast.walk(tree))
-                starts, imports = _starts(tree, nodes), _imports(nodes)
-            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-                line = getattr(error, "lineno", None)
-                reason = shown(getattr(error, "msg", "") or str(error)) + (f", line {line}" if line else "")
-                notes.append(f"{shown(file)}: not readable as Python ({reason}); an app in it was not seen")
+            found = modules.read(text, file) if len(text) <= LARGEST else Unread(file, f"more than {LARGEST:,} bytes")
+            if isinstance(found, Unread):
+                where = f", line {found.line}" if found.line else ""
+                notes.append(f"{shown(file)}: {found.reason}{where}; an app in it was not seen")
+            else:
+                starts, imports = _starts(found), _imports(found)
         path, module = _home(file, files, imports)
         packaged = path in files and "__init__.py" in files[path] and module.split(".")[0] == posixpath.basename(path)
         guard = text.count(b"\n", 0, main.start()) + 1 if main else 0
         yield _Source(file, path, module, packaged, guard, flask or bool(starts), starts)
 
 
-def _imports(nodes: list[ast.AST]) -> set[str]:
+def _imports(module: Module) -> set[str]:
     """The top names that are imported; empty where a relative import shows that the file belongs to a package."""
-    names: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                return set()
-            names.add((node.module or "").split(".")[0])
-    return names
+    names = {one.module.split(".")[0] for one in module.imports}
+    return set() if "" in names else names
 
 
 def _home(file: str, files: Files, imports: set[str]) -> tuple[str, str]:
@@ -204,22 +199,19 @@ def _home(file: str, files: Files, imports: set[str]) -> tuple[str, str]:
     return "/".join(folders[: top - 1 if base == 2 and top == 3 else top]), module
 
 
-def _starts(tree: ast.Module, nodes: list[ast.AST]) -> tuple[_Start, ...]:
+def _starts(module: Module) -> tuple[_Start, ...]:
     """Where a module makes a Flask app: at its top level, or in a function there."""
     flasks: set[str] = set()  # names under which the module flask is known
     makers: dict[str, str | None] = {}  # names whose call gives an app; the package that a factory is imported from
-    used: set[str] = set()  # names on which something is registered
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            flasks |= {alias.asname or alias.name for alias in node.names if alias.name == "flask"}
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if alias.name.endswith("Flask") or (alias.name == "*" and node.module == "flask"):
-                    makers[alias.asname or alias.name.replace("*", "Flask")] = None
-                elif alias.name in FACTORIES:
-                    makers[alias.asname or alias.name] = "" if node.level else (node.module or "").split(".")[0]
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in REGISTERS:
-            used.add(node.value.id)
+    for one in module.imports:
+        if one.attribute is None:
+            flasks |= {one.name} if one.module == "flask" else set()
+        elif one.attribute.endswith("Flask") or (one.attribute == "*" and one.module == "flask"):
+            makers[one.name.replace("*", "Flask")] = None
+        elif one.attribute in FACTORIES:
+            makers[one.name] = one.module.split(".")[0]
+    attributes = (node for node in ast.walk(module.tree) if isinstance(node, ast.Attribute) and node.attr in REGISTERS)
+    used = {node.value.id for node in attributes if isinstance(node.value, ast.Name)}  # names on which something is registered
 
     def maker(node: ast.expr) -> str:
         """The name of the class or factory that `node` stands for; empty where it is none."""
@@ -232,7 +224,7 @@ def _starts(tree: ast.Module, nodes: list[ast.AST]) -> tuple[_Start, ...]:
         return maker(node.func) if isinstance(node, ast.Call) else ""
 
     starts: list[_Start] = []
-    for node in _within(tree.body):
+    for node in _within(module.tree.body):
         if isinstance(node, ast.ClassDef):
             if any(maker(base) for base in node.bases):  # class Shop(Flask)
                 makers[node.name] = None

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -89,6 +90,34 @@ def _parser() -> argparse.ArgumentParser:
     record.add_argument("--at", default="", metavar="TIME", help="when it was, such as 2026-11-24T09:30; now, where it isn't given")
     record.add_argument("--note", default="", help="one line on what happened")
     record.set_defaults(run=_record)
+
+    todo = commands.add_parser("todo", help="what this level still needs, and how to do it; exit code 1 where something is to do")
+    todo.add_argument("--level", help="hold the project to this level instead of its own")
+    todo.add_argument("--json", action="store_true")
+    todo.add_argument("--offline", action="store_true", help="don't ask GitHub")
+    todo.set_defaults(run=_todo)
+
+    evolution = commands.add_parser("evolution", help="what the project measures of itself, and which level is due")
+    evolution.add_argument("--json", action="store_true")
+    evolution.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
+    evolution.add_argument("--offline", action="store_true", help="ask neither GitHub nor Prometheus")
+    evolution.set_defaults(run=_evolution)
+
+    flags = commands.add_parser("flags", help="what is on and why, and whether its trigger holds")
+    flags.add_argument("environment", nargs="?", default="", metavar="ENV", help="such as staging (all of them)")
+    flags.add_argument("--env-line", action="store_true", help="only FEATURE_FLAGS=…, for a service's environment")
+    flags.add_argument("--offline", action="store_true", help="ask neither GitHub nor Prometheus for figures")
+    flags.add_argument("--json", action="store_true")
+    flags.set_defaults(run=_flags)
+
+    propose = commands.add_parser("propose", help="keep one issue and one pull request about the next level")
+    propose.add_argument("--dry-run", action="store_true", help="show what it would do; GitHub is asked nothing")
+    propose.set_defaults(run=_propose)
+
+    api_docs = commands.add_parser("api-docs", help="write docs/api.md and OpenAPI documents from the routes in the source")
+    api_docs.add_argument("--check", action="store_true", help="write nothing; exit 1 where they are out of date")
+    api_docs.add_argument("--json", action="store_true")
+    api_docs.set_defaults(run=_api_docs)
     return parser
 
 
@@ -178,6 +207,8 @@ def _preview(options: argparse.Namespace) -> int:
 
 
 def _whose(options: argparse.Namespace) -> int:
+    from .apidocs import command
+
     recorded = project_answers(Path.cwd())
     if not options.file:
         raise answers.Refused("whose: expected a file, as in `make whose FILE=levels.mk`")
@@ -190,6 +221,8 @@ def _whose(options: argparse.Namespace) -> int:
         level, owner, why = 1, "ours", "the answers that this project was rendered from"
     if level and answers.kept(name, recorded["keep"]):
         owner, why = "yours", f"{why}; it stood here before, or you took it over (`keep`), and the template leaves it alone"
+    if not level and (written := command.whose(Path.cwd(), name)):
+        owner, why = "ours", written
     if options.json:
         print(json.dumps({"file": name, "owner": owner, "level": level or None, "why": why}))
     else:
@@ -204,3 +237,55 @@ def _record(options: argparse.Namespace) -> int:
     project_answers(project)
     print(ledger.record(project, options.kind, options.environment, options.version, options.outcome, options.note, options.at))
     return 0
+
+
+def _todo(options: argparse.Namespace) -> int:
+    from .evolution import checklist
+
+    project = Path.cwd()
+    recorded = project_answers(project)
+    level = level_of(options.level) if options.level is not None else None
+    seen = checklist.report(project, recorded, level, offline=options.offline)
+    print(json.dumps(seen, indent=2, ensure_ascii=False) if options.json else checklist.text(seen, recorded))
+    return 0 if seen["passed"] else 1
+
+
+def _evolution(options: argparse.Namespace) -> int:
+    from .evolution import command
+
+    project = Path.cwd()
+    return command.evolution(project, project_answers(project), as_json=options.json, html=options.html, offline=options.offline)
+
+
+def _flags(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from .evolution import flags, metrics
+
+    project = Path.cwd()
+    recorded = project_answers(project)
+    if options.env_line and not options.environment:
+        raise answers.Refused("ENV: expected an environment, as in `levels flags staging --env-line`")
+    now = datetime.now(UTC)
+    measured = {} if options.env_line else metrics.measure(project, recorded, now=now, offline=options.offline)
+    document = flags.report(project, recorded["level"], options.environment, measured, now.date())
+    if options.env_line:
+        print(f"FEATURE_FLAGS={document['environments'][0]['feature_flags']}")
+    else:
+        print(json.dumps(document, indent=2) if options.json else flags.text(document, measured))
+    return 0
+
+
+def _propose(options: argparse.Namespace) -> int:
+    from .evolution import proposal
+
+    project = Path.cwd()
+    for line in proposal.propose(project, project_answers(project), now=datetime.now(UTC), dry_run=options.dry_run):
+        print(line)
+    return 0
+
+
+def _api_docs(options: argparse.Namespace) -> int:
+    from .apidocs import command
+
+    return command.run(Path.cwd(), project_answers(Path.cwd()), options.check, options.json)

@@ -110,7 +110,7 @@ def names_at(template: Path, commit: str) -> list[str] | None:
 
 
 def applying(template: Path, answers: Mapping[str, Any]) -> list[Manifest]:
-    """The manifests with those files, make targets and steps of setup only that these answers (services in full) call for.
+    """The manifests with those files, make targets, steps of setup and checks only that these answers (services in full) call for.
 
     `adopted: true` is for what only a project that had code before needs, `adopted: false` for files that would change how such code is
     built or tested. `with: PATH` is for files that mean something only beside that one. What is in `keep` is the person's.
@@ -124,7 +124,7 @@ def applying(template: Path, answers: Mapping[str, Any]) -> list[Manifest]:
         return fits and path not in kept and entry.get("with") not in kept and bool(lists[_group(path)])
 
     return [
-        {**manifest, **{key: list(filter(applies, manifest[key])) for key in ("files", "targets", "setup")}}
+        {**manifest, **{key: list(filter(applies, manifest[key])) for key in ("files", "targets", "setup", "checks")}}
         for manifest in manifests(template)
     ]
 

@@ -12,6 +12,7 @@ import pytest
 
 from extensions import adoption, preflight
 from extensions.adoption import Found
+from extensions.source import modules
 
 FLASK = "from flask import Flask\n"
 FACTORY = FLASK + "def create_app():\n    app = Flask(__name__)\n    return app\n"
@@ -330,7 +331,9 @@ def test_file_names_of_any_kind_do_no_harm(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="file names of stray bytes")
 def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.py")).write_text("Flask(")
-    assert adoption.read(tmp_path).notes == [r"\udcff.py: not readable as Python ('(' was never closed, line 1); an app in it was not seen"]
+    assert adoption.read(tmp_path).notes == [
+        rf"\udcff.py: not readable as Python {modules.RUNNING}: '(' was never closed, line 1; an app in it was not seen"
+    ]
 
 
 def test_a_module_whose_name_cannot_be_imported_has_no_target(tmp_path: Path) -> None:
@@ -369,7 +372,7 @@ def test_a_file_that_is_not_readable_is_named_and_the_rest_is_read(tmp_path: Pat
     assert [one.app for one in reading.services] == ["shop:app"]
     assert len(reading.notes) == 1
     # The parser's words differ between versions of Python.
-    assert reading.notes[0].startswith("shop/broken.py: not readable as Python (")
+    assert reading.notes[0].startswith("shop/broken.py: ")
     assert sys.version_info[:2] != (3, 11) or reason in reading.notes[0]
 
 
@@ -808,3 +811,9 @@ def test_no_program_of_the_repositorys_choice_runs(tmp_path: Path) -> None:
     adoption.propose(root)
     assert len(preflight.refusals(root, ["levels.mk"])) == 1
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_python_file_that_leads_nowhere_is_noted(tmp_path: Path) -> None:
+    project(tmp_path, {"shop/__init__.py": APP})
+    (tmp_path / "shop" / "old.py").symlink_to("gone.py")
+    assert adoption.read(tmp_path).notes == ["shop/old.py: not readable (a symlink that leads to no file)"]

@@ -92,6 +92,7 @@ def test_a_deployment_starts_each_service_at_this_commit(two: Shop) -> None:
         assert service["env_file"] == ["app.env"] and service["restart"] == "unless-stopped"
         assert service["environment"] == {
             "ENVIRONMENT": "staging",
+            "FEATURE_FLAGS": "health_endpoints,basic_testing,staging_deployment,integration_testing",
             "PORT": "8000",
             "SERVICE_NAME": name,
             "SERVICE_VERSION": version,

@@ -28,8 +28,8 @@ MAX_DEPTH = 50  # of parentheses and nots: more than people write, less than Pyt
 MAX_LENGTH = 10_000  # characters
 
 TOKEN = re.compile(
-    r"""(?P<quantity> [0-9] [A-Za-z0-9_.]* (?:\s*%)? )
-      | (?P<word> [A-Za-z_] [A-Za-z0-9_.]* )
+    r"""(?P<quantity> [0-9] [\w.]* (?:\s*%)? )
+      | (?P<word> [^\W0-9] [\w.]* )
       | (?P<sign> [<>=!&|]+ )
       | (?P<paren> [()] )
       | (?P<other> \S )""",
@@ -159,7 +159,7 @@ def shown(value: Number, metric: str) -> str:
     if dimension in (registry.DEPLOYMENTS, registry.ERRORS):
         return _rate(value, registry.DAYS)
     if dimension is registry.RATIO:
-        return f"{value * 100:.6g}%"
+        return f"{value * 100:.6g}%" if value > 0.9 else f"{value * 100:.3g}%"  # of an uptime each nine counts
     if dimension is registry.HOURS_TAKEN:
         period = max((unit for unit, hours in registry.HOURS.items() if value >= hours), key=registry.HOURS.__getitem__, default="minute")
         count = _figure(value / registry.HOURS[period])
@@ -316,12 +316,12 @@ class _Parser:
         return self.text[first.start : last.start + len(last.text)]
 
     def unknown_name(self, name: _Token) -> NoReturn:
-        close = _did_you_mean(name.text, registry.names())
-        if not close and "." in name.text:
-            close = "; a flag is asked for by NAME.enabled"
-        elif not close:
-            close = "; docs/metrics.md lists them"
-        self.fail(f"expected a metric or NAME.enabled, got {_quoted(name.text)}{close}", name)
+        flag, dot, last = name.text.rpartition(".")
+        if dot and _did_you_mean(last, ["enabled"]):
+            hint = f"; did you mean {_cut(flag)}.enabled?"
+        else:
+            hint = _did_you_mean(name.text, registry.names()) or "; docs/metrics.md lists them"
+        self.fail(f"expected a metric or NAME.enabled, got {_quoted(name.text)}{hint}", name)
 
     def expected(self, what: str) -> NoReturn:
         token = self.token

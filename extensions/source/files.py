@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import posixpath
+import tokenize
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,19 +17,30 @@ SKIPPED = {"venv", "node_modules", "__pycache__", "build", "dist", "site-package
 TESTS = {"tests", "test", "docs", "doc"}
 
 
-def walk(root: str | Path) -> Iterator[tuple[str, list[str]]]:
-    """Each folder (POSIX path from `root`, which itself is empty) with the names of its Python files; both sorted."""
+def walk(root: str | Path, refused: list[tuple[str, str]] | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Each folder (POSIX path from `root`, which itself is empty) with the names of its Python files; both sorted.
+
+    `refused` is given what can't be read, as it is met: path and reason, of a folder or of a name that leads to no file.
+    """
+    refused = [] if refused is None else refused
     folders = [""]
     while folders:
         folder = folders.pop()
         try:
             with os.scandir(os.path.join(root, folder)) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            refused.append((folder or ".", getattr(error, "strerror", None) or str(error)))
             continue
         if any(entry.name == "pyvenv.cfg" for entry in entries):  # a virtual environment under another name
             continue
-        yield folder, [e.name for e in entries if e.name.endswith(".py") and is_file(e)]
+        python = [e for e in entries if e.name.endswith(".py")]
+        files = [e.name for e in python if is_file(e)]
+        yield folder, files
+        if len(files) < len(python):
+            others = [e for e in python if e.name not in files and not is_folder(e)]
+            reasons = ("a symlink that leads to no file" if e.is_symlink() else "not a file" for e in others)
+            refused += [(posixpath.join(folder, e.name), reason) for e, reason in zip(others, reasons, strict=True)]
         below = [e.name for e in entries if e.name[0] != "." and e.name not in SKIPPED and is_folder(e, False)]
         folders += [posixpath.join(folder, name) for name in reversed(below)]
 
@@ -39,9 +52,16 @@ def aside(file: str) -> bool:
     return not TESTS.isdisjoint(inner) or name == "conftest.py" or name.startswith("test_") or name.endswith("_test.py")
 
 
-def parsed(text: bytes) -> ast.Module:
-    if len(text) > LARGEST:
-        raise ValueError(f"more than {LARGEST:,} bytes")
+def parsed(text: bytes, largest: int = LARGEST) -> ast.Module:
+    """The tree of a module. Raises whatever ast.parse does, and ValueError for more than `largest` bytes."""
+    if len(text) > largest:
+        raise ValueError(f"more than {largest:,} bytes")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about escapes in their strings
         return ast.parse(text)
+
+
+def decoded(content: bytes) -> str:
+    """The text of a module, by its BOM or PEP 263 cookie, else UTF-8. Raises SyntaxError, LookupError or ValueError."""
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+    return content.decode(encoding)

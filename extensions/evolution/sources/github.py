@@ -46,7 +46,7 @@ def deployments(repository: str, environment: str, now: float) -> Deployments | 
         after = None
         for _ in range(PAGES):
             given = {"owner": owner, "name": name, "environment": environment, "after": after}
-            answer = web.get(f"{_api()}/graphql", by, _headers(token), {"query": DEPLOYMENTS, "variables": given})
+            answer = web.get(f"{api()}/graphql", by, headers(token), {"query": DEPLOYMENTS, "variables": given})
             _complain(answer.get("errors"))
             page = answer["data"]["repository"]["deployments"]
             found += page["nodes"]
@@ -73,13 +73,13 @@ def runs(repository: str, workflow: str, now: float) -> Deployments | None:
     Runs for pull requests are left out: they deploy no change that everybody has.
     """
     begin = datetime.fromtimestamp(_begin(now), UTC).date().isoformat()
-    where = f"{_api()}/repos/{repository}/actions/workflows/{quote(workflow, safe='')}/runs"
+    where = f"{api()}/repos/{repository}/actions/workflows/{quote(workflow, safe='')}/runs"
 
     def ask(token: str, by: float) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         for page in range(1, PAGES + 1):
             query = urlencode({"status": "success", "created": f">={begin}", "per_page": PAGE, "page": page})
-            listed = web.get(f"{where}?{query}", by, _headers(token))["workflow_runs"]
+            listed = web.get(f"{where}?{query}", by, headers(token))["workflow_runs"]
             found += listed
             if len(listed) < PAGE:
                 break
@@ -93,6 +93,20 @@ def runs(repository: str, workflow: str, now: float) -> Deployments | None:
     return _deployments(f"runs of {workflow} on GitHub", "medium", well, min(at for at, _ in well)) if well else None
 
 
+def read(path: str) -> Any:
+    """What GitHub answers to a GET of `path`, such as repos/acme/shop; None where it knows no such thing, or doesn't show it to this token.
+
+    Raises NotMeasured.
+    """
+    given = token()
+    try:
+        return web.within(web.LIMIT, "GitHub", lambda by: web.get(f"{api()}/{path}", by, headers(given)))
+    except web.Answered as error:
+        if error.status == 404:
+            return None
+        raise web.NotMeasured(refusal(error, path)) from None
+
+
 def _begin(now: float) -> float:
     return now - (rates.HISTORY_WEEKS + rates.WEEKS) * rates.WEEK
 
@@ -104,16 +118,16 @@ def _deployments(source: str, confidence: str, well: list[tuple[float, str]], be
 
 def _asked(ask: Callable[[str, float], list[dict[str, Any]]], missing: str) -> list[dict[str, Any]]:
     """What `ask` finds, given a token. Raises NotMeasured with what GitHub says to its refusals; `missing` is what a 404 means."""
-    token = _token()
+    given = token()
     try:
-        return web.within(web.LIMIT, "GitHub", lambda by: ask(token, by))
+        return web.within(web.LIMIT, "GitHub", lambda by: ask(given, by))
     except web.Answered as error:
-        raise web.NotMeasured(_refusal(error, missing)) from None
+        raise web.NotMeasured(refusal(error, missing)) from None
     except (TypeError, KeyError, AttributeError, IndexError, ValueError):
         raise web.NotMeasured("GitHub's answer isn't the one that its documentation promises") from None
 
 
-def _refusal(error: web.Answered, missing: str) -> str:
+def refusal(error: web.Answered, missing: str) -> str:
     """What a status means here. https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
     if error.status == 401:
         return "GitHub doesn't take the token (401)"
@@ -139,11 +153,11 @@ def _complain(errors: Any) -> None:
         raise web.NotMeasured(f"GitHub refuses ({kind or 'error'}: {message})")
 
 
-def _api() -> str:
+def api() -> str:
     return os.environ.get("GITHUB_API_URL", "https://api.github.com").rstrip("/")
 
 
-def _headers(token: str) -> dict[str, str]:
+def headers(token: str) -> dict[str, str]:
     return {
         "Authorization": f"Bearer {token}",
         "Accept": "application/vnd.github+json",
@@ -152,7 +166,7 @@ def _headers(token: str) -> dict[str, str]:
     }
 
 
-def _token() -> str:
+def token() -> str:
     """The person's token. Raises NotMeasured where there is none."""
     for name in ("GITHUB_TOKEN", "GH_TOKEN"):
         if token := os.environ.get(name, "").strip():

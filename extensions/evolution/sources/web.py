@@ -25,7 +25,7 @@ class NotMeasured(Exception):
 
 
 class Answered(Exception):
-    """The server answered with another status than 200."""
+    """The server answered with no status of success."""
 
     def __init__(self, status: int, headers: Mapping[str, str], message: str) -> None:
         """Take the status, the headers, and what the body says of it, fit for one line."""
@@ -67,15 +67,16 @@ def within(seconds: float, name: str, ask: Callable[[float], T]) -> T:
     return done[0]
 
 
-def get(url: str, by: float, headers: Mapping[str, str] | None = None, body: Any = None) -> Any:
-    """The JSON that `url` answers to a GET, or to a POST of `body` as JSON. `by` is the moment (of time.monotonic) to be ready by.
+def get(url: str, by: float, headers: Mapping[str, str] | None = None, body: Any = None, method: str | None = None) -> Any:
+    """The JSON that `url` answers to a GET, or to a POST (or another `method`) of `body` as JSON.
 
-    Raises Answered for another status than 200, and NotMeasured where there is no answer, no JSON, or no time left.
+    `by` is the moment (of time.monotonic) to be ready by. Raises Answered for a status that isn't one of success, and NotMeasured where
+    there is no answer, no JSON, or no time left.
     """
     host = urlsplit(url).netloc
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
-        url, data=data, headers={"User-Agent": "copier-levels", "Accept": "application/json", **(headers or {})}
+        url, data=data, method=method, headers={"User-Agent": "copier-levels", "Accept": "application/json", **(headers or {})}
     )
     try:
         with urllib.request.build_opener(_SameServer()).open(request, timeout=_left(by, host)) as response:

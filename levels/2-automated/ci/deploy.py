@@ -126,9 +126,19 @@ def plain(values: dict[str, str], name: str) -> str:
     return values.get(name, "").strip("\"'")
 
 
+def feature_flags(environment: str) -> str:
+    """Return the names of the flags that are on in an environment, with commas between them. Raises Stop."""
+    command = [sys.executable, "ci/flags.py", environment, "--env-line"]
+    done = subprocess.run(command, cwd=uv.ROOT, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise Stop((done.stderr.strip().splitlines() or ["ci/flags.py failed"])[-1])
+    return done.stdout.strip().removeprefix("FEATURE_FLAGS=")
+
+
 def compose(project: dict[str, Any], environment: str, version: str, values: dict[str, str]) -> str:
     """Return the compose file, as JSON (which is YAML): every service at `version`, restarted, with a health check."""
     services = {}
+    flags = plain(values, "FEATURE_FLAGS") or feature_flags(environment)
     for number, service in enumerate(project["services"]):
         name = service["name"]
         port_name = name.upper().replace("-", "_") + "_PORT"
@@ -140,6 +150,7 @@ def compose(project: dict[str, Any], environment: str, version: str, values: dic
             "env_file": ["app.env"],
             "environment": {
                 "ENVIRONMENT": environment,
+                "FEATURE_FLAGS": flags,
                 "PORT": "8000",
                 "SERVICE_NAME": name,
                 "SERVICE_VERSION": version,

@@ -1,4 +1,4 @@
-.PHONY: integration images deploy rollback status
+.PHONY: integration images deploy rollback status flags propose
 
 integration:
 	@$(PYTHON) ci/integration.py
@@ -14,3 +14,9 @@ rollback:
 
 status:
 	@$(PYTHON) ci/deploy.py status "$$ENV" $${DRY_RUN:+--dry-run}
+
+flags:
+	@if [ -n "$$MEASURE" ]; then $(PYTHON) ci/levels.py flags $${ENV:+"$$ENV"}; else $(PYTHON) ci/flags.py $${ENV:+"$$ENV"}; fi
+
+propose:
+	@$(PYTHON) ci/levels.py propose $${DRY_RUN:+--dry-run}

@@ -1,0 +1,144 @@
+"""Level 1, Basic: a service says how it is, its functions are tested, and a pull request is checked."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from ... import closing
+from ..facts import Facts
+from . import Answer, done, not_applicable, todo, unknown
+
+MAKE_CHECK = re.compile(r"\bmake\b[^\n;&|]*\scheck\b|\bci/check\.py\b")
+
+
+def health_endpoints(facts: Facts) -> Answer:
+    """Health endpoints in all services
+
+    Whoever deploys or watches a service asks it how it is. The one call in your code is also where higher levels come in.
+    """
+    missing, unsure, seen = [], [], []
+    for service in facts.services:
+        code, name = facts.code[service["name"]], service["name"]
+        if not facts.text(_inside(service, "health.py")):
+            return todo(f"{name} has no health.py", facts.missing(_inside(service, "health.py")))
+        if code.seam:
+            seen.append(f"{name}: {code.seam[0]}")
+        elif code.unparsed:
+            unsure.append(f"{name}: {code.unparsed[0]} can't be parsed")
+        else:
+            missing.append(f"in {_start(service)} add {closing.call(facts.folder, service)}")
+    if missing:
+        return todo(f"{len(missing)} of {len(facts.services)} services don't have them", "\n".join(missing))
+    if unsure:
+        return unknown("\n".join(unsure), "mend what Python can't parse")
+    return done("\n".join(seen))
+
+
+def unit_tests(facts: Facts) -> Answer:
+    """Unit tests for the critical functions
+
+    What no test asserts breaks without a word. The largest functions without one are named first.
+    """
+    said, without = [], []
+    for service in facts.services:
+        functions = facts.code[service["name"]].functions
+        if not functions:
+            continue
+        bare = sorted((one for one in functions if one.name not in facts.tests.names), key=lambda one: (-one.lines, one.place))
+        text = f"{service['name']}: {len(functions) - len(bare)} of {len(functions)} public functions are named in a test"
+        said.append(text + (f"; the largest without is {bare[0].name} ({bare[0].place})" if bare else ""))
+        if len(bare) == len(functions):
+            without.append(bare[0].place.rpartition(":")[0])
+    if not said:
+        return not_applicable("no service has a public function")
+    if without and facts.tests.unparsed:
+        return unknown(f"{facts.tests.unparsed[0]} can't be parsed", "mend what Python can't parse")
+    if without:
+        return todo("\n".join(said), f"write a test that calls a function of {', '.join(without)} and asserts what it returns")
+    return done("\n".join(said))
+
+
+def quality_pipeline(facts: Facts) -> Answer:
+    """A quality pipeline for every pull request
+
+    Lint, types and tests run where everybody sees the result, before a merge and not after it.
+    """
+    runs = [workflow.path for workflow in facts.workflows if MAKE_CHECK.search(workflow.commands)]
+    asked = [w.path for w in facts.workflows if w.path in runs and {"pull_request", "pull_request_target", "merge_group"} & set(w.events)]
+    if asked:
+        return done(asked[0])
+    if facts.broken:
+        return unknown(next(iter(facts.broken.values())), "mend it: GitHub can't run it either")
+    if runs:
+        return todo(f"{runs[0]} doesn't run for pull requests", f"add `pull_request:` below `on:` in {runs[0]}")
+    if facts.workflows and facts.text(".github/workflows/quality.yml"):
+        return todo("quality.yml doesn't run the check", "have a step of it run `make -f levels.mk check`")
+    return todo("no workflow runs the check", facts.missing(".github/workflows/quality.yml"))
+
+
+def baseline(facts: Facts) -> Answer:
+    """What the linters find in earlier code is recorded
+
+    Until then code that was here before is left out of the check; afterwards only what is new fails.
+    """
+    if "config/baseline.txt" in facts.tracked:
+        return done("config/baseline.txt")
+    if facts.text("config/baseline.txt"):
+        return todo("config/baseline.txt is not committed", "`git add config/baseline.txt`, and commit")
+    return todo("there is no config/baseline.txt", f"`{facts.make} install baseline`, and commit config/baseline.txt")
+
+
+def locked_dependencies(facts: Facts) -> Answer:
+    """The versions of all dependencies are locked
+
+    Without the lock a test is green today and red tomorrow, because something that you depend on has changed.
+    """
+    if "pyproject.toml" in facts.recorded["keep"]:
+        return not_applicable("pyproject.toml is yours, and so is how its dependencies are installed")
+    if "uv.lock" in facts.tracked:
+        return done("uv.lock")
+    return todo("uv.lock is not committed", f"`{facts.make} install`, then `git add uv.lock`, and commit")
+
+
+def environment_files(facts: Facts) -> Answer:
+    """Settings stand in environment files, and no secret is committed
+
+    A new colleague sees what can be set, and what is secret stays on the machine that it is for.
+    """
+    secret = sorted(path for path in facts.tracked if re.fullmatch(r"(.*/)?\.env|config/[^/]*\.env", path))
+    if secret:
+        return todo(
+            f"git tracks {secret[0]}", f"`git rm --cached {secret[0]}`, commit, and change the secrets in it: they are in the history"
+        )
+    if not facts.text("config/local.env.template"):
+        return todo("config/local.env.template is missing", facts.missing("config/local.env.template"))
+    return done("config/local.env.template")
+
+
+def branch_rule(facts: Facts) -> Answer:
+    """A merge needs the green check
+
+    A check that nobody has to wait for is passed over on the day that matters.
+    """
+    branch = facts.recorded.get("default_branch", "main")
+    rules = facts.forge(f"/rules/branches/{quote(branch, safe='')}")
+    if rules.why or not isinstance(rules.body, list):
+        return unknown(rules.why or f"GitHub knows no branch {branch}", facts.to_ask(f"gh ruleset check {branch}"))
+    checks = [
+        rule.get("parameters", {}).get("required_status_checks", []) for rule in rules.body if rule.get("type") == "required_status_checks"
+    ]
+    contexts = sorted({str(check.get("context")) for group in checks for check in group})
+    if "check" in contexts:
+        return done(f"{branch} requires {', '.join(contexts)}")
+    return todo(f"nothing requires `check` before a merge to {branch}", "make the ruleset of docs/branches.md (GitHub: Settings, Rules)")
+
+
+def _inside(service: dict[str, str], name: str) -> str:
+    return name if service["path"] == "." else f"{service['path']}/{name}"
+
+
+def _start(service: dict[str, str]) -> str:
+    """The file that starts a service, as far as the answers say."""
+    module = service["app"].partition(":")[0]
+    return _inside(service, module if module.endswith(".py") else module.replace(".", "/") + ".py") if module else service["path"]

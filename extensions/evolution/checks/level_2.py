@@ -1,0 +1,134 @@
+"""Level 2, Automated: a push reaches staging, and each service is started before a merge."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+from ..facts import Facts, Workflow
+from . import Answer, done, todo, unknown
+
+WORKFLOW = ".github/workflows/staging-deploy.yml"
+MAKE_DEPLOY = re.compile(r"\bmake\b[^\n;&|]*\sdeploy\b[^\n;&|]*\bENV=staging\b")
+MAKE_INTEGRATION = re.compile(r"\bmake\b[^\n;&|]*\sintegration\b")
+SECRET = re.compile(r"\bsecrets\.([A-Z][A-Z0-9_]*)\b")
+
+
+def staging_environment(facts: Facts) -> Answer:
+    """A staging environment
+
+    A place like production where a change can be seen, and where it may fail.
+    """
+    known = facts.forge("/actions/variables/STAGING_HOST")
+    if known.body:
+        return done("the variable STAGING_HOST is set")
+    settings = re.search(r"(?m)^DEPLOY_HOST=(?!\s*$)", facts.text("config/staging.env"))
+    if deployed := _deployed(facts):
+        return done(f"deployed to, last on {deployed}")
+    if settings and known.why:
+        return done("config/staging.env names its host")
+    how = "set up a host, then the variable STAGING_HOST: docs/staging.md says how"
+    if known.why:
+        return unknown(f"no deployment to staging is recorded; {known.why}", f"{how}\n{facts.to_ask('gh variable list')}")
+    return todo("the variable STAGING_HOST is not set", how)
+
+
+def staging_workflow(facts: Facts) -> Answer:
+    """A workflow that deploys to staging
+
+    What a machine does the same way each time, nobody forgets on a Friday.
+    """
+    found = _deploys(facts)
+    if found:
+        return done(found[0].path)
+    if facts.broken:
+        return unknown(next(iter(facts.broken.values())), "mend it: GitHub can't run it either")
+    if facts.text(WORKFLOW):
+        return todo("staging-deploy.yml doesn't deploy", "have a step of it run `make -f levels.mk deploy ENV=staging`")
+    return todo("no workflow deploys to staging", facts.missing(WORKFLOW))
+
+
+def integration_tests(facts: Facts) -> Answer:
+    """Integration tests start every service
+
+    Unit tests are green for a service that doesn't start.
+    """
+    file = "tests/integration/test_integration_services.py"
+    runs = [workflow.path for workflow in facts.workflows if MAKE_INTEGRATION.search(workflow.commands)]
+    if not facts.text(file):
+        return todo("there are none", facts.missing(file))
+    if not runs:
+        return todo("no workflow runs them", facts.missing(".github/workflows/integration.yml"))
+    theirs = [service["name"] for service in facts.services if service["code"] == "theirs"]
+    settings = facts.text("tests/integration/settings.json") or "{}"
+    try:
+        told = set(json.loads(settings))
+    except (ValueError, TypeError):
+        return todo("tests/integration/settings.json is not JSON", 'mend it: it holds {"service": {"NAME": "value"}}')
+    silent = [name for name in theirs if name not in told]
+    if silent:
+        example = json.dumps({silent[0]: {}})
+        return todo(
+            f"{', '.join(silent)} {'is' if len(silent) == 1 else 'are'} passed over",
+            f"say in tests/integration/settings.json what it needs to start: {example} for nothing",
+        )
+    return done(f"{file}, run by {runs[0]}")
+
+
+def deployment_trigger(facts: Facts) -> Answer:
+    """Every push to the default branch is deployed by itself
+
+    What is merged is on staging minutes later, and one change at a time.
+    """
+    branch = facts.recorded.get("default_branch", "main")
+    found = _deploys(facts)
+    for workflow in found:
+        push = workflow.events.get("push", False)
+        branches = (push or {}).get("branches", [branch]) if push is not False else []
+        if branch in ([branches] if isinstance(branches, str) else branches):
+            return done(f"{workflow.path} runs for each push to {branch}")
+    if not found:
+        return todo("no workflow deploys to staging", facts.missing(WORKFLOW))
+    return todo(f"{found[0].path} doesn't run for a push to {branch}", f"add `push: branches: [{branch}]` below its `on:`")
+
+
+def deployment_secrets(facts: Facts) -> Answer:
+    """The secrets of staging are set
+
+    The workflow reaches the host with them; they stand with the forge and in no file.
+    """
+    wanted = sorted({name for workflow in _deploys(facts) for name in SECRET.findall(workflow.text)} - {"GITHUB_TOKEN"})
+    if not wanted:
+        return todo("no workflow deploys to staging", facts.missing(WORKFLOW)) if not _deploys(facts) else done("the workflow needs none")
+    here, there = facts.forge("/environments/staging/secrets"), facts.forge("/actions/secrets")
+    how = f"set {', '.join(wanted)} (GitHub: Settings, Environments, staging): docs/staging.md says what they hold"
+    if here.why or there.why:
+        return unknown(here.why or there.why, f"{how}\n{facts.to_ask('gh secret list --env staging')}")
+    names = {secret["name"] for said in (here, there) for secret in (said.body or {}).get("secrets", [])}
+    missing = [name for name in wanted if name not in names]
+    return todo(f"missing: {', '.join(missing)}", how) if missing else done(", ".join(wanted))
+
+
+def _deploys(facts: Facts) -> list[Workflow]:
+    return [workflow for workflow in facts.workflows if MAKE_DEPLOY.search(workflow.commands)]
+
+
+def _deployed(facts: Facts) -> str:
+    """The day of the last deployment to staging that succeeded, from the ledger; empty where there is none."""
+    return max(_staging_days(facts.text("config/deploys.jsonl")), default="")
+
+
+def _staging_days(ledger: str) -> Iterator[str]:
+    for line in ledger.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if (
+            isinstance(entry, dict)
+            and entry.get("kind") == "deploy"
+            and entry.get("environment") == "staging"
+            and entry.get("outcome") == "success"
+        ):
+            yield str(entry.get("at", ""))[:10]

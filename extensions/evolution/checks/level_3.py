@@ -1,0 +1,72 @@
+"""Level 3, Professional: secrets, vulnerable packages and unsafe code are looked for."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from ..facts import Facts
+from . import Answer, done, not_applicable, todo, unknown
+
+WORKFLOW = ".github/workflows/security.yml"
+EXCEPTIONS = "config/security-exceptions.txt"
+MAKE_SECURITY = re.compile(r"\bmake\b[^\n;&|]*\ssecurity\b|\bci/security\.py\b")
+
+
+def security_workflow(facts: Facts) -> Answer:
+    """Secrets and vulnerable packages are looked for with every change, and every week
+
+    A package becomes known as vulnerable without anybody changing a line.
+    """
+    found = [workflow for workflow in facts.workflows if MAKE_SECURITY.search(workflow.commands)]
+    if not found:
+        if facts.broken:
+            return unknown(next(iter(facts.broken.values())), "mend it: GitHub can't run it either")
+        return todo("no workflow looks for them", facts.missing(WORKFLOW))
+    missing = [event for event in ("pull_request", "schedule") if not any(event in workflow.events for workflow in found)]
+    if missing:
+        return todo(f"{found[0].path} doesn't run on {' and '.join(missing)}", f"add {' and '.join(missing)} below its `on:`")
+    return done(found[0].path)
+
+
+def security_exceptions(facts: Facts) -> Answer:
+    """No security exception is past its day
+
+    An exception is a promise to look again; a new finding fails.
+    """
+    text = facts.text(EXCEPTIONS)
+    if not text:
+        return todo(f"{EXCEPTIONS} is missing", facts.missing(EXCEPTIONS))
+    lines = [
+        (number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip() and not line.lstrip().startswith("#")
+    ]
+    if any(words[:2] == ["findings:", "report"] for _, words in lines):
+        return todo("findings are only printed so far", f"`{facts.make} security RECORD=1`, once, and commit what it writes")
+    past = []
+    for number, words in ((number, words) for number, words in lines if words[0] != "findings:"):
+        try:
+            if date.fromisoformat(words[1]) < facts.now.date():
+                past.append(words[0])
+        except (ValueError, IndexError):
+            return todo(f"{EXCEPTIONS}:{number} is not `ID EXPIRY REASON`", "mend the line, as in PYSEC-2024-123 2027-01-31 why")
+    if past:
+        return todo(f"past their day: {', '.join(past)}", f"fix what they except, or give them a new day and a reason in {EXCEPTIONS}")
+    exceptions = sum(words[0] != "findings:" for _, words in lines)
+    return done(f"{exceptions} exception{'' if exceptions == 1 else 's'}, none past its day")
+
+
+def code_scanning(facts: Facts) -> Answer:
+    """Code scanning is on
+
+    It sees what crosses function and file, such as a request's text that ends in SQL.
+    """
+    said = facts.forge("/actions/variables/CODE_SCANNING")
+    how = "set the variable CODE_SCANNING to true (GitHub: Settings, Secrets and variables, Actions, Variables)"
+    if said.why:
+        return unknown(said.why, f"{how}\n{facts.to_ask('gh variable list')}")
+    if isinstance(said.body, dict) and said.body.get("value") == "true":
+        return done("the variable CODE_SCANNING is true")
+    repository = facts.forge("")
+    if isinstance(repository.body, dict) and repository.body.get("private"):
+        return not_applicable("the repository is private, and GitHub scans those with Advanced Security only")
+    return todo("the variable CODE_SCANNING is not true", how)

@@ -1,0 +1,106 @@
+"""What Python source says about health addresses and tests: read, never imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..source.files import parsed
+
+SEAM = ("init_service", "serve_health", "create_health_endpoint")
+
+
+@dataclass(frozen=True)
+class Function:
+    """A public function of a module: its place, and how many lines it has."""
+
+    name: str
+    place: str
+    lines: int
+
+
+@dataclass
+class Code:
+    """What stands in a service: where it calls the seam, its public functions, and the files that can't be parsed."""
+
+    seam: list[str] = field(default_factory=list)
+    functions: list[Function] = field(default_factory=list)
+    unparsed: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Tests:
+    """The names that stand in tests which assert something, and the files that can't be parsed."""
+
+    names: set[str] = field(default_factory=set)
+    unparsed: list[str] = field(default_factory=list)
+
+
+def read_code(root: Path, paths: Iterable[str]) -> Code:
+    """Read these files of a service, as POSIX paths from `root`."""
+    code = Code()
+    for path, tree in _parsed(root, paths, code.unparsed):
+        code.seam += [f"{path}:{line}" for line in _calls(tree)]
+        code.functions += [
+            Function(node.name, f"{path}:{node.lineno}", (node.end_lineno or node.lineno) - node.lineno + 1)
+            for node in tree.body
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_")
+        ]
+    return code
+
+
+def read_tests(root: Path, paths: Iterable[str]) -> Tests:
+    """Read these test files. A file counts only if a test function in it asserts something."""
+    tests = Tests()
+    for _, tree in _parsed(root, paths, tests.unparsed):
+        nodes = list(ast.walk(tree))
+        functions = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test")]
+        if any(_asserts(node) for function in functions for node in ast.walk(function)):
+            tests.names.update(_names(nodes))
+    return tests
+
+
+def _parsed(root: Path, paths: Iterable[str], unparsed: list[str]) -> Iterator[tuple[str, ast.Module]]:
+    for path in paths:
+        try:
+            yield path, parsed((root / path).read_bytes())
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            unparsed.append(path)
+
+
+def _calls(tree: ast.Module) -> list[int]:
+    """The lines with a call of the seam, under the name that it was imported by or as an attribute of the module."""
+    nodes = list(ast.walk(tree))
+    imported = {
+        alias.asname or alias.name
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == "health"
+        for alias in node.names
+        if alias.name in SEAM
+    }
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    return [
+        node.lineno
+        for node in calls
+        if (isinstance(node.func, ast.Name) and node.func.id in imported)
+        or (isinstance(node.func, ast.Attribute) and node.func.attr in SEAM)
+    ]
+
+
+def _asserts(node: ast.AST) -> bool:
+    """An assert statement, or a call of something that asserts: pytest.raises, self.assertEqual, mock.assert_called."""
+    if isinstance(node, ast.Assert):
+        return True
+    return isinstance(node, ast.Attribute) and (node.attr.startswith("assert") or node.attr in ("raises", "warns", "fail"))
+
+
+def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield node.name.rpartition(".")[2]
