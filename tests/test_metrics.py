@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -237,9 +239,9 @@ def test_a_git_that_takes_too_long_is_unknown(history: History, tmp_path: Path, 
     project = history.commit(ago(3)).make()
     slow = tmp_path / "bin" / "git"
     slow.parent.mkdir()
-    slow.write_text('#!/bin/sh\ncase "$*" in *--format*HEAD*) exec sleep 30;; esac\nexec /usr/bin/git "$@"\n')
+    slow.write_text(f'#!/bin/sh\ncase "$*" in *--format*HEAD*) exec sleep 30;; esac\nexec {shutil.which("git")} "$@"\n')
     slow.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{slow.parent}:/usr/bin:/bin")
+    monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(git_history, "LIMIT", 0.3)
     assert measure(project)["team_size"].reason == "git log took longer than 0.3 s"
 
