@@ -305,7 +305,7 @@ def to_know(name: str, make: str) -> str:
     metric = METRICS[name]
     if metric.source == "declared":
         return f"write it into config/evolution.yml, as in `{name}: {metric.dimension.example.split(' or ')[0]}` below `declared:`"
-    return TO_KNOW.get(name, f"docs/metrics.md says how {spoken(name).lower()} is measured").replace("`make ", f"`{make} ")
+    return TO_KNOW.get(name, "").replace("`make ", f"`{make} ")
 
 
 def spoken(name: str) -> str:
