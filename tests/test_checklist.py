@@ -170,6 +170,21 @@ def test_what_cannot_be_parsed_is_unknown_and_not_missing(at_level: AtLevel) -> 
     assert item.state == "unknown" and "services/api/app.py can't be parsed" in item.detail
 
 
+def test_the_api_is_documented_once_the_docs_say_what_the_source_says(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = at_level(1, two=True)
+    assert "docs/api.md is missing" in items(project)["api_documented"].detail
+    monkeypatch.chdir(project.folder)
+    assert main(["api-docs"]) == 0
+    assert states(project)["api_documented"] == "done"
+    project.replace("services/market-data/app.py", '"/counts/<name>"', '"/sums/<name>"')
+    assert "out of date" in items(project)["api_documented"].detail
+
+
+def test_a_worker_has_no_api_to_document(at_level: AtLevel) -> None:
+    services = [{"name": "bot", "path": "services/api", "kind": "worker", "code": "ours", "app": "worker.py"}]
+    assert items(at_level(1), services=services)["api_documented"].state == "n/a"
+
+
 def test_a_test_that_asserts_nothing_is_no_test(at_level: AtLevel) -> None:
     project = at_level(1)
     project.write("tests/unit/api/test_api_app.py", "from app import format_large_number\n\ndef test_it():\n    format_large_number(1)\n")

@@ -80,7 +80,7 @@ def _print(document: Mapping[str, Any]) -> None:
     for item in document["blocked_by"]:
         say(f"  [ ] {item['title']}: {' '.join(item['fix'].splitlines())}")
     for stage in document["later"]:
-        say(f"Later: the trigger of level {stage['level']}, {stage['title']}, holds too ({'; '.join(stage['reasons'])})", "dim")
+        say(f"Later: the trigger of level {stage['level']}, {stage['title']}, holds ({'; '.join(stage['reasons'])})", "dim")
 
     ahead = [stage for stage in document["roadmap"] if stage["level"] > document["level"]]
     if ahead:

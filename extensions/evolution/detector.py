@@ -23,7 +23,7 @@ WEEKS = 4  # Mondays in a row on which a trigger held before it is due
 TWICE = 2.0  # a value so many times its threshold is beyond doubt: the priority is high
 
 # What makes a measured metric known. The declared ones go into config/evolution.yml.
-DEPLOYS = "write deployments down with `make record WHAT=deploy`, or have a workflow of yours deploy by `make deploy`"
+DEPLOYS = "write each deployment down: `make record WHAT=deploy`"
 TO_KNOW = {
     "team_size": "clone the whole history: `git fetch --unshallow`",
     "deployment_frequency": DEPLOYS,
@@ -182,7 +182,7 @@ def detect(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline
         due=following.level if following else None,
         blocked_by=todo,
         later=tuple(stage for stage in ahead if stage.level > level + 1 and stage.outcome),
-        unknown={name: to_know(name) for name in names},
+        unknown={name: to_know(name, make(recorded)) for name in names},
     )
 
 
@@ -229,7 +229,6 @@ def _recommendation(
 ) -> Recommendation:
     manifest = next(manifest for manifest in manifests if manifest["level"] == stage.level)
     priority, because = _priority(stage, measured)
-    make = "make -f levels.mk" if "Makefile" in recorded["keep"] else "make"
     return Recommendation(
         level=stage.level,
         title=stage.title,
@@ -239,7 +238,7 @@ def _recommendation(
         effort=manifest["effort"],
         cost=manifest["cost"],
         benefits=tuple(manifest["benefits"]),
-        command=f"{make} upgrade LEVEL={stage.level}",
+        command=f"{make(recorded)} upgrade LEVEL={stage.level}",
     )
 
 
@@ -296,12 +295,17 @@ def _state(stage: Stage, level: int) -> str:
     return "later" if stage.level > level + 1 else "due" if stage.due else "holds"
 
 
-def to_know(name: str) -> str:
-    """What a person does so that a metric becomes known."""
+def make(recorded: Mapping[str, Any]) -> str:
+    """How make is called in the project: its own Makefile may know nothing of our targets."""
+    return "make -f levels.mk" if "Makefile" in recorded["keep"] else "make"
+
+
+def to_know(name: str, make: str) -> str:
+    """What a person does so that a metric becomes known, where make is called as `make`."""
     metric = METRICS[name]
     if metric.source == "declared":
         return f"write it into config/evolution.yml, as in `{name}: {metric.dimension.example.split(' or ')[0]}` below `declared:`"
-    return TO_KNOW.get(name, f"docs/metrics.md says how {spoken(name).lower()} is measured")
+    return TO_KNOW.get(name, "").replace("`make ", f"`{make} ")
 
 
 def spoken(name: str) -> str:

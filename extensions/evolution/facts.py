@@ -62,7 +62,7 @@ class Facts:
 
     def missing(self, path: str) -> str:
         """What to do about a file of the template's that isn't there."""
-        level = layers.owners(root(), self.services).get(path, (0, "", ""))[0]
+        level = self._owners.get(path, (0, "", ""))[0]
         if level > self.recorded["level"]:
             return f"`{self.make} upgrade LEVEL={level}` brings {path}"
         if path in self.tracked:
@@ -92,7 +92,7 @@ class Facts:
     @functools.cached_property
     def code(self) -> dict[str, Code]:
         """The person's own code of each service, by the service's name."""
-        ours = {path for path, (_, owner, _) in layers.owners(root(), self.services).items() if owner == "ours"}
+        ours = {path for path, (_, owner, _) in self._owners.items() if owner == "ours"}
         found: dict[str, list[str]] = {service["name"]: [] for service in self.services}
         # The innermost service has a file: one may stand at ".".
         by_depth = sorted(self.services, key=lambda service: -1 if service["path"] == "." else len(service["path"]), reverse=True)
@@ -105,9 +105,14 @@ class Facts:
     @functools.cached_property
     def tests(self) -> Tests:
         """What the person's own tests name."""
-        ours = {path for path, (_, owner, _) in layers.owners(root(), self.services).items() if owner == "ours"}
+        ours = {path for path, (_, owner, _) in self._owners.items() if owner == "ours"}
         names = [path for path in self._python if path not in ours and _is_test(posixpath.basename(path))]
         return read_tests(self.folder, names)
+
+    @functools.cached_property
+    def _owners(self) -> dict[str, tuple[int, str, str]]:
+        """What any level of the template renders: level, owner, why."""
+        return layers.owners(root(), self.services)
 
     @functools.cached_property
     def _python(self) -> list[str]:

@@ -116,6 +116,24 @@ def environment_files(facts: Facts) -> Answer:
     return done("config/local.env.template")
 
 
+def api_documented(facts: Facts) -> Answer:
+    """API endpoints are documented
+
+    Whoever calls a service reads docs/api.md and the OpenAPI document, and not your source.
+    """
+    if not facts.web:
+        return not_applicable("there is no web service")
+    from ...apidocs import command
+
+    files = command.texts(facts.recorded["project_name"], command.read(facts.folder, facts.services))
+    # A test may be missing: it isn't written where the app can't be made without its servers.
+    late = [path for path, text in files.items() if facts.text(path) != text and (facts.text(path) or not path.startswith("tests/"))]
+    if late:
+        state = "out of date" if facts.text(late[0]) else "missing"
+        return todo(f"{late[0]} is {state}", f"`{facts.make} api-docs`, and commit what it writes")
+    return done(command.PAGE)
+
+
 def branch_rule(facts: Facts) -> Answer:
     """A merge needs the green check
 
