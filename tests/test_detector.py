@@ -163,10 +163,18 @@ def test_what_is_unknown_is_said_with_what_to_do(at_level: AtLevel) -> None:
 def test_the_persons_own_triggers_count(at_level: AtLevel) -> None:
     project = finished(at_level(1, two=True))
     text = project.read("config/evolution.yml")
-    text = re.sub(r"level_2_trigger: .*", 'level_2_trigger: "when_multiple_services AND NOT team_size > 10"', text)
+    text = re.sub(r"level_2_trigger: .*", 'level_2_trigger: "when_multiple_services AND NOT service_count > 10"', text)
     project.write("config/evolution.yml", text)
     advice = report(project).recommendation
     assert advice and advice.reasons == ("Multiple services: yes; the answer `services`, now, high confidence",)
+
+
+def test_what_is_measured_over_weeks_has_to_hold_for_weeks(at_level: AtLevel) -> None:
+    project = finished(at_level(1))
+    text = project.read("config/evolution.yml")
+    project.write("config/evolution.yml", re.sub(r"level_2_trigger: .*", 'level_2_trigger: "when_team_size < 10"', text))
+    [stage, *_] = report(project).roadmap
+    assert (stage.outcome, stage.mondays, stage.due) == (True, 0, False)
 
 
 def test_a_flag_in_a_trigger_is_on_where_the_flags_say_so(at_level: AtLevel) -> None:

@@ -220,8 +220,8 @@ def mondays(now: datetime) -> list[str]:
 
 
 def _then(one: Measured, monday: str) -> float | bool | None:
-    """A metric as it was on a Monday; as it is now where nothing of the past is kept."""
-    return dict(one.history).get(monday) if one.history else one.value
+    """A metric as it was on a Monday. What is declared or counted has no past, and stands as it is now."""
+    return one.value if one.window in ("", "now") else dict(one.history).get(monday)
 
 
 def _recommendation(
