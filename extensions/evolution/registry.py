@@ -71,9 +71,9 @@ METRICS: dict[str, Metric] = {
     for metric in (
         Metric("team_size", PEOPLE, "people", "people who committed in the last 90 days; no bots, one person once"),
         Metric("deployment_frequency", DEPLOYMENTS, "a day", "deployments to production"),
-        Metric("manual_errors", ERRORS, "a day", "deployments done by hand that failed, and incidents that were recorded"),
+        Metric("manual_errors", ERRORS, "a day", "deployments that failed, rollbacks, and incidents that were recorded"),
         Metric("change_failure_rate", RATIO, "0 to 1", "the share of deployments that failed or led to an incident"),
-        Metric("time_to_restore", HOURS_TAKEN, "hours", "from a failed deployment to the next one that succeeded, as a median"),
+        Metric("time_to_restore", HOURS_TAKEN, "hours", "from a failed deployment or an incident until all was well, as a median"),
         Metric("lead_time", HOURS_TAKEN, "hours", "from a commit to its deployment, as a median"),
         Metric("production_traffic.users", DAILY_USERS, "a day", "different users of production in a day"),
         Metric("production_traffic.requests", REQUESTS, "a minute", "requests that production answers"),
