@@ -197,6 +197,8 @@ def watch_sigterm(drain: float) -> None:
     else:
         stop = Stop(before, drain)
         signal.signal(signal.SIGTERM, stop)
+        if "gunicorn" in str(getattr(before, "__module__", "")):
+            signal.siginterrupt(signal.SIGTERM, False)  # as its workers have it: no request is disturbed
 
 
 def health(service_name: str) -> dict[str, Any]:
