@@ -267,7 +267,7 @@ def becomes(address: str, code: int, **states: str) -> None:
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("options", [["--workers=2"], ["--workers=2", "--preload"], ["--threads=4"]], ids=["sync", "preload", "threads"])
+@pytest.mark.parametrize("options", [["--workers=2", "--preload"], ["--threads=4"]], ids=["preload", "threads"])
 def test_readiness_follows_each_server_without_a_restart(
     shop: Project, addresses: dict[str, str], postgresql: Server, redis: Server, rabbitmq: Server, options: list[str]
 ) -> None:
@@ -326,7 +326,7 @@ def test_sigterm_under_load_fails_no_request(shop: Project, addresses: dict[str,
             code, body = get(address + "/slow")
             (done if (code, body) == (200, b"done") else failed).append(code)
 
-    with serving(shop, *options, **addresses, DRAIN_SECONDS="4") as (address, server), ThreadPoolExecutor(8) as pool:
+    with serving(shop, *options, **addresses, DRAIN_SECONDS="3") as (address, server), ThreadPoolExecutor(8) as pool:
         for _ in range(10):  # each worker has been asked once
             assert get(address + "/readiness")[0] == 200
         for _ in range(6):

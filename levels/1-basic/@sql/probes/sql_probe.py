@@ -3,12 +3,18 @@
 import importlib
 from collections.abc import Callable
 from contextlib import closing
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 # By the scheme of the address; one without a scheme is in libpq's form, "host=... dbname=...".
-DATABASES = {"": "postgresql", "postgres": "postgresql", "postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+DATABASES = {
+    "": "postgresql",
+    "postgres": "postgresql",
+    "postgresql": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+}
+DRIVERS = {"postgresql": ("psycopg", "psycopg2", "pg8000.dbapi"), "mysql": ("pymysql", "MySQLdb")}
 
 
 def probe(app: Any, address: Callable[[], str], seconds: float) -> None:
@@ -36,22 +42,21 @@ def by_engine(engine: Any) -> None:
 
 
 def connect(url: str, seconds: float) -> Any:
-    """Return a connection by the first driver that is installed, or by SQLAlchemy."""
+    """Return a connection by the first driver that is installed, else by SQLAlchemy."""
     parts, timeout = urlsplit(url), max(1, round(seconds))
-    database = DATABASES.get(parts.scheme.partition("+")[0])
-    if database == "postgresql":
-        for name in ("psycopg", "psycopg2"):
-            if find_spec(name):  # these read the address themselves, but not SQLAlchemy's name of the driver in it
-                dsn = f"postgresql://{url.partition('://')[2]}" if parts.scheme else url
-                return importlib.import_module(name).connect(dsn, connect_timeout=timeout)
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    host, name = parts.hostname or "localhost", unquote(parts.path[1:])
-    if database == "postgresql" and find_spec("pg8000"):
-        options = {"port": parts.port or 5432, "database": name or None, "timeout": timeout}
-        return importlib.import_module("pg8000.dbapi").connect(user, host=host, password=password or None, **options)
-    for driver in ("pymysql", "MySQLdb"):
-        if database == "mysql" and find_spec(driver):
-            options = {"host": host, "port": parts.port or 3306, "connect_timeout": timeout}
-            return importlib.import_module(driver).connect(user=user, password=password, database=name, **options)
+    database = DATABASES.get(parts.scheme.partition("+")[0], "")
+    for name in DRIVERS.get(database, ()):
+        try:
+            driver: Any = importlib.import_module(name)
+        except ImportError:
+            continue
+        if name.startswith("psycopg"):  # it reads the address, but not SQLAlchemy's name of the driver in it
+            return driver.connect(
+                f"postgresql://{url.partition('://')[2]}" if parts.scheme else url, connect_timeout=timeout
+            )
+        options: dict[str, Any] = {"user": unquote(parts.username or ""), "password": unquote(parts.password or "")}
+        options |= {"host": parts.hostname or "localhost", "database": unquote(parts.path[1:]) or None}
+        options |= {"port": parts.port} if parts.port else {}
+        return driver.connect(**options, **{"timeout" if database == "postgresql" else "connect_timeout": timeout})
     sqlalchemy: Any = importlib.import_module("sqlalchemy")
     return sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool).raw_connection()
