@@ -16,6 +16,7 @@ from jinja2.ext import Extension
 from jinja2.runtime import Context
 
 from . import adoption, answers, closing, layers, readiness, settle
+from .source import dependencies
 
 
 class Levels(Extension):
@@ -109,7 +110,7 @@ class Levels(Extension):
         if answers.recorded_answers(project) or not project.is_dir():
             return []
         in_full = [answers.service(entry, (), lambda path: adoption.theirs(project, path)) for entry in services]
-        self.found = readiness.propose(project, in_full)
+        self.found = readiness.propose(in_full, lambda service: dependencies.find(project, service))
         return self.found.entries
 
     @pass_context

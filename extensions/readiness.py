@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .source.dependencies import Dependency
 
 # Each kind of server that can be asked, and the module below probes/ that asks it.
 PROBES = {
@@ -34,15 +36,13 @@ class Proposal(NamedTuple):
     seen: list[str]  # not checked
 
 
-def propose(project: Path, services: Iterable[Mapping[str, str]]) -> Proposal:
-    """Read the services' source; only those with code of the person's have any. Services are in full."""
-    from .source import dependencies
-
+def propose(services: Iterable[Mapping[str, str]], find: Callable[[Mapping[str, str]], list[Dependency]]) -> Proposal:
+    """What to check for services (in full) with code of the person's. `find` reads the source of one, as source.dependencies does."""
     found = Proposal([], [], [])
     for service in services:
         if service["code"] != "theirs":
             continue
-        for one in dependencies.find(project, service):
+        for one in find(service):
             where = f" ({'; '.join(one.evidence)})" if one.evidence else ""
             line = f"{service['name']}: {one.kind}" + (f" at {one.target}" if one.target else "")
             if one.proposed and one.kind in PROBES and _ADDRESS.search(one.target):
