@@ -27,7 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -203,13 +203,20 @@ def watch_sigterm(drain: float) -> None:
 
 def health(service_name: str) -> dict[str, Any]:
     """Return the answer of /health."""
+    version, environment = deployed()
     return {
         "service": service_name,
         "status": "healthy",
         "timestamp": datetime.now(UTC).isoformat(),
-        "version": os.getenv("SERVICE_VERSION", "unknown"),
-        "environment": os.getenv("ENVIRONMENT", "local"),
+        "version": version,
+        "environment": environment,
     }
+
+
+@cache
+def deployed() -> tuple[str, str]:
+    """Return version and environment, which a process keeps until its end."""
+    return os.getenv("SERVICE_VERSION", "unknown"), os.getenv("ENVIRONMENT", "local")
 
 
 def reply(service_name: str, readiness: Readiness | None, asked: Mapping[str, str]) -> tuple[int, dict[str, str], str]:
