@@ -292,20 +292,20 @@ def test_readiness_follows_each_server_without_a_restart(
         assert get(address + "/health")[0] == 200
 
 
-def test_a_server_that_hangs_fails_within_the_deadline(shop: Project, addresses: dict[str, str], postgresql: Server) -> None:
+def test_a_server_that_hangs_fails_within_the_deadline(shop: Project, addresses: dict[str, str], rabbitmq: Server) -> None:
     """It still takes connections, and answers none: the system does that for a process that is stopped."""
-    assert postgresql.process is not None
+    assert rabbitmq.process is not None
     with serving(shop, "--threads=4", **addresses) as (address, server):
-        becomes(address, 200, postgresql="pass")
-        os.killpg(postgresql.process.pid, signal.SIGSTOP)
+        becomes(address, 200, rabbitmq="pass")
+        os.killpg(rabbitmq.process.pid, signal.SIGSTOP)
         try:
-            becomes(address, 503, postgresql="fail")
+            becomes(address, 503, rabbitmq="fail")
             begun = time.monotonic()
             server.terminate()
             assert server.wait(20) == 0
             assert time.monotonic() - begun < 8  # a probe that hangs holds no process
         finally:
-            os.killpg(postgresql.process.pid, signal.SIGCONT)
+            os.killpg(rabbitmq.process.pid, signal.SIGCONT)
 
 
 def test_the_token_shows_why_and_no_password(shop: Project, addresses: dict[str, str], redis: Server) -> None:
