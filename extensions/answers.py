@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from . import readiness
+
 # What YAML 1.1 reads as a truth value or as nothing: such a name changes its type on the way through a file.
 YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 # Names that Windows keeps for its devices.
@@ -37,7 +39,7 @@ def check(answers: Mapping[str, Any], levels: int) -> None:
     """
     for key, look in CHECKS.items():
         if key in answers:
-            look(key, _read(key, answers[key]) if key in ("level", "services", "adopted", "keep") else answers[key])
+            look(key, _read(key, answers[key]) if key in ("level", "services", "adopted", "readiness", "keep") else answers[key])
     level = _read("level", answers.get("level", 1))
     if type(level) is not int or not 1 <= level <= levels:
         _refuse("level", level, f"a level from 1 to {levels}")
@@ -66,12 +68,12 @@ def _refuse(where: str, value: Any, expected: str) -> None:
     raise Refused(f"{where}: expected {expected}, got {shown if len(shown) <= 60 else shown[:57] + '...'}")
 
 
-def _matches(pattern: str, expected: str, longest: int = 100) -> Callable[[str, Any], None]:
+def _matches(pattern: str, expected: str, longest: int = 100, secret: bool = False) -> Callable[[str, Any], None]:
     compiled = re.compile(pattern)
 
     def look(where: str, value: Any) -> None:
         if not isinstance(value, str) or len(value) > longest or not compiled.fullmatch(value):
-            _refuse(where, value, expected)
+            _refuse(where, "..." if secret else value, expected)
 
     return look
 
@@ -191,6 +193,22 @@ def _keep(where: str, value: Any) -> None:
             _refuse(here, path, "a path other than the answers file, which every move must write")
 
 
+def _readiness(where: str, value: Any) -> None:
+    if not isinstance(value, list):
+        _refuse(where, value, "a list, as [{service: api, kind: postgresql, target: DATABASE_URL, required: true}]")
+    seen: set[tuple[str, str, str]] = set()
+    for index, entry in enumerate(value):
+        here = f"{where}[{index}]"
+        if not isinstance(entry, Mapping) or entry.keys() != READINESS_FIELDS.keys():
+            _refuse(here, entry, "a mapping with " + ", ".join(READINESS_FIELDS))
+        for key, look in READINESS_FIELDS.items():
+            look(f"{here}.{key}", entry[key])
+        one = (entry["service"], entry["kind"], entry["target"])
+        if one in seen:
+            raise Refused(f"{here}: {entry['kind']} at {entry['target']} is checked for {entry['service']} already")
+        seen.add(one)
+
+
 def has_credentials(url: str) -> bool:
     """Whether an address carries a password, or over http(s) a user, which may be a token."""
     parts = urlsplit(url.removeprefix("git+"))
@@ -205,6 +223,14 @@ SERVICE_FIELDS: dict[str, Callable[[str, Any], None]] = {
     "app": lambda where, value: None,  # hangs on the kind: see _app
 }
 
+READINESS_FIELDS: dict[str, Callable[[str, Any], None]] = {
+    "service": _name,
+    "kind": _one_of(*readiness.PROBES),
+    # What it holds may be a password, which shall not be repeated in a message either.
+    "target": _matches(r"[A-Za-z_][A-Za-z0-9_]*", "the name of the setting that holds the address, as DATABASE_URL", secret=True),
+    "required": _bool,
+}
+
 CHECKS: dict[str, Callable[[str, Any], None]] = {
     "project_name": _name,
     "project_description": _description,
@@ -213,6 +239,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "python_version": _python,
     "services": _services,
     "adopted": _bool,
+    "readiness": _readiness,
     "keep": _keep,
     "runner": _matches(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the label of a runner, as ubuntu-24.04"),
     "package_index": _index,
@@ -248,9 +275,9 @@ def recorded_answers(project: Path) -> dict[str, Any]:
     return {"keep": [], "adopted": False, **recorded}
 
 
-def recorded_services(recorded: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The services of recorded answers in full. What a person wrote there in short counts as new."""
-    return [service(entry, (), lambda path: False) for entry in recorded["services"]]
+def recorded_services(recorded: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The services of recorded answers in full, with their checks. What a person wrote there in short counts as new."""
+    return readiness.with_checks([service(entry, (), lambda path: False) for entry in recorded["services"]], recorded.get("readiness", ()))
 
 
 def kept(path: str, keep: list[str]) -> bool:

@@ -15,7 +15,8 @@ from jinja2 import Environment, Template, pass_context
 from jinja2.ext import Extension
 from jinja2.runtime import Context
 
-from . import adoption, answers, closing, layers, settle
+from . import adoption, answers, closing, layers, readiness, settle
+from .source import dependencies
 
 
 class Levels(Extension):
@@ -24,7 +25,8 @@ class Levels(Extension):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.template = Path(environment.loader.searchpath[0])  # type: ignore[union-attr]
-        self.services: list[dict[str, str]] | None = None
+        self.services: list[dict[str, Any]] | None = None
+        self.found = readiness.Proposal([], [], [])
         self.reading: adoption.Reading | None = None
         self.proposals: dict[str, str] | None = None
         self.manifests = layers.manifests(self.template)
@@ -89,6 +91,8 @@ class Levels(Extension):
                 return str(recorded["adopted"])
             theirs = (answers.service(entry, (), lambda path: adoption.theirs(project, path))["code"] for entry in context["services"])
             return str("theirs" in theirs or adoption.theirs(project, "."))
+        if key == "readiness":
+            return json.dumps(self._readiness(project, context["services"]))
         if self.proposals is None:
             self.proposals = adoption.propose(project)
         return self.proposals[key]
@@ -100,6 +104,14 @@ class Levels(Extension):
             return [one.answer() for one in reading.services] or ["api"]
         expected = "say which there are, as in --data 'services=[{name: shop, path: src/shop}]', or --data 'services=[api]' for a new one"
         raise UserMessageError("; ".join([f"services: none was found in the code that stands here: {expected}", *reading.notes]))
+
+    def _readiness(self, project: Path, services: list[Any]) -> list[dict[str, Any]]:
+        """What the person's code runs on. A project that has answers is not read again: what it checks is decided there."""
+        if answers.recorded_answers(project) or not project.is_dir():
+            return []
+        in_full = [answers.service(entry, (), lambda path: adoption.theirs(project, path)) for entry in services]
+        self.found = readiness.propose(in_full, lambda service: dependencies.find(project, service))
+        return self.found.entries
 
     @pass_context
     def services_found(self, context: Context) -> str:
@@ -131,8 +143,8 @@ class Levels(Extension):
 
     # While files are rendered
 
-    def settled(self, context: Context) -> list[dict[str, str]]:
-        """The services in full; settles the answers when first called."""
+    def settled(self, context: Context) -> list[dict[str, Any]]:
+        """The services in full, each with its checks; settles the answers when first called."""
         if self.services is None:
             given = context.get_all()
             if not given.get("confirm_services", True):
@@ -142,7 +154,7 @@ class Levels(Extension):
                 self.services = settle.settle(given, _project(context), self.template, commit)
             except answers.Refused as error:
                 raise UserMessageError(str(error)) from error
-            applying = layers.applying(self.template, given)
+            applying = layers.applying(self.template, {**given, "services": self.services})
             self.environment.globals["layers"] = [manifest for manifest in applying if manifest["level"] <= given["level"]]
         return self.services
 
@@ -153,7 +165,7 @@ class Levels(Extension):
         return "." if context["level"] >= number else ""
 
     @pass_context
-    def each(self, context: Context, group: str) -> list[dict[str, str]]:
+    def each(self, context: Context, group: str) -> list[dict[str, Any]]:
         """The services of a group, for a path part."""
         return layers.groups(self.settled(context))[group]
 
@@ -161,7 +173,7 @@ class Levels(Extension):
     def owned(self, context: Context, owner: str) -> list[str]:
         """The paths of an owner that are rendered for these answers, in order."""
         services = self.settled(context)
-        never = layers.left_out(self.template, context.get_all())
+        never = layers.left_out(self.template, {**context.get_all(), "services": services})
         paths = layers.owners(self.template, services).items()
         return sorted(
             path
@@ -172,8 +184,7 @@ class Levels(Extension):
     @pass_context
     def kept_paths(self, context: Context) -> str:
         """What `_exclude` holds for the answers: a pattern a line."""
-        self.settled(context)
-        never = layers.left_out(self.template, context.get_all())
+        never = layers.left_out(self.template, {**context.get_all(), "services": self.settled(context)})
         return "\n".join(map(settle.exclude_pattern, [*context["keep"], *sorted(never)]))
 
     @pass_context
@@ -189,7 +200,7 @@ class Levels(Extension):
     @pass_context
     def closing_message(self, context: Context) -> str:
         """What to do next, after `copier copy`."""
-        return closing.message(_project(context), context.get_all(), self.settled(context), self.reading or adoption.Reading())
+        return closing.message(_project(context), context.get_all(), self.settled(context), self.reading or adoption.Reading(), self.found)
 
 
 _code: dict[tuple[Any, ...], CodeType] = {}

@@ -11,8 +11,10 @@ from typing import Any
 
 import yaml
 
+from . import readiness
+
 Manifest = dict[str, Any]
-Service = dict[str, str]
+Service = dict[str, Any]
 
 LAYER = re.compile(r"(\d+)-[a-z]+")
 SUFFIX = ".jinja"
@@ -27,6 +29,8 @@ FOR_EACH = {
     "@web-name": ("new_web", "name"),
     "@worker": ("new_workers", "path"),
     "@worker-name": ("new_workers", "name"),
+    "@ready": ("ready", "path"),
+    **{f"@{probe}": (probe, "path") for probe in readiness.MODULES},
 }
 
 _loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -54,7 +58,10 @@ def _manifest(path: Path) -> Manifest:
 
 
 def groups(services: Iterable[Service]) -> dict[str, list[Service]]:
-    """The lists of services that path parts iterate over, by name; each with `module`, its name as a part of a Python module's."""
+    """The lists of services (in full, with their checks) that path parts iterate over, by name.
+
+    Each service has also `module`, its name as a part of a Python module's.
+    """
     services = [{**service, "module": service["name"].replace("-", "_")} for service in services]
     ours = [service for service in services if service["code"] == "ours"]
     return {
@@ -62,6 +69,11 @@ def groups(services: Iterable[Service]) -> dict[str, list[Service]]:
         "new": ours,
         "new_web": [service for service in ours if service["kind"] == "web"],
         "new_workers": [service for service in ours if service["kind"] == "worker"],
+        "ready": [service for service in services if service["checks"]],
+        **{
+            probe: [service for service in services if any(check["probe"] == probe for check in service["checks"])]
+            for probe in readiness.MODULES
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""What the answers become once the project has been seen: services in full, and `keep` with what stands there already.
+"""What the answers become once the project has been seen: services in full, `readiness` for these, `keep` with what stands there.
 
 This is the only place where rendering looks at the project. What it finds is put into the answers and recorded, so that the renders
 that `copier update` makes in empty folders come out the same.
@@ -9,25 +9,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from . import adoption, answers, layers, preflight
+from . import adoption, answers, layers, preflight, readiness
 
 
-def settle(given: dict[str, Any], project: Path, template: Path, commit: str | None) -> list[dict[str, str]]:
+def settle(given: dict[str, Any], project: Path, template: Path, commit: str | None) -> list[dict[str, Any]]:
     """Complete the answers in `given`, in place, from what stands at `project`.
 
-    `template` is the template's folder and `commit` its version, as Copier records it. Returns the services in full.
-    The lists are changed in place because Copier records the very objects. Raises Refused for an answer that can't be taken
-    and for a project that can't be adopted, before anything is written.
+    `template` is the template's folder and `commit` its version, as Copier records it. Returns the services in full,
+    each with its checks. The lists are changed in place because Copier records the very objects. Raises Refused for an answer that
+    can't be taken and for a project that can't be adopted, before anything is written.
     """
     answers.check(given, len(layers.layer_folders(template)))
     recorded = answers.recorded_answers(project)
-    services: list[dict[str, str]] = given["services"]
+    in_full: list[dict[str, str]] = given["services"]
     known = answers.recorded_services(recorded) if recorded else []
-    services[:] = [answers.service(entry, known, lambda path: adoption.theirs(project, path)) for entry in services]
+    in_full[:] = [answers.service(entry, known, lambda path: adoption.theirs(project, path)) for entry in in_full]
+    _settle_readiness(given["readiness"], [one["name"] for one in in_full], [one["name"] for one in known])
+    services = readiness.with_checks(in_full, given["readiness"])
     if not project.is_dir() or not any(project.iterdir()):
         return services
 
-    never = layers.left_out(template, {**given, "keep": []})
+    never = layers.left_out(template, {**given, "services": services, "keep": []})
     paths = {path: level for level, _, path in layers.rendered_paths(layers.names_on_disk(template), services) if path not in never}
     before = _rendered_before(recorded, template, commit)
     seeds = {path for path, (_, owner, _) in layers.owners(template, services).items() if owner == "yours"}
@@ -38,7 +40,7 @@ def settle(given: dict[str, Any], project: Path, template: Path, commit: str | N
     deleted_seeds = (seeds & before) - standing
     keep.extend(sorted((theirs | deleted_seeds) - set(keep)))
 
-    never = layers.left_out(template, given)
+    never = layers.left_out(template, {**given, "services": services})
     writes = [
         path for path, level in paths.items() if level <= given["level"] and not answers.kept(path, keep) and path not in before | never
     ]
@@ -46,6 +48,14 @@ def settle(given: dict[str, Any], project: Path, template: Path, commit: str | N
     if problems:
         raise answers.Refused("\n".join(problems))
     return services
+
+
+def _settle_readiness(entries: list[dict[str, Any]], names: list[str], known: list[str]) -> None:
+    """Take the checks of services that dropped out of the answers with them. Raises Refused for a service that never was."""
+    for index, entry in enumerate(entries):
+        if entry["service"] not in [*names, *known]:
+            raise answers.Refused(f"readiness[{index}].service: expected one of {', '.join(names)}, got {entry['service']}")
+    entries[:] = [entry for entry in entries if entry["service"] in names]
 
 
 def exclude_pattern(path: str) -> str:

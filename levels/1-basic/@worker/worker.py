@@ -44,10 +44,10 @@ def main() -> None:
     settings = config.load(os.environ)
     name = os.getenv("SERVICE_NAME") or Path(__file__).resolve().parent.name
     logs.setup(name, settings.log_level)
-    serve_health(name, settings.port)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    serve_health(name, settings.port)  # after these: it passes SIGTERM on to what handled it before
     log.info("started", extra={"port": settings.port})
     while not stop.wait(settings.pause_seconds):
         asyncio.run(work())

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import time
 import urllib.error
 import urllib.request
 from datetime import datetime
@@ -25,15 +26,24 @@ def health():
 
 
 @pytest.fixture
-def client(health):
-    """A client of a Flask app that has nothing but its health addresses."""
+def client(health, monkeypatch, tmp_path):
+    """A client of a Flask app with nothing but its health addresses, and no checks but those that a test writes."""
     flask = pytest.importorskip("flask", reason="without Flask a service answers by serve_health")
-    return health.create_health_endpoint(flask.Flask(NAME), NAME).test_client()
+    app = health.create_health_endpoint(flask.Flask(NAME), NAME)
+    monkeypatch.setattr(health, "__file__", str(tmp_path / "health.py"))
+    return app.test_client()
 
 
 @pytest.fixture
-def server(health):
-    """The address of a worker's health server, on a port that is free."""
+def checks(tmp_path):
+    """A function that writes the service's checks.py."""
+    return lambda code: (tmp_path / "checks.py").write_text(code, encoding="utf-8")
+
+
+@pytest.fixture
+def server(health, monkeypatch, tmp_path):
+    """The address of a worker's health server, on a port that is free; there is nothing to check."""
+    monkeypatch.setattr(health, "__file__", str(tmp_path / "health.py"))
     server = health.serve_health(NAME, port=0)
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -66,7 +76,38 @@ def test_health(client, monkeypatch):
 
 def test_readiness_reports_no_check_that_it_does_not_make(client):
     response = client.get("/readiness")
-    assert (response.status_code, response.json) == (200, {"ready": True, "checks": {}})
+    assert (response.status_code, response.json) == (200, {"ready": True, "status": "pass", "checks": {}})
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("listed", "code", "status"), [("READINESS", 503, "fail"), ("READINESS_OPTIONAL", 200, "warn")]
+)
+def test_only_a_required_check_takes_the_service_out(client, checks, listed, code, status):
+    checks(f"def mail():\n    raise OSError('password=secret')\n\n{listed} = [mail]\n")
+    response = client.get("/readiness")
+    state = {"status": status, "required": code == 503}
+    assert (response.status_code, response.json) == (
+        code,
+        {"ready": code == 200, "status": status, "checks": {"mail": state}},
+    )
+
+
+def test_why_a_check_failed_is_for_those_who_have_the_token(client, checks, monkeypatch):
+    monkeypatch.setenv("HEALTH_TOKEN", "let-me-in")
+    checks("def mail():\n    raise OSError('password=secret')\n\nREADINESS = [mail]\n")
+    assert "error" not in client.get("/readiness", headers={"Authorization": "Bearer wrong"}).json["checks"]["mail"]
+    response = client.get("/readiness", headers={"Authorization": "Bearer let-me-in"})
+    assert response.json["checks"]["mail"]["error"] == "OSError"
+    assert "secret" not in response.text
+
+
+def test_a_check_that_hangs_is_not_waited_for(client, checks, health, monkeypatch):
+    monkeypatch.setattr(health, "DEADLINE", 0.2)
+    checks("import time\n\n\ndef mail():\n    time.sleep(2)\n\n\nREADINESS = [mail]\n")
+    begun = time.monotonic()
+    assert client.get("/readiness").status_code == 503
+    assert time.monotonic() - begun < 1.5
 
 
 def test_asking_twice_for_the_addresses_does_no_harm(client, health):
@@ -76,7 +117,9 @@ def test_asking_twice_for_the_addresses_does_no_harm(client, health):
 def test_what_is_in_capabilities_is_started_in_order(health, client, monkeypatch, tmp_path):
     (tmp_path / "capabilities").mkdir()
     for name in ("second", "_helper", "first"):
-        code = f"def init(app, service_name):\n    app.config.setdefault('STARTED', []).append(('{name}', service_name))\n"
+        code = (
+            f"def init(app, service_name):\n    app.config.setdefault('STARTED', []).append(('{name}', service_name))\n"
+        )
         (tmp_path / "capabilities" / f"{name}.py").write_text(code, encoding="utf-8")
     monkeypatch.setattr(health, "__file__", str(tmp_path / "health.py"))
     assert health.init_service(client.application, NAME) is client.application
@@ -85,7 +128,7 @@ def test_what_is_in_capabilities_is_started_in_order(health, client, monkeypatch
 
 def test_a_worker_serves_its_health(server):
     check_health(get(f"{server}/health"))
-    assert get(f"{server}/readiness") == {"ready": True, "checks": {}}
+    assert get(f"{server}/readiness") == {"ready": True, "status": "pass", "checks": {}}
 
 
 def test_a_worker_serves_nothing_else(server):
