@@ -170,6 +170,19 @@ def test_what_cannot_be_parsed_is_unknown_and_not_missing(at_level: AtLevel) -> 
     assert item.state == "unknown" and "services/api/app.py can't be parsed" in item.detail
 
 
+def test_a_server_that_readiness_does_not_ask_is_named(at_level: AtLevel) -> None:
+    project = at_level(1)
+    assert states(project)["readiness_checks"] == "n/a"
+    app = project.read("services/api/app.py")
+    client = 'import redis\n\ncache = redis.Redis.from_url(os.environ["REDIS_URL"])\n'
+    project.write("services/api/app.py", app.replace("import config\n", f"import config\n{client}"))
+    item = items(project)["readiness_checks"]
+    assert item.state == "todo"
+    entry = json.loads(item.fix.splitlines()[1])
+    assert (entry["service"], entry["kind"], entry["target"]) == ("api", "redis", "REDIS_URL")
+    assert items(project, readiness=[entry])["readiness_checks"].state == "done"
+
+
 def test_the_api_is_documented_once_the_docs_say_what_the_source_says(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch) -> None:
     project = at_level(1, two=True)
     assert "docs/api.md is missing" in items(project)["api_documented"].detail

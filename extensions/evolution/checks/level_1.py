@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import quote
 
@@ -33,6 +34,32 @@ def health_endpoints(facts: Facts) -> Answer:
     if unsure:
         return unknown("\n".join(unsure), "mend what Python can't parse")
     return done("\n".join(seen))
+
+
+def readiness_checks(facts: Facts) -> Answer:
+    """Readiness asks what a service runs on
+
+    Traffic that reaches an instance without its database fails. What shall be asked is yours to say, in the answer `readiness`.
+    """
+    from ... import readiness
+    from ...source import dependencies
+
+    # Proposed at adoption for code that was there before; new code grows into it.
+    services = [{**service, "code": "theirs"} for service in facts.services]
+    found = readiness.propose(services, lambda service: dependencies.find(facts.folder, service))
+    asked = {(entry["service"], entry["target"]) for entry in facts.recorded.get("readiness", ())}
+    missing = [entry for entry in found.entries if (entry["service"], entry["target"]) not in asked]
+    seen = [f"seen in the source, not checked: {line}" for line in found.seen]
+    if missing:
+        lines = [json.dumps(entry) for entry in missing]
+        how = [
+            f"below `readiness` in .copier-answers.yml, before you commit `{facts.make} upgrade LEVEL={facts.recorded['level']}`:",
+            *lines,
+        ]
+        return todo("\n".join([f"{len(missing)} not asked, of those that the source proposes", *seen]), "\n".join(how))
+    if not found.entries and not asked:
+        return done("\n".join(seen)) if seen else not_applicable("no service runs on a server that its source tells of")
+    return done("\n".join([f"asked: {', '.join(f'{target} of {service}' for service, target in sorted(asked))}", *seen]))
 
 
 def unit_tests(facts: Facts) -> Answer:
