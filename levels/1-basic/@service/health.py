@@ -219,17 +219,19 @@ def deployed() -> tuple[str, str]:
     return os.getenv("SERVICE_VERSION", "unknown"), os.getenv("ENVIRONMENT", "local")
 
 
-def reply(service_name: str, readiness: Readiness | None, asked: Mapping[str, str]) -> tuple[int, dict[str, str], str]:
-    """Return status code, headers and JSON: /readiness with its checks, /health without. `asked` are headers."""
+def reply(
+    service_name: str, readiness: Readiness | None, asked: Callable[[str], str | None]
+) -> tuple[int, dict[str, str], str]:
+    """Return status code, headers and JSON: /readiness with its checks, /health without. `asked` gets a header."""
     if readiness is None:
         answer = health(service_name)
     else:
-        token, sent = os.getenv("HEALTH_TOKEN", ""), asked.get("Authorization") or ""
+        token, sent = os.getenv("HEALTH_TOKEN", ""), asked("Authorization") or ""
         answer = readiness.answer(bool(token) and hmac.compare_digest(sent.encode(), f"Bearer {token}".encode()))
     code = 503 if answer.get("status") == "fail" else 200
     # Health is about now: nothing on the way may keep an answer.
     headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    if HEALTH_JSON in (asked.get("Accept") or ""):  # draft-inadarei-api-health-check has words of its own
+    if HEALTH_JSON in (asked("Accept") or ""):  # draft-inadarei-api-health-check has words of its own
         headers["Content-Type"] = HEALTH_JSON
         if readiness is None:
             answer |= {"status": "pass", "serviceId": service_name}
@@ -245,7 +247,7 @@ def create_health_endpoint(app: Any, service_name: str) -> Any:
     from flask import request  # a worker may have no Flask
 
     def view(readiness: Readiness | None) -> Any:
-        code, headers, body = reply(service_name, readiness, request.headers)
+        code, headers, body = reply(service_name, readiness, request.headers.get)
         return app.response_class(body, code, headers)
 
     checks = Readiness(app, float(os.getenv("DRAIN_SECONDS", DRAIN)))
@@ -284,7 +286,7 @@ def serve_health(service_name: str, port: int | None = None) -> ThreadingHTTPSer
             path = self.path.partition("?")[0]
             code, headers, text = 404, {"Content-Type": "application/json"}, '{"error": "not found"}'
             if path in addresses:
-                code, headers, text = reply(service_name, addresses[path], self.headers)
+                code, headers, text = reply(service_name, addresses[path], self.headers.get)
             self.send_response(code)
             for name, value in {**headers, "Content-Length": str(len(text))}.items():
                 self.send_header(name, value)
