@@ -15,13 +15,14 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .answers import DEVICES, PATH, TAKEN, YAML_WORDS
 from .disk import LARGEST, ask_git, shown, text_of
-from .source import modules
 from .source.files import aside, walk
-from .source.model import Module, Unread
+
+if TYPE_CHECKING:
+    from .source.model import Module
 
 EXAMPLES = {"examples", "example", "samples"}
 NOT_WORKERS = {"setup.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "manage.py", "__init__.py"}
@@ -161,8 +162,10 @@ def _sources(root: Path, folder: str, files: Files, notes: list[str]) -> Iterato
         starts: tuple[_Start, ...] = ()
         imports: set[str] = set()
         if worth:
-            found = modules.read(text, file) if len(text) <= LARGEST else Unread(file, f"more than {LARGEST:,} bytes")
-            if isinstance(found, Unread):
+            from .source import modules  # compiling the reader takes longer than rendering a new project can spare
+
+            found = modules.read(text, file) if len(text) <= LARGEST else modules.Unread(file, f"more than {LARGEST:,} bytes")
+            if isinstance(found, modules.Unread):
                 where = f", line {found.line}" if found.line else ""
                 notes.append(f"{shown(file)}: {found.reason}{where}; an app in it was not seen")
             else:

@@ -14,5 +14,9 @@ if _name not in sys.modules:
     _spec = importlib.util.spec_from_file_location(_name, _folder / "__init__.py", submodule_search_locations=[str(_folder)])
     sys.modules[_name] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules[_name])
+# Copier clones the template several times in one process, and the first clone goes: what is imported later comes from this one.
+for _package in [name for name in sys.modules if name == _name or name.startswith(f"{_name}.")]:
+    if hasattr(sys.modules[_package], "__path__"):
+        sys.modules[_package].__path__ = [str(_folder.joinpath(*_package.split(".")[1:]))]
 
 Levels = importlib.import_module(f"{_name}.hook").Levels

@@ -16,7 +16,6 @@ from jinja2.ext import Extension
 from jinja2.runtime import Context
 
 from . import adoption, answers, closing, layers, readiness, settle
-from .source import dependencies
 
 
 class Levels(Extension):
@@ -110,6 +109,10 @@ class Levels(Extension):
         if answers.recorded_answers(project) or not project.is_dir():
             return []
         in_full = [answers.service(entry, (), lambda path: adoption.theirs(project, path)) for entry in services]
+        if all(service["code"] == "ours" for service in in_full):
+            return []
+        from .source import dependencies  # as large as all the rest of what is loaded here
+
         self.found = readiness.propose(in_full, lambda service: dependencies.find(project, service))
         return self.found.entries
 
