@@ -133,10 +133,10 @@ class _Finding:
     def _function(self, one: Function, told: str) -> str:
         """Add what can be asserted of a function. The reason where nothing can, else empty."""
         before = len(self.candidates)
-        reason = self._examples(one.qualname, one.qualname, one.examples, one.line, told, _calls(one.node, {"print", "pprint"}))
+        reason = self._examples(one.qualname, one.qualname, one.examples, one.line, told, _prints(one))
         if one.conditional:
             return "" if len(self.candidates) > before else f"defined only in `{shown(one.conditional)[:60]}`"
-        if one.name.startswith("_") and not (one.name == "__init__"):
+        if one.name.startswith("_") and one.name != "__init__":
             return "" if len(self.candidates) > before else reason or "private"
         self._guards(one, told)
         if one.kind in ("method", "property"):
@@ -176,7 +176,7 @@ class _Finding:
             given = self._violating(one, guard, one.guards[:number])
             if exception is None or given is None:
                 continue
-            arguments, value, sure = given
+            arguments, sure = given
             line = self._awaited(one, f"{call}({arguments})")
             noqa = "  # noqa: B017" if exception in ("Exception", "BaseException") else ""
             body = [f"with pytest.raises({exception}):{noqa}", f"    {line}"]
@@ -186,8 +186,8 @@ class _Finding:
             if len(line) < 100:
                 self._add(one.qualname, "guard", suffix, guard.line, told, body, names=sorted(names), imports=imports, sure=sure)
 
-    def _violating(self, one: Function, guard: Guard, before: tuple[Guard, ...]) -> tuple[str, Any, bool] | None:
-        """The arguments of a call which this guard refuses and none before it: their text, the value, and whether that is sure."""
+    def _violating(self, one: Function, guard: Guard, before: tuple[Guard, ...]) -> tuple[str, bool] | None:
+        """The arguments of a call which this guard refuses and none before it: their text, and whether that is sure."""
         names = dict(self.known)
         others: dict[str, Any] = {}
         sure = True
@@ -228,7 +228,7 @@ class _Finding:
                 text = _arguments(parameters, {**others, tested.name: value})
             except Unknown:
                 continue
-            return text, value, sure and all(one is False for one in state)
+            return text, sure and all(one is False for one in state)
         return None
 
     def _exception(self, name: str) -> str | None:
@@ -485,8 +485,11 @@ def _slug(text: str) -> str:
     return re.sub(r"_+", "_", text)[:50].strip("_") or "it"
 
 
-def _calls(node: ast.AST, names: set[str]) -> bool:
-    return any(isinstance(one, ast.Call) and isinstance(one.func, ast.Name) and one.func.id in names for one in ast.walk(node))
+def _prints(one: Function) -> bool:
+    """Whether a function always writes to stdout, and returns nothing that an example would show."""
+    calls = [node.value for node in one.node.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    returns = any(isinstance(node, ast.Return) and node.value for node in ast.walk(one.node))
+    return not returns and any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
 
 
 def _effect(one: Function) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -65,6 +66,8 @@ def body(examples: Iterable[Example], module: set[str], printing: bool) -> Body:
             raise NoTest("an example is no Python") from None
         if any(isinstance(one, (ast.Await, ast.AsyncFor, ast.AsyncWith)) for one in ast.walk(tree)):
             raise NoTest("an example awaits outside a function")
+        if any(isinstance(one, ast.Global) for one in ast.walk(tree)):
+            raise NoTest("an example uses `global`")
         pending.append((example, tree))
     while pending and not pending[-1][0].want and not pending[-1][0].raises:  # what comes after the last assertion shows nothing
         pending.pop()
@@ -153,18 +156,32 @@ def _example(example: Example, nodes: list[ast.stmt], made: Body, printing: bool
     for node in before:
         _statement(node, made, used)
     options = dict(example.options)
-    loose = any(on for name, on in options.items() if name in ("ELLIPSIS", "NORMALIZE_WHITESPACE"))
+    loose = _loosely(example)
     if example.raises is not None:
-        _raising(example, last, made, loose or bool(options.get("IGNORE_EXCEPTION_DETAIL")))
+        _raising(example, last, made, loose or [name for name, on in options.items() if on and name == "IGNORE_EXCEPTION_DETAIL"])
     elif not example.want:
         _statement(last, made, used)
     elif not isinstance(last, ast.Expr) or _prints(last, printing, example.want):
+        shows = [one for one in ast.walk(last) if isinstance(one, ast.Expr) and not _prints(one, printing, "?")]
+        if shows and any(not isinstance(one.value, (ast.Constant, ast.Yield, ast.YieldFrom)) for one in shows):
+            raise NoTest("an example shows what stands inside a block")
         made.fixtures = ["capsys"]
         made.lines.append("capsys.readouterr()")
         _statement(last, made, used)
         _same("capsys.readouterr().out", example, made, loose, nodes=last)
     else:
         _value(example, last.value, made, loose)
+
+
+def _loosely(example: Example) -> list[str]:
+    """The options of doctest under which an example is compared. One with an ellipsis is meant so, wherever its project says it."""
+    chosen = [name for name, on in example.options if on and name in ("ELLIPSIS", "NORMALIZE_WHITESPACE")]
+    if not chosen and "..." in example.want and "ELLIPSIS" not in dict(example.options):
+        try:
+            ast.literal_eval(example.want.strip())
+        except (SyntaxError, ValueError, RecursionError, MemoryError, TypeError):
+            return ["ELLIPSIS"]
+    return chosen
 
 
 def _prints(node: ast.Expr, printing: bool, want: str) -> bool:
@@ -182,7 +199,7 @@ def _prints(node: ast.Expr, printing: bool, want: str) -> bool:
     return False
 
 
-def _value(example: Example, node: ast.expr, made: Body, loose: bool) -> None:
+def _value(example: Example, node: ast.expr, made: Body, loose: list[str]) -> None:
     if loose:
         _same(f"repr({formatted(node)})", example, made, loose, nodes=node)
         return
@@ -193,6 +210,8 @@ def _value(example: Example, node: ast.expr, made: Body, loose: bool) -> None:
         exact = repr(value) == want or isinstance(value, (dict, set, list, tuple, str))
         text = written(value)
     except Exception:  # their text may be anything
+        if re.search(r"\bu['\"]", want):
+            raise NoTest("its examples show what Python 2 said") from None
         made.lines.append(_line(f"assert repr({formatted(node)}) == {written(_blank(want))}", node))
         made.asserts += 1
         return
@@ -207,17 +226,21 @@ def _value(example: Example, node: ast.expr, made: Body, loose: bool) -> None:
     made.asserts += 1
 
 
-def _same(got: str, example: Example, made: Body, loose: bool, nodes: ast.AST) -> None:
+def _same(got: str, example: Example, made: Body, loose: list[str], nodes: ast.AST) -> None:
     """Hold text against what is wanted, by doctest's own comparison where the example asks for it."""
     if loose:
-        chosen = [name for name, on in example.options if on and name in ("ELLIPSIS", "NORMALIZE_WHITESPACE")]
-        made.imports += [("doctest", "OutputChecker"), *(("doctest", name) for name in chosen)]
+        made.imports += [("doctest", "OutputChecker"), *(("doctest", name) for name in loose)]
         suffix = "" if got.startswith("capsys") else ' + "\\n"'
-        made.lines.append(
-            _line(f"assert OutputChecker().check_output({written(example.want)}, {got}{suffix}, {' | '.join(chosen)})", nodes)
-        )
+        made.lines.append(_line(f"assert OutputChecker().check_output({written(example.want)}, {got}{suffix}, {' | '.join(loose)})", nodes))
     else:
-        made.lines.append(_line(f"assert {got} == {written(_blank(example.want))}", ast.Pass()))
+        rows = [written(row) for row in _blank(example.want).splitlines()]
+        left = f"assert {got}.splitlines() == ["
+        if len(rows) == 1 and len(left + rows[0]) < WIDTH:
+            made.lines.append(f"{left}{rows[0]}]")
+        elif any(len(row) > WIDTH - 5 for row in rows):
+            raise NoTest("an example prints very long lines")
+        else:
+            made.lines += [left, *(f"    {row}," for row in rows), "]"]
     made.asserts += 1
 
 
@@ -225,7 +248,7 @@ def _blank(want: str) -> str:
     return want.replace("<BLANKLINE>", "")
 
 
-def _raising(example: Example, node: ast.stmt, made: Body, loose: bool) -> None:
+def _raising(example: Example, node: ast.stmt, made: Body, loose: list[str]) -> None:
     exception, _, message = (example.raises or "").rstrip("\n").partition(":")
     name, message = exception.rsplit(".", 1)[-1].strip(), message.strip(" ")
     if not name.isidentifier():
@@ -250,9 +273,11 @@ def _statement(node: ast.stmt, made: Body, used: set[str]) -> None:
     if "\n" in text:
         if any(len(line) > WIDTH for line in text.split("\n")):
             raise NoTest("an example is a block of long lines")
-        made.lines += ["# fmt: off", *(f"{line}  # noqa" if '"""' not in text else line for line in text.split("\n")), "# fmt: on"]
         if '"""' in text:
             raise NoTest("an example is a block with a long string")
+        if made.lines and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            made.lines.append("")
+        made.lines += ["# fmt: off", *(f"{line}  # noqa" if line.strip() else "" for line in text.split("\n")), "# fmt: on"]
         return
     made.lines.append(_line(text, node, bare=isinstance(node, ast.Expr), odd=bool(names - used) or bool(names & {"l", "O", "I"})))
 

@@ -128,6 +128,9 @@ def requoted(text: str) -> str:
 
 def formatted(node: ast.AST) -> str:
     """Source text of a node with the quotes that formatters want."""
+    for one in ast.walk(node):
+        if isinstance(one, ast.Constant):
+            one.kind = None  # no u""
     text = ast.unparse(node)
     if "'" not in text:
         return text
@@ -163,7 +166,7 @@ def _samples(node: ast.expr) -> tuple[Any, ...]:
         return (None,) if node.value is None else samples(node.value) if isinstance(node.value, str) else ()
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         left, right = _samples(node.left), _samples(node.right)
-        return left[:3] + right[:3] if left and right else ()
+        return (left if left == (None,) else left[:4]) + (right[:4] if None in (*left[:1], *right[:1]) else ()) if left and right else ()
     name = last_name(node.value if isinstance(node, ast.Subscript) else node)
     if not isinstance(node, ast.Subscript):
         if name in SAMPLES and isinstance(node, ast.Name):
@@ -180,7 +183,7 @@ def _samples(node: ast.expr) -> tuple[Any, ...]:
     if name == "Optional":
         return (*inner[0][:3], None)
     if name == "Union":
-        return tuple(value for one in inner for value in one[:3]) if all(inner) else ()
+        return inner[0][:4] + ((None,) if (None,) in inner[1:] else ()) if all(inner) else ()
     if name in CONTAINERS:
         make = CONTAINERS[name]
         return make(()), make(inner[0][:1]), make(inner[0][:3])
@@ -316,5 +319,5 @@ def probes(condition: ast.expr, known: Mapping[str, Any]) -> list[Any]:
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 near += [value - 1, value + 1, value, "?" * min(int(abs(value)) + 1, 60)]
             elif isinstance(value, (str, bytes)):
-                near += [value, value + value[:0]]
+                near.append(value)
     return [*near, *PROBES]

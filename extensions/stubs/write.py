@@ -25,8 +25,8 @@ class NotAppended(Exception):
 class Place:
     """Where the tested module is: its file (POSIX, from the project), and the name under which a test imports it.
 
-    `root` is the folder that has to be on the path for that, from the project; None where something else sees to it. `up` is how many folders
-    the test file is below the project.
+    `root` is the folder that has to be on the path for that, from the project; None where something else sees to it. `up` is how
+    many folders the test file is below the project.
     """
 
     file: str
@@ -52,8 +52,9 @@ class Trace:
 
 def render(place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle] = ()) -> bytes:
     """A new test file, UTF-8."""
+    text = _blocks(place, tests, without, set(), pytest_there=False)
     head = f'"""Tests of {_docstring(place.file)}, written from its source. Yours: from now on this file is only appended to."""\n'
-    return (head + "\n" + _blocks(place, tests, without, set(), pytest_there=False)).encode()
+    return (head + ("\n" if text.startswith("import") else "\n\n") + text).encode()
 
 
 def append(existing: bytes, place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle] = ()) -> bytes:
