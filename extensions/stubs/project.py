@@ -62,9 +62,7 @@ def chosen(project: Path, recorded: Mapping[str, Any], paths: Sequence[str]) -> 
     services = answers.recorded_services(recorded)
     ours = {path for path, (_, owner, _) in layers.owners(template_root(), services).items() if owner == "ours"}
     found: dict[str, Service] = {}
-    for path in paths or [service["path"] for service in services]:
-        if paths:
-            path = _inside(project, path)
+    for path in [_inside(project, path) for path in paths] or [service["path"] for service in services]:
         files = [path] if os.path.isfile(project / path) else list(_modules(project, path))
         if not files and not paths:
             continue
