@@ -118,7 +118,7 @@ class _Finding:
         lines = tuple(body)
         if any(len(part) > 400 for part in lines):
             return False
-        base = "test_" + re.sub(r"_*\W+_*", "_", qualname.replace(".", "_")).strip("_").lower() + f"_{suffix}"
+        base = "test_" + re.sub(r"_*\W+_*", "_", qualname.replace(".__init__", "").replace(".", "_")).strip("_").lower() + f"_{suffix}"
         name, number = base[:90], 1
         while name in self.taken:
             number += 1
@@ -386,12 +386,15 @@ class _Finding:
         if any("InitVar" in field.annotation for field in one.fields):
             return
         texts: dict[str, str] = {}
-        for field in (field for field in one.fields if field.init and field.required):
+        for field in one.fields:
+            if not field.init or (field.default or "").replace(" ", "").find("init=False") >= 0:
+                continue
             found = samples(field.annotation)
             try:
                 texts[field.name] = written(found[min(1, len(found) - 1)])
             except (Unknown, IndexError):
-                return
+                if field.required:
+                    return
         made = f"{one.qualname}({', '.join(f'{name}={text}' for name, text in texts.items())})"
         properties = {f.name for f in self.module.functions if f.owner == one.qualname and f.kind == "property"}
         hidden = methods & {"__getattribute__", "__eq__"} or "eq=False" in one.decorators[0].replace(" ", "")

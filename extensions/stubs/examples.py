@@ -158,7 +158,7 @@ def _example(example: Example, nodes: list[ast.stmt], made: Body, printing: bool
     options = dict(example.options)
     loose = _loosely(example)
     if example.raises is not None:
-        _raising(example, last, made, loose or [name for name, on in options.items() if on and name == "IGNORE_EXCEPTION_DETAIL"])
+        _raising(example, last, made, any(options.values()) or "..." in example.raises)
     elif not example.want:
         _statement(last, made, used)
     elif not isinstance(last, ast.Expr) or _prints(last, printing, example.want):
@@ -248,7 +248,7 @@ def _blank(want: str) -> str:
     return want.replace("<BLANKLINE>", "")
 
 
-def _raising(example: Example, node: ast.stmt, made: Body, loose: list[str]) -> None:
+def _raising(example: Example, node: ast.stmt, made: Body, loose: bool) -> None:
     exception, _, message = (example.raises or "").rstrip("\n").partition(":")
     name, message = exception.rsplit(".", 1)[-1].strip(), message.strip(" ")
     if not name.isidentifier():
@@ -287,7 +287,9 @@ def _line(text: str, node: ast.AST, width: int = WIDTH, bare: bool = False, odd:
     plain = all(isinstance(one, PLAIN) for one in ast.walk(node)) and not isinstance(node, ast.Lambda)
     calls = [one for one in ast.walk(node) if isinstance(one, ast.Call)]
     mended = any(isinstance(one.func, ast.Name) and one.func.id in MENDED for one in calls)
-    constant = any(isinstance(one, ast.Constant) and isinstance(one.value, (float, complex)) for one in ast.walk(node))
+    constant = any(
+        isinstance(one, ast.Constant) and isinstance(one.value, (float, complex)) and "e" in repr(one.value) for one in ast.walk(node)
+    )
     useless = bare and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call))
     marks = []
     if len(text) > width or (not plain and not isinstance(node, ast.Pass)) or constant:

@@ -18,6 +18,9 @@ LOG = open(SETTINGS["log"], "a", encoding="utf-8")  # noqa: SIM115  it lives as 
 ITEMS: dict[str, tuple[str, str, int]] = {}
 
 
+SLOW: set[tuple[str, str]] = set()
+
+
 class TooLong(BaseException):
     """A test went over its time."""
 
@@ -67,6 +70,12 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
         _tell(collection=report.nodeid, why=text[-1] if text else "")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """One case that takes too long is enough to know of a test."""
+    if ITEMS[item.nodeid][:2] in SLOW:
+        raise TooLong("another of its cases took too long")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Ring after the time of one test; where there are no alarms, end the process."""
@@ -93,6 +102,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
         kinds = []
         if call.excinfo is not None:
             kind = f"{call.excinfo.type.__name__}: {call.excinfo.value}"[:300]
+            if call.excinfo.type is TooLong:
+                SLOW.add(ITEMS[item.nodeid][:2])
             kinds = [one.__name__ for one in call.excinfo.type.__mro__]
         state = "skipped" if report.skipped else report.outcome
         _tell(test=ITEMS.get(item.nodeid), state=state, why=kind, kinds=kinds)

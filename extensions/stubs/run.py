@@ -19,7 +19,7 @@ from pathlib import Path
 from ..disk import shown
 from ..source.files import SKIPPED
 
-EACH = 10.0  # seconds for a test
+EACH = 5.0  # seconds for a test
 ALL = 300.0  # seconds for all of them
 DEATHS = 10  # tests that may each end the interpreter before the rest isn't run any more
 LARGEST = 20_000_000  # bytes: a larger file is not copied

@@ -53,7 +53,8 @@ class Trace:
 def render(place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle] = ()) -> bytes:
     """A new test file, UTF-8."""
     text = _blocks(place, tests, without, set(), pytest_there=False)
-    head = f'"""Tests of {_docstring(place.file)}, written from its source. Yours: from now on this file is only appended to."""\n'
+    said = f"What {_docstring(place.file)} says of itself, held against what it does."
+    head = f'"""{said}\n\n`make stubs` wrote this from the source. It is yours: later runs only put new tests at its end.\n"""\n'
     return (head + ("\n" if text.startswith("import") else "\n\n") + text).encode()
 
 
