@@ -21,7 +21,7 @@ NOTHING = {"", "object", "Generic", "ABC", "abc.ABC", "typing.Generic"}
 EFFECTS = re.compile(
     r"^(?:open|exec|eval|input|__import__|exit|quit|breakpoint|unlink|remove|rmdir|rmtree|mkdir|makedirs|rename|replace_file|copyfile|copytree|"
     r"write|write_text|write_bytes|writelines|system|popen|Popen|run|call|check_call|check_output|kill|execute|executemany|commit|rollback|"
-    r"connect|send|sendall|sendmail|send_message|publish|urlopen|request|post|put|patch|delete|delay|apply_async|sleep|touch|chmod|chown|"
+    r"connect|send|sendall|sendmail|send_message|publish|urlopen|request|post|put|patch|delete|delay|apply_async|touch|chmod|chown|"
     r"save|dump|putenv|setenv|exec_module|import_module|start|fork|urandom|move|symlink|_exit|abort|upload|download|flush|add_all|truncate)$"
 )
 CLIENTS = {
@@ -53,6 +53,24 @@ PAIRS = (
     ("to", "from"),
 )
 OPERATORS = {"<=": " le ", ">=": " ge ", "==": " eq ", "!=": " ne ", "<": " lt ", ">": " gt ", "-": " minus ", "%": " mod "}
+
+
+class Taken:
+    """Names of the tests of a module, each given once."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __call__(self, qualname: str, suffix: str) -> str:
+        base = (
+            "test_" + re.sub(r"_*\W+_*", "_", qualname.replace(".__init__", "").replace(".", "_")).strip("_").lower() + f"_{suffix.lower()}"
+        )
+        name, number = base[:90], 1
+        while name in self.names:
+            number += 1
+            name = f"{base[:90]}_{number}"
+        self.names.add(name)
+        return name
 
 
 def find(module: Module) -> Found:
@@ -87,7 +105,7 @@ class _Finding:
         self.classes = {one.qualname: one for one in module.classes if not one.replaced}
         self.names = _names(module)
         self.candidates: list[Candidate] = []
-        self.taken: set[str] = set()
+        self.taken = Taken()
 
     def found(self) -> Found:
         without: list[NoOracle] = []
@@ -112,18 +130,13 @@ class _Finding:
         asserted = {name for one in self.candidates for name in (one.qualname, *one.covers)}
         kept = [one for one in without if one.qualname not in asserted]
         order = sorted(self.candidates, key=lambda one: one.line)
-        return Found(tuple(order), tuple(kept), signatures, count)
+        return Found(tuple(order), tuple(kept), signatures, count, self.taken)
 
     def _add(self, qualname: str, kind: Any, suffix: str, line: int, told: str, body: Iterable[str], **more: Any) -> bool:
         lines = tuple(body)
         if any(len(part) > 400 for part in lines):
             return False
-        base = "test_" + re.sub(r"_*\W+_*", "_", qualname.replace(".__init__", "").replace(".", "_")).strip("_").lower() + f"_{suffix}"
-        name, number = base[:90], 1
-        while name in self.taken:
-            number += 1
-            name = f"{base[:90]}_{number}"
-        self.taken.add(name)
+        name = self.taken(qualname, suffix)
         names = more.pop("names", (qualname.split(".")[0],))
         self.candidates.append(Candidate(qualname, kind, name, line, told, lines, tuple(names), **more))
         return True

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["examples", "guard", "enum", "dataclass", "frozen", "returns", "round trip"]
-# What holds by reading alone, so that their code need not run to know it.
-READ: tuple[Kind, ...] = ("guard", "enum", "frozen")
+Kind = Literal["examples", "guard", "enum", "dataclass", "frozen", "returns", "round trip", "route"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +55,4 @@ class Found:
     without: tuple[NoOracle, ...]
     signatures: dict[str, str] = field(default_factory=dict)
     functions: int = 0
+    taken: Callable[[str, str], str] = lambda qualname, suffix: f"test_{qualname}_{suffix}"  # names of further tests

@@ -16,8 +16,10 @@ from ..answers import Refused
 from ..disk import shown
 from ..source.files import aside, walk
 from ..source.modules import Module, read_file
+from ..source.routes import Routes
+from ..source.routes import find as find_routes
 from ..template import root as template_root
-from . import run, write
+from . import run, web, write
 from .candidates import find
 from .model import Candidate, Found, NoOracle
 from .write import NotAppended, Place
@@ -130,7 +132,7 @@ def place(project: Path, service: Service, file: str) -> Place:
     return Place(file, _dotted("/".join([*folders[cut:], name])), "/".join(folders[:cut]) or ".")
 
 
-def plan(project: Path, service: Service, file: str) -> Stub | tuple[str, str]:
+def plan(project: Path, service: Service, file: str, routes: Routes | None = None) -> Stub | tuple[str, str]:
     """What could be written for a module, before anything is run; or the path and the reason where it can't be read."""
     module = read_file(project, file)
     if not isinstance(module, Module):
@@ -140,6 +142,10 @@ def plan(project: Path, service: Service, file: str) -> Stub | tuple[str, str]:
     found = find(module)
     stub = Stub(service["name"], file, test_file(service, file), place(project, service, file), found, None)
     stub.tests, stub.without = list(found.candidates), list(found.without)
+    if routes and _reached(project, stub.place, routes):
+        stub.tests += web.of_file(routes, file, found.signatures, found.taken)
+        named = {one.qualname for one in stub.tests}
+        stub.without = [one for one in stub.without if one.qualname not in named]
     try:
         stub.existing = (project / stub.test).read_bytes()
     except FileNotFoundError:
@@ -155,6 +161,15 @@ def plan(project: Path, service: Service, file: str) -> Stub | tuple[str, str]:
         return stub
     stub.tests = [one for one in stub.tests if one.name not in there]
     return stub
+
+
+def _reached(project: Path, where: Place, routes: Routes) -> bool:
+    """Whether a test of this module can import the app, too."""
+    top = routes.app.split(":")[0].split(".")[0]
+    folder = project / (where.root if where.root is not None else posixpath.dirname(where.file) if "." not in where.module else "")
+    if where.root is None and "." in where.module:
+        folder = project / where.file.removesuffix(where.module.replace(".", "/") + ".py")
+    return bool(top) and ((folder / top).is_dir() or (folder / f"{top}.py").is_file())
 
 
 def _compare(stub: Stub) -> None:
@@ -182,10 +197,13 @@ def stubs(
     """Write the tests of `modules` that are green, and tell of the rest. `read_only`: their code is not run."""
     found: list[Stub] = []
     unparsed: list[tuple[str, str]] = []
+    routes: dict[str, Routes | None] = {}
     for number, (service, file) in enumerate(modules, 1):
         if number % 100 == 0:
             say(f"{number} of {len(modules)} modules read")
-        one = plan(project, service, file)
+        if service["name"] not in routes:
+            routes[service["name"]] = find_routes(project, service) if service["kind"] == "web" and service["app"] else None
+        one = plan(project, service, file, routes[service["name"]])
         if isinstance(one, Stub):
             found.append(one)
         else:
