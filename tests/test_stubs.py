@@ -20,8 +20,15 @@ from extensions.stubs.candidates import find
 from extensions.stubs.model import Candidate, Found
 from extensions.stubs.write import NotAppended, Place, append, render, traces
 
-RUFF = ["ruff", "--isolated", "--line-length=120"]
+RUFF = ["--isolated", "--line-length=120"]
 LINT = "--select=E,F,W,I,B,C4,UP"  # as generated projects have it
+
+
+def pytest_says(folder: Path, file: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stdout
 
 
 def found(source: str | bytes, path: str = "services/api/pricing.py") -> Found:
@@ -43,7 +50,7 @@ def ruff(*files: Path) -> None:
     program = Path(sys.executable).with_name("ruff")
     for command in (["check", LINT, "--target-version=py311"], ["format", "--check"]):
         done = subprocess.run(
-            [program, command[0], *RUFF[1:], *command[1:], *files],
+            [program, command[0], *RUFF, *command[1:], *files],
             capture_output=True,
             text=True,
             check=False,
@@ -58,7 +65,7 @@ EXAMPLES = {
     "nothing by is": ("f(None)", "None", "assert f(None) is None"),
     "an object by its repr": ("f(1)", "<A of 1>", 'assert repr(f(1)) == "<A of 1>"'),
     "an unlike spelling by its repr": ("f(1)", "1.50", 'assert repr(f(1)) == "1.50"'),
-    "what is printed by what is printed": ("print(f(1))", "a", 'capsys.readouterr()\nprint(f(1))\nassert capsys.readouterr().out.splitlines() == ["a"]'),
+    "what is printed": ("print(f(1))", "a", 'capsys.readouterr()\nprint(f(1))\nassert capsys.readouterr().out.splitlines() == ["a"]'),
     "an ellipsis by doctest": ("f(1)", "<A at ...>", 'assert OutputChecker().check_output("<A at ...>\\n", repr(f(1)) + "\\n", ELLIPSIS)'),
     "quotes": ("f('it\\'s')", "\"it's\"", 'assert f("it\'s") == "it\'s"'),
 }  # fmt: skip
@@ -186,21 +193,51 @@ def test_text_of_the_source_stays_text(source: str, path: str, tmp_path: Path) -
     assert one.candidates
     content = render(Place(path, "a", "src"), one.candidates, one.without)
     tree = ast.parse(content)
-    assert [node.name for node in tree.body if isinstance(node, ast.FunctionDef)][0] == "importable"
+    assert next(node.name for node in tree.body if isinstance(node, ast.FunctionDef)) == "importable"
     assert not [c for c in content.decode() if not c.isprintable() and c != "\n"]
     (tmp_path / "test_a.py").write_bytes(content)
     ruff(tmp_path / "test_a.py")
 
 
+EVERYTHING = '''
+import enum
+from dataclasses import dataclass
+
+class Color(enum.Enum):
+    RED = "r"
+    BLUE = "b"
+
+@dataclass(frozen=True)
+class P:
+    x: int
+
+def f(x: int, *, y: str) -> str:
+    """
+    >>> import json
+    >>> from collections import OrderedDict
+    >>> unused = lambda v: v ** 2
+    >>> l = [1, 2][0 : 1]
+    >>> f(l, y="a") == None
+    False
+    >>> dict(a=1)
+    {'a': 1}
+    >>> for i in range(2):
+    ...     print(i)
+    0
+    1
+    >>> json.dumps(OrderedDict(a=1.0))
+    '{"a": 1.0}'
+    >>> f("LONG", y="")
+    'y'
+    """
+    if not y:
+        raise Exception
+    return y
+'''.replace("LONG", "x" * 120)
+
+
 def test_what_is_written_passes_the_linter_and_formatter_of_the_project(tmp_path: Path) -> None:
-    source = (
-        "import enum\nfrom dataclasses import dataclass\n\nclass Color(enum.Enum):\n    RED = 'r'\n    BLUE = 'b'\n\n@dataclass(frozen=True)\nclass P:\n    x: int\n\n"
-        'def f(x: int, *, y: str) -> str:\n    """\n    >>> import json\n    >>> from collections import OrderedDict\n    >>> unused = lambda v: v ** 2\n    >>> l = [1, 2][0 : 1]\n'
-        "    >>> f(l, y='a') == None\n    False\n    >>> dict(a=1)\n    {'a': 1}\n    >>> for i in range(2):\n    ...     print(i)\n    0\n    1\n    >>> json.dumps(OrderedDict(a=1.0))\n"
-        "    '{\"a\": 1.0}'\n    >>> f('" + "x" * 120 + "', y='')\n    'y'\n"
-        '    """\n    if not y:\n        raise Exception\n    return y\n'
-    )
-    one = found(source)
+    one = found(EVERYTHING)
     assert len(one.candidates) == 6
     for number, place in enumerate((Place("services/api/m.py", "m"), Place("a/b.py", "a.b", "."), Place("a/b-c.py", "b-c", "a"))):
         (tmp_path / f"test_{number}.py").write_bytes(render(place, one.candidates, one.without))
@@ -253,10 +290,7 @@ def test_ten_rounds_of_adding_functions_leave_every_byte_of_a_person_in_place(co
         assert text.count(f"def test_f{n}_returns_int(") == 1
     (tmp_path / "m.py").write_text("".join(f"def f{n}(x: int) -> int:\n    return x + {n}\n\n" for n in range(11)))
     (tmp_path / "test_m.py").write_bytes(content)
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_m.py"], cwd=tmp_path, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stdout
+    pytest_says(tmp_path, "test_m.py")
 
 
 def test_a_file_that_cannot_be_read_or_has_not_the_characters_is_not_added_to() -> None:
@@ -275,6 +309,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     service = {"name": "telegram-bot", "path": "services/telegram-bot", "kind": "worker", "code": "theirs", "app": "worker.py"}
     (tmp_path / ".copier-answers.yml").write_text(json.dumps({"level": 1, "services": [service]}))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # this environment has many, and they take seconds
     monkeypatch.setattr(run, "interpreter", lambda project: Path(sys.executable))
     return tmp_path
 
@@ -337,7 +372,8 @@ def test_changed_and_gone_functions_are_told_and_their_tests_left_alone(shop: Pa
 
 
 def test_code_that_is_not_to_be_run_gets_only_what_reading_shows(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = "import enum\nraise SystemExit\nclass Color(enum.Enum):\n    RED = 1\n\ndef f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n"
+    source = "import enum\nraise SystemExit\nclass Color(enum.Enum):\n    RED = 1\n\n"
+    source += "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n"
     report = made(shop, source, "--read", capsys=capsys)
     assert [test["kind"] for test in report["modules"][0]["written"]] == ["enum", "guard"]
     assert not report["run"]

@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         file = os.path.relpath(item.path, SETTINGS["root"]).replace(os.sep, "/")
         name = getattr(item, "originalname", None) or item.name
         number = count[file, name] = count.get((file, name), -1) + 1
-        if name in wanted.get(file, ()) and (file, name, number) not in done:
+        if name in wanted.get(file, ()) and not {(file, name, number), (file, name, -1)} & done:
             ITEMS[item.nodeid] = (file, name, number)
             kept.append(item)
     items[:] = kept[::-1] if SETTINGS["backwards"] else kept

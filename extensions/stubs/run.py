@@ -23,7 +23,18 @@ EACH = 5.0  # seconds for a test
 ALL = 300.0  # seconds for all of them
 DEATHS = 10  # tests that may each end the interpreter before the rest isn't run any more
 LARGEST = 20_000_000  # bytes: a larger file is not copied
-PASSED_ON = ("PATH", "SYSTEMROOT", "SYSTEMDRIVE", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PATHEXT", "COMSPEC")
+PASSED_ON = (
+    "PATH",
+    "SYSTEMROOT",
+    "SYSTEMDRIVE",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "PATHEXT",
+    "COMSPEC",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD",
+)
 
 Case = tuple[str, str, int]  # test file, name of the test, number of the case
 
@@ -109,6 +120,7 @@ def _all(
     outcomes: dict[Case, Outcome] = {}
     collection: dict[str, str] = {}
     said = ""
+    ended: set[Case] = set()  # all cases of these
     for _ in range(DEATHS):
         log = work / "log.jsonl"
         log.unlink(missing_ok=True)
@@ -116,7 +128,7 @@ def _all(
         if remaining <= 0:
             said = "the time for all of them was over"
             break
-        code, said = _once(work, wanted, done | set(outcomes), python, each, remaining, backwards)
+        code, said = _once(work, wanted, done | set(outcomes) | ended, python, each, remaining, backwards)
         current: Case | None = None
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []:
             try:
@@ -138,6 +150,7 @@ def _all(
             break
         if current is None:
             break
+        ended.add((*current[:2], -1))
         outcomes[current] = Outcome(False, f"it ended the run ({said or f'exit code {code}'})")
     ran = {(file, name) for file, name, _ in {*outcomes, *done}}
     for file, names in wanted.items():
