@@ -396,6 +396,14 @@ def test_a_path_that_is_not_there_is_one_line_and_exit_2(shop: Path, path: str, 
     assert not (shop / "tests").exists()
 
 
+def test_two_modules_do_not_share_a_test_file(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop / "services/telegram-bot/a").mkdir()
+    for name in ("a/b.py", "a_b.py"):
+        (shop / "services/telegram-bot" / name).write_text("def f(x: int) -> int:\n    return x\n")
+    report = made(shop, "", capsys=capsys)
+    assert [one["not_appended"] for one in report["modules"]] == [None, "it is for the tests of services/telegram-bot/a/b.py", None]
+
+
 def test_a_module_that_cannot_be_read_is_in_the_report(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = made(shop, "def f(:\n", capsys=capsys)
     assert report["unparsed"][0]["file"] == MODULE

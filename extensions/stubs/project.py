@@ -198,6 +198,7 @@ def stubs(
     found: list[Stub] = []
     unparsed: list[tuple[str, str]] = []
     routes: dict[str, Routes | None] = {}
+    claimed: dict[str, str] = {}
     for number, (service, file) in enumerate(modules, 1):
         if number % 100 == 0:
             say(f"{number} of {len(modules)} modules read")
@@ -205,6 +206,9 @@ def stubs(
             routes[service["name"]] = find_routes(project, service) if service["kind"] == "web" and service["app"] else None
         one = plan(project, service, file, routes[service["name"]])
         if isinstance(one, Stub):
+            if one.test in claimed:  # a/b.py and a_b.py
+                one.kept_out, one.tests = f"it is for the tests of {shown(claimed[one.test])}", []
+            claimed.setdefault(one.test, file)
             found.append(one)
         else:
             unparsed.append(one)
