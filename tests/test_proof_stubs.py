@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
+import random
 import shutil
 import subprocess
+import sysconfig
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,11 @@ import pytest
 
 from benchmarks.stubs import NEEDED, environment, fetch
 from extensions.source.files import aside, walk
+from extensions.source.modules import Module, read, read_all
 from extensions.stubs import project as stubs
 from extensions.stubs import run
+from extensions.stubs.candidates import find
+from extensions.stubs.write import Place, append, render
 from tests.proofs import Machine, fresh_machine
 from tests.test_proof_foreign import FOREIGN, unpacked
 
@@ -69,6 +75,39 @@ def test_what_is_written_for_five_libraries_is_green_and_asserts(tmp_path: Path)
     assert sum(stub.written for stub in result.stubs) > 200
     held(source, result, python)
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_every_module_of_the_standard_library_gives_test_files_that_parse_and_are_whole() -> None:
+    kinds: Counter[str] = Counter()
+    for module in read_all(sysconfig.get_paths()["stdlib"]):
+        if not isinstance(module, Module):
+            continue
+        found = find(module)
+        skeletons = [one for one in found.without if one.reason != "private"]
+        where = Place(module.path, module.path.removesuffix(".py").replace("/", "."), ".")
+        content = render(where, found.candidates, list({one.qualname: one for one in skeletons}.values()))
+        names = [node.name for node in ast.parse(content).body if isinstance(node, ast.FunctionDef)]
+        assert len(set(names)) == len(names), module.path
+        assert append(content, where, found.candidates, skeletons) == content
+        kinds.update(one.kind for one in found.candidates)
+    assert kinds["examples"] > 200 and kinds["guard"] > 50, kinds
+
+
+def test_random_programs_and_random_bytes_are_no_reason_to_stop() -> None:
+    chance = random.Random(20261124)
+    pieces = ["def f(a: int, *, b: str = 'x') -> int:", "    if a < 0 or not b:", "        raise ValueError", "    return a", "class C(Enum):", "    A = 1",
+              '    """>>> f(1)', "    1", '    """', "import enum", "from enum import *", "@dataclass(frozen=True)", "    x: int = 1", "\tpass", "é = '\\udc80'"]  # fmt: skip
+    read_ones = 0
+    for _ in range(3000):
+        text = "\n".join(chance.choices(pieces, k=chance.randrange(1, 8))).encode("utf-8", "surrogatepass")
+        if chance.random() < 0.3:
+            text = text.replace(b"a", bytes([chance.randrange(256)]))
+        module = read(text, "services/api/m.py")
+        if isinstance(module, Module):
+            found = find(module)
+            ast.parse(render(Place(module.path, "m"), found.candidates, found.without))
+            read_ones += bool(found.candidates)
+    assert read_ones > 10
 
 
 APPS: dict[str, dict[str, Any]] = {

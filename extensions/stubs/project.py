@@ -275,7 +275,8 @@ def _content(stub: Stub, without: Sequence[NoOracle]) -> bytes | None:
 
 
 def _write(project: Path, stub: Stub, skeletons: bool) -> None:
-    content = _content(stub, stub.without if skeletons and not stub.kept_out else ())
+    open_ = {one.qualname: one for one in stub.without if one.reason != "private"} if skeletons and not stub.kept_out else {}
+    content = _content(stub, list(open_.values()))
     if stub.kept_out or content is None or content == stub.existing:
         stub.tests = [] if stub.kept_out else stub.tests
         return

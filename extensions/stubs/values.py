@@ -91,7 +91,7 @@ def written(value: Any) -> str:
     """`value` as source text in the quotes that formatters want. Raises Unknown for what has no literal."""
     if isinstance(value, (str, bytes)):
         return requoted(repr(value))
-    if value is None or isinstance(value, (bool, int, complex)):
+    if value is None or isinstance(value, (bool, int)) or (isinstance(value, complex) and not value.real):
         return repr(value)
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):

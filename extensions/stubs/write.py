@@ -196,7 +196,7 @@ def _import_order(name: str) -> tuple[int, str]:
 
 
 def _skeleton_name(one: NoOracle) -> str:
-    return "test_" + one.qualname.replace(".", "_").lower() + "_does_what"
+    return "test_" + one.qualname.replace(".", "_") + "_does_what"
 
 
 def _skeleton(one: NoOracle, place: Place) -> str:
@@ -215,8 +215,7 @@ def _skeleton(one: NoOracle, place: Place) -> str:
 
 
 def _skip(reason: str) -> list[str]:
-    flat = f"@pytest.mark.skip(reason={written(reason)})"
-    return [flat] if len(flat) <= WIDTH else ["@pytest.mark.skip(", f"    reason={written(reason[:90])}", ")"]
+    return [f"@pytest.mark.skip(reason={written(shown(reason[:60]))})"]
 
 
 def _comment(place: Place, line: int, told: str) -> str:
