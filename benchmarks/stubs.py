@@ -25,6 +25,8 @@ from typing import Any
 
 from benchmarks.mutants import sample
 from extensions.source.modules import Function, Module, read_file
+from extensions.stubs import project
+from extensions.stubs.write import Place, render
 
 RELEASES = {
     "boltons==26.2.0": "41942cbce440211bbcf2487ccdc356964ad674f95a01068b8a0dd7a1d1fed036",
@@ -210,6 +212,16 @@ def noticed(work: Path, source: Path, suite: Suite, text: str) -> bool:
 # Who writes
 
 
+def levels(work: Path, source: Path, file: str, folder: Path) -> None:
+    """`levels stubs`, its run of the candidates with it."""
+    one = project.plan(source, {"name": "library", "path": ".", "kind": "worker", "code": "theirs", "app": ""}, file)
+    assert isinstance(one, project.Stub), one
+    project.judge(source, [one], work / "tools/bin/python")
+    if one.tests:
+        place = Place(file, dotted(file))
+        (folder / f"test_{dotted(file).replace('.', '_')}.py").write_bytes(render(place, one.tests))
+
+
 def ghostwriter(work: Path, source: Path, file: str, folder: Path) -> None:
     """`hypothesis write` of a module."""
     done = called(work, source, "tools/bin/hypothesis", "write", "--style", "pytest", dotted(file))
@@ -234,7 +246,7 @@ def called(work: Path, source: Path, program: str, *arguments: str) -> subproces
     return subprocess.run(command, cwd=source, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False)
 
 
-WRITERS: dict[str, Callable[[Path, Path, str, Path], None]] = {"ghostwriter": ghostwriter, "pynguin": pynguin}
+WRITERS: dict[str, Callable[[Path, Path, str, Path], None]] = {"levels": levels, "ghostwriter": ghostwriter, "pynguin": pynguin}
 
 
 # What is needed

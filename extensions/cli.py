@@ -118,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     api_docs.add_argument("--check", action="store_true", help="write nothing; exit 1 where they are out of date")
     api_docs.add_argument("--json", action="store_true")
     api_docs.set_defaults(run=_api_docs)
+
+    stubs = commands.add_parser("stubs", help="write tests of what the source says of itself; a test file that stands is only appended to")
+    stubs.add_argument("paths", nargs="*", metavar="PATH", help="modules or folders of services (all)")
+    stubs.add_argument("--all", action="store_true", help="a skeleton, skipped, for each function of which nothing can be asserted")
+    stubs.add_argument("--read", action="store_true", help="don't run the code: write only what can't be red by reading")
+    stubs.add_argument("--json", action="store_true")
+    stubs.set_defaults(run=_stubs)
     return parser
 
 
@@ -289,3 +296,14 @@ def _api_docs(options: argparse.Namespace) -> int:
     from .apidocs import command
 
     return command.run(Path.cwd(), project_answers(Path.cwd()), options.check, options.json)
+
+
+def _stubs(options: argparse.Namespace) -> int:
+    from .stubs import project, report
+
+    recorded = project_answers(Path.cwd())
+    modules = project.chosen(Path.cwd(), recorded, [path for path in options.paths if path])
+    say = (lambda text: None) if options.json else (lambda text: print(f"levels: {text}", file=sys.stderr, flush=True))
+    result = project.stubs(Path.cwd(), modules, read_only=options.read, skeletons=options.all, say=say)
+    print(json.dumps(report.as_json(result), indent=2) if options.json else report.text(result))
+    return 0

@@ -1,0 +1,58 @@
+"""What can be asserted of a module (candidates.py), and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["examples", "guard", "enum", "dataclass", "frozen", "returns", "round trip", "route"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A test. `cases` are the rows of its parametrize; one that raises what the function's body names is left out, not a failure.
+
+    `names` is what it needs of the module, `imports` is what it needs of the standard library: (module, name or "").
+    `sure` says that it can't be red by reading.
+    """
+
+    qualname: str
+    kind: Kind
+    name: str
+    line: int
+    signature: str
+    body: tuple[str, ...]
+    names: tuple[str, ...]
+    imports: tuple[tuple[str, str], ...] = ()
+    fixtures: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    cases: tuple[tuple[str, ...], ...] = ()
+    allowed: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()  # further functions of which it asserts
+    sure: bool = False
+
+    @property
+    def pytest(self) -> bool:
+        return bool(self.cases) or any("pytest." in line for line in self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class NoOracle:
+    """A function of which the source tells nothing to assert. `skeleton` can be arranged and called by a person."""
+
+    qualname: str
+    line: int
+    reason: str
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that candidates.py says of a module. `signatures` by the qualified name of everything that is there."""
+
+    candidates: tuple[Candidate, ...]
+    without: tuple[NoOracle, ...]
+    signatures: dict[str, str] = field(default_factory=dict)
+    functions: int = 0
+    taken: Callable[[str, str], str] = lambda qualname, suffix: f"test_{qualname}_{suffix}"  # names of further tests

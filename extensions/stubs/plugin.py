@@ -1,0 +1,109 @@
+"""A pytest plugin for the run of candidates: no network, a time limit for each test, and what became of each, line by line.
+
+It is copied beside the tests and runs on the project's Python, so it imports nothing of this package. Settings come in LEVELS_STUBS, JSON.
+"""
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+SETTINGS = json.loads(os.environ["LEVELS_STUBS"])
+LOG = open(SETTINGS["log"], "a", encoding="utf-8")  # noqa: SIM115  it lives as long as the process
+ITEMS: dict[str, tuple[str, str, int]] = {}
+
+
+SLOW: set[tuple[str, str]] = set()
+
+
+class TooLong(BaseException):
+    """A test went over its time."""
+
+
+def _refuse(*_arguments: object, **_options: object) -> None:
+    raise OSError("no network while candidates run")
+
+
+def _tell(**what: Any) -> None:
+    LOG.write(json.dumps(what) + "\n")
+    LOG.flush()
+
+
+def _ring(*_arguments: object) -> None:
+    raise TooLong(f"took longer than {SETTINGS['each']} seconds")
+
+
+for _name in ("connect", "connect_ex", "sendto", "bind"):
+    setattr(socket.socket, _name, _refuse)
+for _name in ("create_connection", "getaddrinfo", "gethostbyname", "create_server"):
+    setattr(socket, _name, _refuse)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the candidates that still wait for their turn."""
+    wanted = {file: set(names) for file, names in SETTINGS["wanted"].items()}
+    done = {tuple(one) for one in SETTINGS["done"]}
+    kept: list[pytest.Item] = []
+    count: dict[tuple[str, str], int] = {}
+    for item in items:
+        file = os.path.relpath(item.path, SETTINGS["root"]).replace(os.sep, "/")
+        name = getattr(item, "originalname", None) or item.name
+        number = count[file, name] = count.get((file, name), -1) + 1
+        if name in wanted.get(file, ()) and not {(file, name, number), (file, name, -1)} & done:
+            ITEMS[item.nodeid] = (file, name, number)
+            kept.append(item)
+    items[:] = kept[::-1] if SETTINGS["backwards"] else kept
+
+
+def pytest_runtest_logstart(nodeid: str, location: object) -> None:
+    _tell(start=ITEMS.get(nodeid))
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    if report.failed:
+        text = str(report.longrepr).strip().splitlines()
+        _tell(collection=report.nodeid, why=text[-1] if text else "")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """One case that takes too long is enough to know of a test."""
+    if ITEMS[item.nodeid][:2] in SLOW:
+        raise TooLong("another of its cases took too long")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Ring after the time of one test; where there are no alarms, end the process."""
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, _ring)
+        signal.setitimer(signal.ITIMER_REAL, SETTINGS["each"])
+        yield
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    else:
+        timer = threading.Timer(SETTINGS["each"], os._exit, (70,))
+        timer.daemon = True
+        timer.start()
+        yield
+        timer.cancel()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
+    """Tell how each phase of a test ended, and with which exception."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when == "call" or report.outcome != "passed":
+        kind = ""
+        kinds = []
+        if call.excinfo is not None:
+            kind = f"{call.excinfo.type.__name__}: {call.excinfo.value}"[:300]
+            if call.excinfo.type is TooLong:
+                SLOW.add(ITEMS[item.nodeid][:2])
+            kinds = [one.__name__ for one in call.excinfo.type.__mro__]
+        state = "skipped" if report.skipped else report.outcome
+        _tell(test=ITEMS.get(item.nodeid), state=state, why=kind, kinds=kinds)

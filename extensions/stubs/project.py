@@ -1,0 +1,310 @@
+"""The stubs of a project: which modules there are, what is written for each, and what became of the candidates."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .. import answers, layers
+from ..answers import Refused
+from ..disk import shown
+from ..source.files import aside, walk
+from ..source.modules import Module, read_file
+from ..source.routes import Routes
+from ..source.routes import find as find_routes
+from ..template import root as template_root
+from . import run, web, write
+from .candidates import find
+from .model import Candidate, Found, NoOracle
+from .write import NotAppended, Place
+
+Service = Mapping[str, str]
+
+
+@dataclass
+class Stub:
+    """One module and its test file. `tests` are to be written; `demoted` were, with why they are not."""
+
+    service: str
+    source: str
+    test: str
+    place: Place
+    found: Found
+    existing: bytes | None
+    tests: list[Candidate] = field(default_factory=list)
+    without: list[NoOracle] = field(default_factory=list)
+    demoted: list[tuple[Candidate, str]] = field(default_factory=list)
+    kept_out: str = ""  # why the test file can't be added to
+    changed: list[tuple[str, str]] = field(default_factory=list)  # as the test says, as the code is
+    gone: list[str] = field(default_factory=list)
+    written: int = 0
+
+
+@dataclass
+class Result:
+    """What became of all of them."""
+
+    stubs: list[Stub]
+    unparsed: list[tuple[str, str]]
+    ran: bool
+    why_not_run: str = ""
+
+
+def chosen(project: Path, recorded: Mapping[str, Any], paths: Sequence[str]) -> list[tuple[Service, str]]:
+    """The modules (POSIX, from the project) that `paths` name, each with its service; all of all services where there is none.
+
+    Raises Refused for a path that isn't there, or in no service.
+    """
+    services = answers.recorded_services(recorded)
+    ours = {path for path, (_, owner, _) in layers.owners(template_root(), services).items() if owner == "ours"}
+    found: dict[str, Service] = {}
+    for path in [_inside(project, path) for path in paths] or [service["path"] for service in services]:
+        files = [path] if os.path.isfile(project / path) else list(_modules(project, path))
+        if not files and not paths:
+            continue
+        for file in files:
+            service = _service(services, file)
+            if service is None:
+                raise Refused(f"{shown(file)}: expected a file of a service ({', '.join(sorted(one['path'] for one in services))})")
+            if file not in ours and (not aside(file) or file == path):
+                found.setdefault(file, service)
+    return [(service, file) for file, service in sorted(found.items())]
+
+
+def _inside(project: Path, path: str) -> str:
+    """A path of the command line as it is from the project. Raises Refused where it isn't there."""
+    here = os.path.relpath(os.path.join(project, path), project).replace(os.sep, "/")
+    if here.startswith("../") or here == ".." or os.path.isabs(here):
+        raise Refused(f"{shown(path)}: expected a file or a folder inside the project")
+    if not os.path.exists(project / here):
+        raise Refused(f"{shown(path)}: expected a Python file or a folder, there is none; say it as services/api/pricing.py")
+    if os.path.isfile(project / here) and not here.endswith(".py"):
+        raise Refused(f"{shown(path)}: expected a Python file or a folder")
+    return here
+
+
+def _modules(project: Path, folder: str) -> Iterator[str]:
+    for below, names in walk(project / folder):
+        for name in names:
+            file = posixpath.normpath(posixpath.join(folder, below, name))
+            if folder not in ("", ".") or file.split("/")[0] not in answers.TAKEN:
+                yield file
+
+
+def _service(services: Iterable[Service], file: str) -> Service | None:
+    """The service in whose folder a file stands; of nested ones the inner."""
+    holding = [one for one in services if one["path"] == "." or file.startswith(one["path"] + "/")]
+    return max(holding, key=lambda one: len(one["path"]) if one["path"] != "." else 0, default=None)
+
+
+def test_file(service: Service, file: str) -> str:
+    """Where the tests of a module stand."""
+    return f"tests/unit/{service['name']}/test_{_word(service['name'])}_{_word(_dotted(_within(service, file)))}.py"
+
+
+def _within(service: Service, file: str) -> str:
+    return file if service["path"] == "." else posixpath.relpath(file, service["path"])
+
+
+def _dotted(file: str) -> str:
+    name = file.removesuffix(".py").replace("/", ".")
+    return name.removesuffix(".__init__") if name != "__init__" else name
+
+
+def _word(name: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in name)
+
+
+def place(project: Path, service: Service, file: str) -> Place:
+    """How a test imports a module: as the service does, where the template made it; else from the folder above its outermost package."""
+    if service["code"] == "ours":
+        return Place(file, _dotted(_within(service, file)))
+    *folders, name = file.split("/")
+    cut = len(folders)
+    while cut and (project / "/".join(folders[:cut]) / "__init__.py").is_file():
+        cut -= 1
+    return Place(file, _dotted("/".join([*folders[cut:], name])), "/".join(folders[:cut]) or ".")
+
+
+def plan(project: Path, service: Service, file: str, routes: Routes | None = None) -> Stub | tuple[str, str]:
+    """What could be written for a module, before anything is run; or the path and the reason where it can't be read."""
+    module = read_file(project, file)
+    if not isinstance(module, Module):
+        return file, module.reason
+    if module.generated:
+        return file, "a program wrote it: its first lines say so"
+    found = find(module)
+    stub = Stub(service["name"], file, test_file(service, file), place(project, service, file), found, None)
+    stub.tests, stub.without = list(found.candidates), list(found.without)
+    if routes and _reached(project, stub.place, routes):
+        stub.tests += web.of_file(routes, file, found.signatures, found.taken)
+        named = {one.qualname for one in stub.tests}
+        stub.without = [one for one in stub.without if one.qualname not in named]
+    try:
+        stub.existing = (project / stub.test).read_bytes()
+    except FileNotFoundError:
+        return stub
+    except OSError as error:
+        stub.kept_out, stub.tests = f"it can't be read: {error.strerror}", []
+        return stub
+    _compare(stub)
+    try:
+        there = write.names(stub.existing)
+    except NotAppended as error:
+        stub.kept_out, stub.tests = str(error), []
+        return stub
+    stub.tests = [one for one in stub.tests if one.name not in there]
+    return stub
+
+
+def _reached(project: Path, where: Place, routes: Routes) -> bool:
+    """Whether a test of this module can import the app, too."""
+    top = routes.app.split(":")[0].split(".")[0]
+    folder = project / (where.root if where.root is not None else posixpath.dirname(where.file) if "." not in where.module else "")
+    if where.root is None and "." in where.module:
+        folder = project / where.file.removesuffix(where.module.replace(".", "/") + ".py")
+    return bool(top) and ((folder / top).is_dir() or (folder / f"{top}.py").is_file())
+
+
+def _compare(stub: Stub) -> None:
+    """Note what the comments of the tests say of functions that are other now."""
+    seen = set()
+    for trace in write.traces(stub.existing or b""):
+        now = stub.found.signatures.get(trace.qualname)
+        if trace.path != stub.source or trace.qualname in seen:
+            continue
+        seen.add(trace.qualname)
+        if now is None:
+            stub.gone.append(trace.told)
+        elif shown(now) != trace.told:
+            stub.changed.append((trace.told, now))
+
+
+def stubs(
+    project: Path,
+    modules: Sequence[tuple[Service, str]],
+    *,
+    read_only: bool = False,
+    skeletons: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Result:
+    """Write the tests of `modules` that are green, and tell of the rest. `read_only`: their code is not run."""
+    found: list[Stub] = []
+    unparsed: list[tuple[str, str]] = []
+    routes: dict[str, Routes | None] = {}
+    claimed: dict[str, str] = {}
+    for number, (service, file) in enumerate(modules, 1):
+        if number % 100 == 0:
+            say(f"{number} of {len(modules)} modules read")
+        if service["name"] not in routes:
+            routes[service["name"]] = find_routes(project, service) if service["kind"] == "web" and service["app"] else None
+        one = plan(project, service, file, routes[service["name"]])
+        if isinstance(one, Stub):
+            if one.test in claimed:  # a/b.py and a_b.py
+                one.kept_out, one.tests = f"it is for the tests of {shown(claimed[one.test])}", []
+            claimed.setdefault(one.test, file)
+            found.append(one)
+        else:
+            unparsed.append(one)
+    python = None if read_only else run.interpreter(project)
+    why = "" if python else "you said that it isn't to be run" if read_only else "no .venv with pytest; `make install` makes one"
+    if python:
+        judge(project, found, python, say)
+    else:
+        for stub in found:
+            stub.demoted = [(one, f"not run: {why}") for one in stub.tests if not one.sure]
+            stub.tests = [one for one in stub.tests if one.sure]
+    for stub in found:
+        _write(project, stub, skeletons)
+    return Result(found, unparsed, python is not None, why)
+
+
+def judge(project: Path, found: Sequence[Stub], python: Path, say: Callable[[str], None] = lambda text: None) -> None:
+    """Run the tests of `found`; those that aren't green go to `demoted` with the reason. Cases that raise what is allowed are left out."""
+    files = {}
+    for stub in found:
+        content = _content(stub, ())
+        if content is not None and stub.tests:
+            files[stub.test] = content
+    wanted = {stub.test: [one.name for one in stub.tests] for stub in found if stub.test in files and stub.tests}
+    if not wanted:
+        return
+    say(f"running {sum(map(len, wanted.values()))} candidates of {len(wanted)} modules")
+    outcomes = run.run(project, files, wanted, python)
+    by_test: dict[tuple[str, str], dict[int, run.Outcome]] = {}
+    for (file, name, number), outcome in outcomes.items():
+        by_test.setdefault((file, name), {})[number] = outcome
+    for stub in found:
+        if stub.test not in wanted:
+            continue
+        kept: list[Candidate] = []
+        for one in stub.tests:
+            cases = by_test.get((stub.test, one.name), {0: run.Outcome(False, "it never ran")})
+            red = {number: outcome for number, outcome in cases.items() if not outcome.green}
+            narrowed = {number for number, outcome in red.items() if set(outcome.kinds) & _allowed(one)}
+            if not red:
+                kept.append(one)
+            elif one.cases and narrowed == set(red) and len(narrowed) < len(one.cases):
+                kept.append(replace(one, cases=tuple(row for number, row in enumerate(one.cases) if number not in narrowed)))
+            else:
+                stub.demoted.append((one, next(iter(red.values())).why))
+        stub.tests = kept
+
+
+def _allowed(one: Candidate) -> set[str]:
+    return {name.rsplit(".", 1)[-1] for name in one.allowed} - {"AssertionError", "NotImplementedError"}
+
+
+def _content(stub: Stub, without: Sequence[NoOracle]) -> bytes | None:
+    """The test file with the stub's tests; None where it can't be."""
+    if not stub.tests and not without:
+        return stub.existing
+    if stub.existing is None:
+        return write.render(stub.place, stub.tests, without)
+    try:
+        return write.append(stub.existing, stub.place, stub.tests, without)
+    except NotAppended as error:
+        stub.kept_out = str(error)
+        return None
+
+
+def _write(project: Path, stub: Stub, skeletons: bool) -> None:
+    open_ = {one.qualname: one for one in stub.without if one.reason != "private"} if skeletons and not stub.kept_out else {}
+    content = _content(stub, list(open_.values()))
+    if stub.kept_out or content is None or content == stub.existing:
+        stub.tests = [] if stub.kept_out else stub.tests
+        return
+    path = project / stub.test
+    if os.path.islink(path) or not os.path.realpath(path.parent).startswith(os.path.realpath(project)):
+        stub.kept_out, stub.tests = "it is a symlink, or leads out of the project", []
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        now = path.read_bytes() if path.exists() else None
+        if now != stub.existing:
+            stub.kept_out, stub.tests = "it was changed meanwhile; run this again", []
+            return
+        _replace(path, content)
+    except OSError as error:
+        raise Refused(f"{stub.test}: expected to write there: {error.strerror}") from None
+    stub.written = len(stub.tests)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file at once, keeping its mode."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".stubs-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise

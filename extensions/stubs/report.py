@@ -1,0 +1,88 @@
+"""What `levels stubs` tells of a run, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from ..disk import shown
+from .project import Result
+
+MOST = 12  # lines of one kind in the text; JSON has all
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """The report as one document. Functions are those that an importer can reach; a test may assert several."""
+    stubs = []
+    for stub in result.stubs:
+        tests = [{"name": one.name, "kind": one.kind, "function": one.qualname, "line": one.line} for one in stub.tests]
+        demoted = [
+            {"name": one.name, "kind": one.kind, "function": one.qualname, "line": one.line, "why": why} for one, why in stub.demoted
+        ]
+        stubs.append(
+            {
+                "service": stub.service,
+                "source": stub.source,
+                "test": stub.test,
+                "functions": stub.found.functions,
+                "asserted": sorted(_asserted(stub)),
+                "written": tests if stub.written else [],
+                "demoted": demoted,
+                "without_oracle": [{"function": one.qualname, "line": one.line, "why": one.reason} for one in stub.without],
+                "signature_changed": [{"test_says": said, "code_says": now} for said, now in stub.changed],
+                "function_gone": stub.gone,
+                "not_appended": stub.kept_out or None,
+            }
+        )
+    return {
+        "functions": sum(stub.found.functions for stub in result.stubs),
+        "asserted": sum(len(_asserted(stub)) for stub in result.stubs),
+        "tests_written": sum(stub.written for stub in result.stubs),
+        "files_written": sum(bool(stub.written) for stub in result.stubs),
+        "run": result.ran,
+        "why_not_run": result.why_not_run or None,
+        "without_oracle": dict(_reasons(result).most_common()),
+        "unparsed": [{"file": file, "why": why} for file, why in result.unparsed],
+        "modules": stubs,
+    }
+
+
+def text(result: Result) -> str:
+    """The report for a terminal."""
+    told = as_json(result)
+    lines = [f"{told['tests_written']} tests written into {told['files_written']} files; {told['functions']} functions and methods read"]
+    lines += _some([f"  {shown(one.test)}: {one.written} tests" for one in result.stubs if one.written])
+    if not result.ran:
+        lines.append(f"Nothing was run ({result.why_not_run}): only what can't be red by reading is written")
+    demoted = [f"  {shown(stub.source)}:{one.line} {shown(one.name)}: {shown(why)}" for stub in result.stubs for one, why in stub.demoted]
+    if demoted:
+        lines += [f"{len(demoted)} candidates are not written:", *_some(demoted)]
+    reasons = _reasons(result)
+    if reasons:
+        lines.append(f"{sum(reasons.values())} functions and methods are without an oracle (`--all` writes a skeleton for each):")
+        lines += _some([f"  {number} x {reason}" for reason, number in reasons.most_common()])
+    for heading, rows in (
+        ("unparsed:", [f"  {shown(file)}: {why}" for file, why in result.unparsed]),
+        ("not added to:", [f"  {shown(one.test)}: {one.kept_out}" for one in result.stubs if one.kept_out]),
+        (
+            "signature changed; look at their tests:",
+            [f"  {shown(one.test)}: {shown(said)} is {shown(now)} now" for one in result.stubs for said, now in one.changed],
+        ),
+        ("function gone; remove its tests:", [f"  {shown(one.test)}: {shown(said)}" for one in result.stubs for said in one.gone]),
+    ):
+        if rows:
+            lines += [f"{len(rows)} {heading}", *_some(rows)]
+    return "\n".join(lines)
+
+
+def _asserted(stub: Any) -> set[str]:
+    """The functions of which a test says something: by name, or through their class."""
+    return {name for one in stub.tests for name in (one.qualname, *one.covers)} & set(stub.found.signatures)
+
+
+def _reasons(result: Result) -> Counter[str]:
+    return Counter(one.reason for stub in result.stubs for one in stub.without)
+
+
+def _some(rows: list[str]) -> list[str]:
+    return rows if len(rows) <= MOST else [*rows[:MOST], f"  ... and {len(rows) - MOST} more (--json has all)"]

@@ -1,0 +1,225 @@
+"""Run candidates on the project's Python, in a copy of the project, without network, with time limits, twice in different order."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..disk import shown
+from ..source.files import SKIPPED
+
+EACH = 5.0  # seconds for a test
+ALL = 300.0  # seconds for all of them
+DEATHS = 10  # tests that may each end the interpreter before the rest isn't run any more
+LARGEST = 20_000_000  # bytes: a larger file is not copied
+PASSED_ON = (
+    "PATH",
+    "SYSTEMROOT",
+    "SYSTEMDRIVE",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "PATHEXT",
+    "COMSPEC",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD",
+)
+
+Case = tuple[str, str, int]  # test file, name of the test, number of the case
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a case ended: green, or why it is not. `kinds` are the classes of the exception, the nearest first."""
+
+    green: bool
+    why: str = ""
+    kinds: tuple[str, ...] = ()
+
+
+def interpreter(project: Path) -> Path | None:
+    """The project's Python, where it has pytest; None where there is none."""
+    folders = [project / ".venv", *([Path(os.environ["VIRTUAL_ENV"])] if os.environ.get("VIRTUAL_ENV") else [])]
+    for folder in folders:
+        for name in ("bin/python", "Scripts/python.exe"):
+            python = folder / name
+            if python.is_file() and has_pytest(python):
+                return python
+    return None
+
+
+def has_pytest(python: Path) -> bool:
+    """Whether this interpreter starts and finds pytest."""
+    try:
+        done = subprocess.run([str(python), "-c", "import pytest"], capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return done.returncode == 0
+
+
+def run(
+    project: Path, files: Mapping[str, bytes], wanted: Mapping[str, Sequence[str]], python: Path, each: float = EACH, limit: float = ALL
+) -> dict[Case, Outcome]:
+    """What became of the `wanted` tests (names by test file) when `files` (path from the project: content) are in place.
+
+    Nothing of the project is written to. Every wanted test is a key at least once; one that never ran says why. A test is green that is
+    so in both runs, the second backwards and with other hashes: one that hangs on order or chance is none.
+    """
+    with tempfile.TemporaryDirectory(prefix="levels-stubs.", ignore_cleanup_errors=True) as folder:
+        work = Path(folder)
+        copied(project, work / "project")
+        for path, content in files.items():
+            (work / "project" / path).parent.mkdir(parents=True, exist_ok=True)
+            (work / "project" / path).write_bytes(content)
+        shutil.copy(Path(__file__).with_name("plugin.py"), work / "levels_stubs_plugin.py")
+        until = time.monotonic() + limit
+        first = _all(work, wanted, set(), python, each, until, backwards=False)
+        red = {case for case, outcome in first.items() if not outcome.green}
+        second = _all(work, wanted, red, python, each, until, backwards=True)
+        for case, outcome in second.items():
+            if not outcome.green and first.get(case, Outcome(True)).green:
+                first[case] = Outcome(False, f"green once, then {outcome.why}", outcome.kinds)
+    return first
+
+
+def copied(project: Path, to: Path) -> None:
+    """Copy what tests may need of a project: no hidden folders, no virtual environments, no large files."""
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        out = {
+            name for name in names if name in SKIPPED - {"build", "dist"} or (name[0] == "." and os.path.isdir(os.path.join(folder, name)))
+        }
+        if "pyvenv.cfg" in names:
+            return set(names)
+        for name in names:
+            path = os.path.join(folder, name)
+            special = not os.path.islink(path) and not os.path.isfile(path) and not os.path.isdir(path)
+            if special or (os.path.isfile(path) and os.path.getsize(path) > LARGEST):
+                out.add(name)
+        return out
+
+    with contextlib.suppress(shutil.Error):  # a file that can't be read is missing in the copy
+        shutil.copytree(project, to, symlinks=True, ignore=left_out, ignore_dangling_symlinks=True)
+
+
+def _all(
+    work: Path, wanted: Mapping[str, Sequence[str]], done: set[Case], python: Path, each: float, until: float, backwards: bool
+) -> dict[Case, Outcome]:
+    """Run what is wanted and not done; a test that ends the interpreter is left out of the next try."""
+    outcomes: dict[Case, Outcome] = {}
+    collection: dict[str, str] = {}
+    said = ""
+    ended: set[Case] = set()  # all cases of these
+    for _ in range(DEATHS):
+        log = work / "log.jsonl"
+        log.unlink(missing_ok=True)
+        remaining = until - time.monotonic()
+        if remaining <= 0:
+            said = "the time for all of them was over"
+            break
+        code, said = _once(work, wanted, done | set(outcomes) | ended, python, each, remaining, backwards)
+        current: Case | None = None
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []:
+            try:
+                told = json.loads(line)
+            except ValueError:  # the line that was being written
+                continue
+            if told.get("collection") is not None:
+                collection[told["collection"]] = told["why"]
+            elif told.get("start"):
+                current = _case(told["start"])
+            elif told.get("test"):
+                case = _case(told["test"])
+                green = told["state"] == "passed" and outcomes.get(case, Outcome(True)).green
+                why = shown(" ".join(told["why"].split()))[:200] or told["state"]
+                outcomes[case] = Outcome(green, "" if green else why, tuple(told["kinds"]))
+                current = None
+        if code in (0, 1, 5) and current is None:
+            said = ""
+            break
+        if current is None:
+            break
+        ended.add((*current[:2], -1))
+        outcomes[current] = Outcome(False, f"it ended the run ({said or f'exit code {code}'})")
+    ran = {(file, name) for file, name, _ in {*outcomes, *done}}
+    for file, names in wanted.items():
+        why = next((text for node, text in collection.items() if node and (node == file or file.endswith(node))), said)
+        for name in names:
+            if (file, name) not in ran:
+                outcomes[file, name, 0] = Outcome(False, shown(f"it never ran: {why or 'not collected'}")[:200])
+    return outcomes
+
+
+def _case(told: list[object]) -> Case:
+    file, name, number = told
+    return str(file), str(name), int(str(number))
+
+
+def _once(
+    work: Path, wanted: Mapping[str, Sequence[str]], done: set[Case], python: Path, each: float, limit: float, backwards: bool
+) -> tuple[int, str]:
+    """One subprocess; its exit code and the last line of what it said."""
+    root = work / "project"
+    settings = {
+        "log": str(work / "log.jsonl"),
+        "root": str(root),
+        "wanted": {file: list(names) for file, names in wanted.items()},
+        "done": sorted(done),
+        "each": each,
+        "backwards": backwards,
+    }
+    (work / "empty.ini").write_text("[pytest]\n")
+    (work / "home").mkdir(exist_ok=True)
+    env = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
+    env |= {"HOME": str(work / "home"), "USERPROFILE": str(work / "home"), "TMPDIR": str(work / "home"), "TEMP": str(work / "home")}
+    env |= {"PYTHONPATH": str(work), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "2" if backwards else "1"}
+    env["LEVELS_STUBS"] = json.dumps(settings)
+    # Their own options may ask for plugins, coverage or many processes.
+    options = ["-q", "-p", "no:cacheprovider", "-p", "levels_stubs_plugin", "-c", str(work / "empty.ini"), f"--rootdir={root}", "--tb=no"]
+    options += ["--continue-on-collection-errors"]
+    command = [*_without_network(), str(python), "-m", "pytest", *options, *wanted]
+    process = subprocess.Popen(
+        command, cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        said, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return -1, "the time for all of them was over"
+    except BaseException:
+        _end(process)
+        raise
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    return process.returncode, shown(lines[-1])[:150] if lines else ""
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.communicate()
+
+
+@functools.cache
+def _without_network() -> tuple[str, ...]:
+    """The command before a command that leaves it no network, where this system lets a user do that."""
+    unshare = shutil.which("unshare")
+    if not unshare or sys.platform != "linux":
+        return ()
+    try:
+        done = subprocess.run([unshare, "-rn", "true"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return (unshare, "-rn") if done.returncode == 0 else ()

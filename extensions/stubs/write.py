@@ -1,0 +1,250 @@
+"""Test files: a new one, or what is appended to one that stands. No byte of what a person has is changed."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..disk import shown
+from ..source.files import decoded, parsed
+from .model import Candidate, NoOracle
+from .values import written
+
+WIDTH = 120
+_TRACE = re.compile(r"^[ \t]*# (?P<path>\S.*?\.py):(?P<line>\d+) (?P<told>(?P<name>[^\W\d][\w.]*)\(.*\))[ \t]*$", re.MULTILINE)
+
+
+class NotAppended(Exception):
+    """The file that stands can't be added to; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the tested module is: its file (POSIX, from the project), and the name under which a test imports it.
+
+    `root` is the folder that has to be on the path for that, from the project; None where something else sees to it. `up` is how
+    many folders the test file is below the project.
+    """
+
+    file: str
+    module: str
+    root: str | None = None
+    up: int = 3
+
+    @property
+    def plain(self) -> bool:
+        """Whether an import statement can say the name."""
+        return all(part.isidentifier() and not _keyword(part) for part in self.module.split("."))
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a comment in a test file says of the function that it tests."""
+
+    path: str
+    line: int
+    qualname: str
+    told: str
+
+
+def render(place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle] = ()) -> bytes:
+    """A new test file, UTF-8."""
+    text = _blocks(place, tests, without, set(), pytest_there=False)
+    said = f"What {_docstring(place.file)} says of itself, held against what it does."
+    head = f'"""{said}\n\n`make stubs` wrote this from the source. It is yours: later runs only put new tests at its end.\n"""\n'
+    return (head + ("\n" if text.startswith("import") else "\n\n") + text).encode()
+
+
+def append(existing: bytes, place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle] = ()) -> bytes:
+    """`existing` with the tests whose names it doesn't have behind it, in its encoding and with its line ends.
+
+    Returns it as it is where nothing is missing. Raises NotAppended where it can't be read, or its encoding hasn't the words.
+    """
+    there = names(existing)
+    tests = [one for one in tests if one.name not in there]
+    without = [one for one in without if _skeleton_name(one) not in there]
+    if not tests and not without:
+        return existing
+    try:
+        tree = parsed(existing)
+        old = decoded(existing)
+        text = _blocks(place, tests, without, there, pytest_there=_imports_pytest(tree), first=not old.strip())
+        end = (
+            "\r\n" if existing.count(b"\r\n") * 2 > existing.count(b"\n") else "\n" if b"\n" in existing or b"\r" not in existing else "\r"
+        )
+        if old.strip():
+            bare = old.replace("\r\n", "\n").replace("\r", "\n")
+            blank = len(bare) - len(bare.rstrip("\n"))
+            text = "\n" * max(0, 3 - blank) + text
+        new = existing + text.replace("\n", end).encode(_encoding(existing))
+        parsed(new)
+    except UnicodeError:
+        raise NotAppended("its encoding doesn't have the characters of the new tests") from None
+    except Exception as error:  # whatever a codec or the parser raises
+        raise NotAppended(f"it can't be read: {shown(str(error))[:80]}") from None
+    return new
+
+
+def names(content: bytes) -> set[str]:
+    """The functions of a test file, those in classes too. Raises NotAppended where it can't be read."""
+    try:
+        tree = parsed(content)
+    except Exception as error:  # as above
+        raise NotAppended(f"it can't be read: {shown(str(error))[:80]}") from None
+    return {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+def traces(content: bytes) -> list[Trace]:
+    """What the comments of a test file say of where its tests come from."""
+    try:
+        text = decoded(content).replace("\r\n", "\n").replace("\r", "\n")
+    except Exception:  # as above
+        return []
+    return [Trace(found["path"], int(found["line"]), found["name"], found["told"]) for found in _TRACE.finditer(text)]
+
+
+def _blocks(
+    place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle], there: set[str], pytest_there: bool, first: bool = True
+) -> str:
+    parts = []
+    seam = place.root is not None
+    if not pytest_there and (seam or without or any(one.pytest for one in tests)):
+        parts.append("import pytest" + ("" if first else "  # noqa: E402"))
+    if seam and "importable" not in there:
+        parts.append(_seam(place))
+    parts += [_test(one, place) for one in tests]
+    parts += [_skeleton(one, place) for one in without]
+    text = "\n\n\n".join(parts) + "\n"
+    return text
+
+
+def _seam(place: Place) -> str:
+    folder = f"Path(__file__).resolve().parents[{place.up}]" + (f" / {written(place.root)}" if place.root not in ("", ".", None) else "")
+    return f'''@pytest.fixture
+def importable(monkeypatch):
+    """The code is imported from where it stands."""
+    from pathlib import Path
+
+    monkeypatch.syspath_prepend({folder})'''
+
+
+def _test(one: Candidate, place: Place) -> str:
+    lines = [_comment(place, one.line, one.signature)]
+    if place.root is not None:
+        lines.append('@pytest.mark.usefixtures("importable")')
+    if one.cases:
+        lines += _parametrize(one)
+    lines.append(f"def {one.name}({', '.join((*one.fixtures, *one.parameters))}):")
+    head = _imports(one, place)
+    body = [*head, *([""] if head else []), *one.body]
+    lines += ["    " + line if line else "" for line in body]
+    return "\n".join(lines)
+
+
+def _parametrize(one: Candidate) -> list[str]:
+    if len(one.parameters) == 1:
+        rows = [row[0] for row in one.cases]
+        flat = f'@pytest.mark.parametrize("{one.parameters[0]}", [{", ".join(rows)}])'
+        if len(flat) <= WIDTH:
+            return [flat]
+        heading = f'    "{one.parameters[0]}",'
+    else:
+        rows = [f"({', '.join(row)})" for row in one.cases]
+        heading = f"    ({', '.join(written(name) for name in one.parameters)}),"
+    rows = [row for row in rows if len(row) <= WIDTH - 9]
+    return ["@pytest.mark.parametrize(", heading, "    [", *(f"        {row}," for row in rows), "    ],", ")"]
+
+
+def _imports(one: Candidate, place: Place) -> list[str]:
+    """The imports of a test, in the order that linters want."""
+    wanted: dict[str, set[str]] = {}
+    for module, name in one.imports:
+        wanted.setdefault(module, set()).add(name)
+    own = {name for module in wanted for name in wanted[module] if name}
+    needed = {name for name in one.names if name not in own}
+    late: list[str] = []
+    if needed and place.plain:
+        wanted.setdefault(place.module, set()).update(needed)
+    elif needed:
+        wanted.setdefault("importlib", set()).add("import_module")
+        late = ["", f"module = import_module({written(place.module)})", *(f"{name} = module.{name}" for name in sorted(needed))]
+    groups = []
+    for standard in (True, False):
+        lines = []
+        chosen = {module: found for module, found in wanted.items() if (module.split(".")[0] in sys.stdlib_module_names) is standard}
+        if place.plain and place.module in wanted and needed:  # the tested module is no part of the standard library, whatever its name
+            chosen = {module: found for module, found in chosen.items() if module != place.module or not standard}
+            chosen |= {} if standard else {place.module: wanted[place.module]}
+        lines += [f"import {module}" for module in sorted(chosen) if "" in chosen[module]]
+        for module in sorted(chosen):
+            found = sorted(chosen[module] - {""}, key=_import_order)
+            if found:
+                flat = f"from {module} import {', '.join(found)}"
+                lines += [flat] if len(flat) <= WIDTH - 4 else [f"from {module} import (", *(f"    {name}," for name in found), ")"]
+        if lines:
+            groups.append(lines)
+    return [line for number, lines in enumerate(groups) for line in ([""] if number else []) + lines] + late
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Constants, classes, the rest, as isort has them."""
+    kind = 0 if len(name) > 1 and name.isupper() else 1 if name[:1].isupper() else 2
+    return kind, name
+
+
+def _skeleton_name(one: NoOracle) -> str:
+    return "test_" + one.qualname.replace(".", "_") + "_does_what"
+
+
+def _skeleton(one: NoOracle, place: Place) -> str:
+    return "\n".join(
+        [
+            _comment(place, one.line, one.signature),
+            *(['@pytest.mark.usefixtures("importable")'] if place.root is not None else []),
+            *_skip(f"to be written: {one.reason}"),
+            f"def {_skeleton_name(one)}():",
+            "    # Arrange: what it is given.",
+            "    # Act: call it.",
+            "    # Assert: what must come out.",
+            "    raise NotImplementedError",
+        ]
+    )
+
+
+def _skip(reason: str) -> list[str]:
+    return [f"@pytest.mark.skip(reason={written(shown(reason[:60]))})"]
+
+
+def _comment(place: Place, line: int, told: str) -> str:
+    text = f"# {shown(place.file)}:{line} {shown(told)}"
+    return text if len(text) <= WIDTH else text + "  # noqa: E501"
+
+
+def _docstring(text: str) -> str:
+    return shown(text).replace("\\", "\\\\").replace('"', '\\"')[:60]
+
+
+def _imports_pytest(tree: ast.Module) -> bool:
+    found = (alias for node in tree.body if isinstance(node, ast.Import) for alias in node.names)
+    return any(alias.name == "pytest" and alias.asname in (None, "pytest") for alias in found)
+
+
+def _encoding(content: bytes) -> str:
+    import io
+    import tokenize
+
+    return tokenize.detect_encoding(io.BytesIO(content).readline)[0].replace("utf-8-sig", "utf-8")
+
+
+def _keyword(name: str) -> bool:
+    import keyword
+
+    return keyword.iskeyword(name)
+
+
+def known(tests: Iterable[Candidate], there: set[str]) -> list[Candidate]:
+    """Those that are not there yet."""
+    return [one for one in tests if one.name not in there]

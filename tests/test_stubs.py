@@ -1,0 +1,441 @@
+"""Tests that `levels stubs` writes: what of, from which source, and that nothing of a person's test file is touched."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extensions import cli
+from extensions.source.modules import Module, read
+from extensions.stubs import project as stubs
+from extensions.stubs import run, values, web
+from extensions.stubs.candidates import find
+from extensions.stubs.model import Candidate, Found
+from extensions.stubs.write import NotAppended, Place, append, render, traces
+
+RUFF = ["--isolated", "--line-length=120"]
+LINT = "--select=E,F,W,I,B,C4,UP"  # as generated projects have it
+
+
+def pytest_says(folder: Path, file: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
+    env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=env)
+    assert done.returncode == 0, done.stdout
+
+
+def found(source: str | bytes, path: str = "services/api/pricing.py") -> Found:
+    module = read(source.encode() if isinstance(source, str) else source, path)
+    assert isinstance(module, Module), module
+    return find(module)
+
+
+def bodies(source: str) -> dict[str, str]:
+    """The body of each test that is written, by its name."""
+    return {one.name: "\n".join(one.body) for one in found(source).candidates}
+
+
+def reasons(source: str) -> dict[str, str]:
+    return {one.qualname: one.reason for one in found(source).without}
+
+
+def ruff(*files: Path) -> None:
+    program = Path(sys.executable).with_name("ruff")
+    for command in (["check", LINT, "--target-version=py311"], ["format", "--check"]):
+        done = subprocess.run(
+            [program, command[0], *RUFF, *command[1:], *files],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "NO_COLOR": "1"},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+EXAMPLES = {
+    "a literal is held by ==": ("f(1)", "'a'", 'assert f(1) == "a"'),
+    "a truth by is": ("f(1)", "True", "assert f(1) is True"),
+    "nothing by is": ("f(None)", "None", "assert f(None) is None"),
+    "an object by its repr": ("f(1)", "<A of 1>", 'assert repr(f(1)) == "<A of 1>"'),
+    "an unlike spelling by its repr": ("f(1)", "1.50", 'assert repr(f(1)) == "1.50"'),
+    "what is printed": ("print(f(1))", "a", 'capsys.readouterr()\nprint(f(1))\nassert capsys.readouterr().out.splitlines() == ["a"]'),
+    "an ellipsis by doctest": ("f(1)", "<A at ...>", 'assert OutputChecker().check_output("<A at ...>\\n", repr(f(1)) + "\\n", ELLIPSIS)'),
+    "quotes": ("f('it\\'s')", "\"it's\"", 'assert f("it\'s") == "it\'s"'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "want", "body"), EXAMPLES.values(), ids=EXAMPLES)
+def test_an_example_of_a_docstring_becomes_an_assertion(call: str, want: str, body: str) -> None:
+    assert bodies(f'def f(x):\n    r"""\n    >>> {call}\n    {want}\n    """\n') == {"test_f_examples": body}
+
+
+def test_an_example_that_raises_holds_the_exception_and_its_message() -> None:
+    source = 'def f(x):\n    """\n    >>> f(0)\n    Traceback (most recent call last):\n      ...\n    ValueError: no "zero"\n    """\n'
+    assert (
+        bodies(source)["test_f_examples"]
+        == "with pytest.raises(ValueError) as caught:\n    f(0)\nassert str(caught.value) == 'no \"zero\"'"
+    )
+
+
+def test_what_stands_before_an_example_is_kept_in_order_and_imports_go_to_the_top() -> None:
+    source = 'def f(x):\n    """\n    >>> import math\n    >>> y = math.pi\n    >>> f(y)\n    3\n    >>> z = 1\n    """\n'
+    (one,) = found(source).candidates
+    assert one.body == ("y = math.pi", "assert f(y) == 3")
+    assert one.imports == (("math", ""),)
+
+
+@pytest.mark.parametrize(
+    ("example", "reason"),
+    [
+        (">>> f(missing)\n    1", "an example uses missing, which nothing defines"),
+        (">>> f(1)", "its examples want nothing"),
+        (">>> f(1)  # doctest: +SKIP\n    1", "its examples want nothing"),
+        (">>> f(\n    1", "an example is no Python"),
+        (">>> f(1)\n    [U(u'a')]", "its examples show what Python 2 said"),
+    ],
+)
+def test_an_example_that_nobody_could_run_is_a_reason_in_the_report(example: str, reason: str) -> None:
+    source = f'def f(x):\n    """\n    {example}\n    """\n'
+    assert bodies(source) == {}
+    assert reasons(source) == {"f": reason}
+
+
+GUARDS = {
+    "less": ("amount: int", "amount < 0", "f(-1)"),
+    "a constant of the module": ("amount", "amount > MAX", "f(101)"),
+    "length": ("name: str", "len(name) > 3", 'f("Two words")'),
+    "nothing": ("name: str", "not name", 'f("")'),
+    "None": ("name", "name is None", "f(None)"),
+    "type": ("name: str", "not isinstance(name, str)", "f(None)"),
+    "membership": ("currency: str", "currency not in ('EUR', 'USD')", 'f("")'),
+    "keyword": ("*, rate: float", "rate <= 0", "f(rate=0.0)"),
+    "the second": ("name: str, rate: float", "rate <= 0", 'f("", 0.0)'),
+    "between": ("share: float", "not 0 <= share <= 1", "f(-1.5)"),
+}
+
+
+@pytest.mark.parametrize(("parameters", "condition", "call"), GUARDS.values(), ids=GUARDS)
+def test_a_guard_is_violated_by_a_value_that_its_condition_names(parameters: str, condition: str, call: str) -> None:
+    source = f"MAX = 100\n\ndef f({parameters}):\n    if {condition}:\n        raise ValueError\n    return 1\n"
+    (one,) = found(source).candidates
+    assert one.body == ("with pytest.raises(ValueError):", f"    {call}")
+    namespace: dict[str, Any] = {}
+    exec(source, namespace)
+    with pytest.raises(ValueError):
+        eval(call, namespace)
+
+
+def test_a_guard_on_what_the_source_does_not_tell_is_left_alone() -> None:
+    assert bodies("def f(a):\n    if a in table():\n        raise ValueError\n") == {}
+    assert bodies("def f(a):\n    if a < 0:\n        raise unknown.Error\n") == {}
+
+
+def test_an_async_function_is_awaited() -> None:
+    source = "async def f(name: str) -> str:\n    if not name:\n        raise ValueError\n    return name\n"
+    assert bodies(source) == {
+        "test_f_refuses_not_name": 'with pytest.raises(ValueError):\n    asyncio.run(f(""))',
+        "test_f_returns_str": "result = asyncio.run(f(name))\n\nassert isinstance(result, str)",
+    }
+
+
+def test_enums_dataclasses_and_pairs_come_back() -> None:
+    source = (
+        "import enum\nfrom dataclasses import dataclass\nclass Color(enum.Enum):\n    RED = 1\n    BLUE = enum.auto()\n"
+        "@dataclass(frozen=True)\nclass Point:\n    x: int\n    name: str = ''\n"
+        "def encode_id(number: int) -> str:\n    return str(number)\ndef decode_id(text: str) -> int:\n    return int(text)\n"
+    )
+    told = bodies(source)
+    assert told["test_color_members"] == 'assert Color["RED"].value == 1\nassert Color(1) is Color["RED"]'
+    assert told["test_point_keeps_its_fields"].splitlines()[0] == 'one = Point(x=1, name="a")'
+    assert "FrozenInstanceError" in told["test_point_is_frozen"]
+    assert told["test_encode_id_comes_back_from_decode_id"] == "assert decode_id(encode_id(value)) == value"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def f(x): pass", "unannotated"),
+        ("def _f(x): pass", "private"),
+        ("def f(x: str) -> None: pass", "returns nothing"),
+        ("def f(x: Path) -> str: pass", "no sample for x: Path"),
+        ("def f(x: str) -> str:\n    return open(x).read()", "side effects: it calls open"),
+        ("def f(x: str) -> str:\n    return requests.get(x).text", "side effects: it calls requests.get"),
+        ("@retry\ndef f(x: str) -> str: pass", "decorated: what @retry makes of it isn't known"),
+        ("def f(x: int) -> int:\n    yield x", "a generator without examples"),
+        ("if FAST:\n    def f(x: int) -> int: return x", "defined only in `if FAST`"),
+    ],
+)
+def test_a_function_without_an_oracle_has_its_reason(source: str, reason: str) -> None:
+    assert bodies(source) == {}
+    assert list(reasons(source).values()) == [reason]
+
+
+HOSTILE = [
+    'def f(x="\\"\\"\\"\\nimport os"):\n    """\n    >>> f("a\\\\nb\\\\x00\\\\u202e")\n    "x\'\\\\""\n    """\n',
+    'import enum\nclass E(enum.Enum):\n    A = \'\\x1b[31m\\n"""\'\n    B = \'\\udc80\'\n    C = "it\'s \\"x\\""\n',
+    "def f(a):\n    if a == '\\n# services/x.py:1 gone()':\n        raise ValueError\n",
+    'def ünï(größe: int) -> int:\n    """\n    >>> ünï(1)\n    1\n    """\n    return größe\n',
+    "from dataclasses import dataclass\n@dataclass\nclass D:\n    x: 'int'\n    type: str\n    y: 'Literal[\"a\\\\nb\"]' = ''\n",
+]
+
+
+@pytest.mark.parametrize("source", HOSTILE)
+@pytest.mark.parametrize("path", ["services/api/a.py", 'services/api/"""\n\x1b.py', "services/api/" + "long" * 40 + ".py"])
+def test_text_of_the_source_stays_text(source: str, path: str, tmp_path: Path) -> None:
+    one = found(source, path)
+    assert one.candidates
+    content = render(Place(path, "a", "src"), one.candidates, one.without)
+    tree = ast.parse(content)
+    assert next(node.name for node in tree.body if isinstance(node, ast.FunctionDef)) == "importable"
+    assert not [c for c in content.decode() if not c.isprintable() and c != "\n"]
+    (tmp_path / "test_a.py").write_bytes(content)
+    ruff(tmp_path / "test_a.py")
+
+
+EVERYTHING = '''
+import enum
+from dataclasses import dataclass
+
+class Color(enum.Enum):
+    RED = "r"
+    BLUE = "b"
+
+@dataclass(frozen=True)
+class P:
+    x: int
+
+def f(x: int, *, y: str) -> str:
+    """
+    >>> import json
+    >>> from collections import OrderedDict
+    >>> unused = lambda v: v ** 2
+    >>> l = [1, 2][0 : 1]
+    >>> f(l, y="a") == None
+    False
+    >>> dict(a=1)
+    {'a': 1}
+    >>> for i in range(2):
+    ...     print(i)
+    0
+    1
+    >>> json.dumps(OrderedDict(a=1.0))
+    '{"a": 1.0}'
+    >>> f("LONG", y="")
+    'y'
+    """
+    if not y:
+        raise Exception
+    return y
+'''.replace("LONG", "x" * 120)
+
+
+def test_what_is_written_passes_the_linter_and_formatter_of_the_project(tmp_path: Path) -> None:
+    one = found(EVERYTHING)
+    assert len(one.candidates) == 6
+    for number, place in enumerate((Place("services/api/m.py", "m"), Place("a/b.py", "a.b", "."), Place("a/b-c.py", "b-c", "a"))):
+        (tmp_path / f"test_{number}.py").write_bytes(render(place, one.candidates, one.without))
+    ruff(*tmp_path.glob("*.py"))
+
+
+THEIRS = '''# -*- coding: {coding} -*-
+"""Ours: gr\xfc\xdfe."""
+import pytest   # odd  spacing
+
+
+@pytest.fixture
+def cart():
+\treturn {{"a": 1}}  # a tab
+
+
+class TestCart:
+    # a comment that stays
+
+    def test_it(self, cart) :
+        assert cart  ;  assert True
+
+    def test_f0_returns_int(self):   # ours has this name already
+        assert 1
+
+# the end, without a line end'''
+
+
+@pytest.mark.parametrize("coding", ["utf-8", "latin-1", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_ten_rounds_of_adding_functions_leave_every_byte_of_a_person_in_place(coding: str, end: str, tmp_path: Path) -> None:
+    content = THEIRS.format(coding=coding.removesuffix("-sig")).replace("\n", end).encode(coding)
+    place = Place("services/api/m.py", "m", None)
+    theirs = content
+    for round_ in range(10):
+        source = "".join(f"def f{n}(x: int) -> int:\n    return x + {n}\n\n" for n in range(round_ + 2))
+        one = found(source)
+        before = content
+        content = append(content, place, one.candidates)
+        assert content.startswith(before) and len(content) > len(before)
+        assert append(content, place, one.candidates) == content
+        assert content.count(b"\n") == content.count(end.encode())
+        # a person edits between the rounds, too
+        content = content.replace(b"x", b"x", 1) + f"{end}# round {round_}".encode()
+    assert content.startswith(theirs)
+    ast.parse(content)
+    text = content.decode(coding)
+    assert text.count("import pytest") == 1
+    for n in range(11):
+        assert text.count(f"def test_f{n}_returns_int(") == 1
+    (tmp_path / "m.py").write_text("".join(f"def f{n}(x: int) -> int:\n    return x + {n}\n\n" for n in range(11)))
+    (tmp_path / "test_m.py").write_bytes(content)
+    pytest_says(tmp_path, "test_m.py")
+
+
+def test_a_file_that_cannot_be_read_or_has_not_the_characters_is_not_added_to() -> None:
+    tests = found('def ü(x: int) -> int:\n    """\n    >>> ü("東")\n    1\n    """\n').candidates
+    place = Place("services/api/m.py", "m")
+    with pytest.raises(NotAppended, match="characters"):
+        append(b"# coding: latin-1\n", place, tests)
+    with pytest.raises(NotAppended, match="read"):
+        append(b"def test_(:\n", place, tests)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small project with a service whose folder no import statement can name, and this environment as its own."""
+    (tmp_path / "services/telegram-bot").mkdir(parents=True)
+    service = {"name": "telegram-bot", "path": "services/telegram-bot", "kind": "worker", "code": "theirs", "app": "worker.py"}
+    (tmp_path / ".copier-answers.yml").write_text(json.dumps({"level": 1, "services": [service]}))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # this environment has many, and they take seconds
+    monkeypatch.setattr(run, "interpreter", lambda project: Path(sys.executable))
+    return tmp_path
+
+
+MODULE = "services/telegram-bot/pricing.py"
+TESTS = "tests/unit/telegram-bot/test_telegram_bot_pricing.py"
+
+
+def made(shop: Path, source: str, *options: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    (shop / MODULE).write_text(source, encoding="utf-8")
+    assert cli.main(["stubs", "--json", *options]) == 0
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return report
+
+
+def test_only_what_is_green_is_written_and_the_project_is_not_touched(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = (
+        "from pathlib import Path\nimport socket\n\ndef good(x: int) -> int:\n    return x\n\ndef wrong(x: int) -> str:\n    return x\n\n"
+        "def ends(x: int) -> int:\n    return __builtins__['__import__']('os').__dict__['_' + 'exit'](0)\n\n"
+        "def talks(x: str) -> str:\n    getattr(socket, 'create' + '_connection')(('127.0.0.1', 9))\n    return x\n\n"
+        "def litters(x: int) -> int:\n    getattr(Path('litter'), 'write' + '_text')('x')\n    return x\n\n"
+        "def once(x: int) -> int:\n    if not Path('/proc').exists() and x: raise ValueError\n    return x if isinstance(x, int) else 0\n\n"
+        "def some(x: str) -> int:\n    if x.isdigit():\n        return 1\n    raise LookupError\n"
+    )
+    report = made(shop, source, capsys=capsys)
+    (one,) = report["modules"]
+    assert [test["function"] for test in one["written"]] == ["good", "litters", "once", "some"]
+    why = {test["function"]: test["why"] for test in one["demoted"]}
+    assert "isinstance" in why["wrong"] and "ended the run" in why["ends"] and "no network" in why["talks"]
+    assert sorted(str(path.relative_to(shop)) for path in shop.rglob("*") if path.is_file()) == [".copier-answers.yml", MODULE, TESTS]
+    text = (shop / TESTS).read_text()
+    assert '@pytest.mark.parametrize("x", ["3"])' in text  # the cases that raise what the body names are left out
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS], cwd=shop, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_test_that_hangs_ends_at_its_time(shop: Path) -> None:
+    (shop / MODULE).write_text("def hangs(x: int) -> int:\n    while True: pass\n\ndef good(x: int) -> int:\n    return x\n")
+    modules = stubs.chosen(shop, {"services": json.loads((shop / ".copier-answers.yml").read_text())["services"]}, [])
+    one = stubs.plan(shop, *modules[0])
+    assert isinstance(one, stubs.Stub)
+    outcomes = run.run(
+        shop, {one.test: render(one.place, one.tests)}, {one.test: [test.name for test in one.tests]}, Path(sys.executable), each=0.5
+    )
+    told = {(name, outcome.green, outcome.why.split(":")[0]) for (_, name, _), outcome in outcomes.items()}
+    assert told == {("test_hangs_returns_int", False, "TooLong"), ("test_good_returns_int", True, "")}
+
+
+def test_changed_and_gone_functions_are_told_and_their_tests_left_alone(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(shop, "def price(amount: int) -> int:\n    return amount\n\ndef old(x: int) -> int:\n    return x\n", capsys=capsys)
+    before = (shop / TESTS).read_bytes()
+    report = made(shop, "\n\ndef price(amount: int, rate: int = 1) -> int:\n    return amount * rate\n", capsys=capsys)
+    (one,) = report["modules"]
+    assert one["signature_changed"] == [{"test_says": "price(amount)", "code_says": "price(amount, rate=1)"}]
+    assert one["function_gone"] == ["old(x)"]
+    assert (shop / TESTS).read_bytes() == before
+    assert [(trace.qualname, trace.line) for trace in traces(before)] == [("price", 1), ("old", 4)]
+
+
+def test_code_that_is_not_to_be_run_gets_only_what_reading_shows(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = "import enum\nraise SystemExit\nclass Color(enum.Enum):\n    RED = 1\n\n"
+    source += "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n"
+    report = made(shop, source, "--read", capsys=capsys)
+    assert [test["kind"] for test in report["modules"][0]["written"]] == ["enum", "guard"]
+    assert not report["run"]
+
+
+def test_skeletons_are_skips_with_their_reason(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(shop, "def f(x): pass\n", "--all", capsys=capsys)
+    assert '@pytest.mark.skip(reason="to be written: unannotated")' in (shop / TESTS).read_text()
+    ruff(shop / TESTS)
+    before = (shop / TESTS).read_bytes()
+    made(shop, "def f(x): pass\n", "--all", capsys=capsys)
+    assert (shop / TESTS).read_bytes() == before
+
+
+@pytest.mark.parametrize("path", ["services/none.py", "../elsewhere", "README.md", "\x1b[31m"])
+def test_a_path_that_is_not_there_is_one_line_and_exit_2(shop: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["stubs", path]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and told.isprintable() is False and "\x1b" not in told
+    assert not (shop / "tests").exists()
+
+
+def test_two_modules_do_not_share_a_test_file(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shop / "services/telegram-bot/a").mkdir()
+    for name in ("a/b.py", "a_b.py"):
+        (shop / "services/telegram-bot" / name).write_text("def f(x: int) -> int:\n    return x\n")
+    report = made(shop, "", capsys=capsys)
+    assert [one["not_appended"] for one in report["modules"]] == [None, "it is for the tests of services/telegram-bot/a/b.py", None]
+
+
+def test_a_module_that_cannot_be_read_is_in_the_report(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = made(shop, "def f(:\n", capsys=capsys)
+    assert report["unparsed"][0]["file"] == MODULE
+
+
+def test_routes_refuse_other_methods_and_strangers(tmp_path: Path) -> None:
+    from extensions.source.routes import find as routes_of
+
+    (tmp_path / "services/api").mkdir(parents=True)
+    (tmp_path / "services/api/app.py").write_text(
+        "from flask import Flask\nfrom flask_login import login_required\n\ndef create_app():\n    app = Flask(__name__)\n\n"
+        "    @app.get('/items/<int:number>')\n    def item(number):\n        return 'x'\n\n"
+        "    @app.delete('/<path:anything>')\n    @login_required\n    def gone(anything):\n        return 'x'\n\n    return app\n"
+    )
+    service = {"name": "api", "path": "services/api", "kind": "web", "code": "ours", "app": "app:create_app()"}
+    tests: list[Candidate] = web.of_file(
+        routes_of(tmp_path, service), "services/api/app.py", {}, lambda name, suffix: f"test_{name}_{suffix}"
+    )
+    assert [(one.name, one.body[-1]) for one in tests] == [
+        ("test_item_takes_no_PUT", 'assert client.put("/items/1").status_code == 405'),
+        ("test_gone_refuses_strangers", 'assert client.delete("/x").status_code in (302, 303, 401, 403)'),
+    ]
+
+
+def test_values_are_written_as_formatters_want_them() -> None:
+    for value, text in (
+        ("it's", '"it\'s"'),
+        ('"', "'\"'"),
+        ("a\"'", '"a\\"\'"'),
+        (b"'", 'b"\'"'),
+        ((1,), "(1,)"),
+        ({"a": [None]}, '{"a": [None]}'),
+    ):
+        assert values.written(value) == text
+        assert ast.literal_eval(text) == value
