@@ -29,6 +29,7 @@ LEVELS_NEW = f"uvx --from git+{ADDRESS} levels new my-service\n"
 COPY = f"uvx --with copier-template-extensions copier copy --trust --defaults {ADDRESS} my-service\n"
 MOVE = "make preview LEVEL=2\nmake upgrade LEVEL=2\n"
 UPDATE = "uvx --with copier-template-extensions copier update --trust --defaults --vcs-ref=:current: --data level=2\n"
+TELL = "make evolution\nmake todo\nmake api-docs\nmake stubs\nmake record WHAT=deploy\n"
 
 # Each block, and each command in a sentence, with the test that runs it.
 RUN_BY = {
@@ -41,6 +42,10 @@ RUN_BY = {
     "make run": "test_a_clone_makes_a_project_that_is_green_and_answers",
     "make update": "test_update_stays_where_there_is_nothing_newer",
     "make whose FILE=levels.mk": "test_whose",
+    TELL: "test_the_project_tells_what_it_is_and_needs",
+    **dict.fromkeys(["make evolution", "make todo", "make api-docs", "make stubs"], "test_the_project_tells_what_it_is_and_needs"),
+    "make evolution HTML=evolution.html": "test_the_project_tells_what_it_is_and_needs",
+    "make flags ENV=staging": "test_preview_changes_nothing_and_upgrade_moves",
     "make help": "test_a_clone_makes_a_project_that_is_green_and_answers",
 }
 # A test can't run the suite that it is part of.
@@ -188,6 +193,30 @@ def test_preview_changes_nothing_and_upgrade_moves(machine: Machine, mine: Path)
     assert "STAGING_HOST" in said and "Done." in said
     assert (mine / ".github/workflows/staging-deploy.yml").exists()
     assert yaml.safe_load((mine / ".copier-answers.yml").read_text())["level"] == 2
+    assert "staging_deployment" in machine.run("make flags ENV=staging", mine, uv=False)
+
+
+def test_the_project_tells_what_it_is_and_needs(machine: Machine, mine: Path) -> None:
+    evolution, todo, api_docs, stubs, record = TELL.splitlines()
+    machine.run("make install", mine, uv=False)
+    assert "Stay at level 1" in machine.run(evolution, mine, uv=False)
+    machine.run("make evolution HTML=evolution.html", mine, uv=False)
+    assert (mine / "evolution.html").read_text().startswith("<!doctype html>")
+    (mine / "evolution.html").unlink()
+    said = machine.run(todo, mine, code=2, uv=False)  # 2 is make's own for a command that ends with 1
+    assert "uv.lock is not committed" in said and "`make api-docs`" in said
+    machine.run(api_docs, mine, uv=False)
+    assert "/counts/<name>" in (mine / "docs/api.md").read_text()
+    machine.commit(mine)
+    machine.run(todo, mine, uv=False)
+    (mine / "services/api/prices.py").write_text(
+        'def total(count: int) -> int:\n    """\n    >>> total(2)\n    4\n    """\n    return count * 2\n'
+    )
+    assert "test_api_prices.py" in machine.run(stubs, mine, uv=False)
+    assert "total(2) == 4" in (mine / "tests/unit/api/test_api_prices.py").read_text()
+    machine.run(record, mine, uv=False)
+    assert json.loads((mine / "config/deploys.jsonl").read_text())["kind"] == "deploy"
+    assert "passed" in machine.run("make check", mine, uv=False)
 
 
 def test_plain_copier_moves_to_the_same_project(machine: Machine, mine: Path, tmp_path: Path) -> None:
