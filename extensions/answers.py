@@ -240,6 +240,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "services": _services,
     "adopted": _bool,
     "readiness": _readiness,
+    "seed_tests": _one_of("run", "read", "none"),
     "keep": _keep,
     "runner": _matches(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the label of a runner, as ubuntu-24.04"),
     "package_index": _index,
@@ -272,7 +273,7 @@ def recorded_answers(project: Path) -> dict[str, Any]:
         return {}
     if not isinstance(recorded, dict) or "level" not in recorded or "services" not in recorded:
         return {}
-    return {"keep": [], "adopted": False, **recorded}
+    return {"keep": [], "adopted": False, "seed_tests": "run", **recorded}
 
 
 def recorded_services(recorded: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ class Levels(Extension):
         super().__init__(environment)
         self.template = Path(environment.loader.searchpath[0])  # type: ignore[union-attr]
         self.services: list[dict[str, Any]] | None = None
+        self.adopts = False
         self.found = readiness.Proposal([], [], [])
         self.reading: adoption.Reading | None = None
         self.proposals: dict[str, str] | None = None
@@ -48,6 +49,7 @@ class Levels(Extension):
             owned=self.owned,
             problem=self.problem,
             proposed=self.proposed,
+            seeding=self.seeding,
             services_found=self.services_found,
             all_layers=self.manifests,
         )
@@ -153,10 +155,13 @@ class Levels(Extension):
             if not given.get("confirm_services", True):
                 raise UserMessageError("services: say which, as in --data 'services=[{name: api, path: services/api}]'")
             commit = given["_copier_answers"].get("_commit")
+            first = not answers.recorded_answers(_project(context))
             try:
                 self.services = settle.settle(given, _project(context), self.template, commit)
             except answers.Refused as error:
                 raise UserMessageError(str(error)) from error
+            theirs = (service["path"] for service in self.services if service["code"] == "theirs")
+            self.adopts = first and any(adoption.theirs(_project(context), path) for path in theirs)
             applying = layers.applying(self.template, {**given, "services": self.services})
             self.environment.globals["layers"] = [manifest for manifest in applying if manifest["level"] <= given["level"]]
         return self.services
@@ -189,6 +194,11 @@ class Levels(Extension):
         """What `_exclude` holds for the answers: a pattern a line."""
         never = layers.left_out(self.template, {**context.get_all(), "services": self.settled(context)})
         return "\n".join(map(settle.exclude_pattern, [*context["keep"], *sorted(never)]))
+
+    @pass_context
+    def seeding(self, context: Context) -> bool:
+        """Whether tests are to be written from the source after this rendering: a copy over code that was there before."""
+        return self.adopts and context["_copier_operation"] == "copy" and context["seed_tests"] != "none"
 
     @pass_context
     def answers_file(self, context: Context) -> str:

@@ -7,6 +7,7 @@ Run by after_update.py. Says a line for each thing done; a second run finds noth
 from __future__ import annotations
 
 import importlib.util
+import posixpath
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import yaml
 
 from . import answers, layers
 from .disk import ask_git, git_says, shown
+from .source.files import walk
 
 
 def migrate(project: Path, template: Path) -> Iterator[str]:
@@ -31,8 +33,32 @@ def migrate(project: Path, template: Path) -> Iterator[str]:
     for number, event in crossed(old["level"], new["level"]):
         for line in _run_layer(template, number, event, project):
             yield f"level {number}: {line}"
+    yield from seeds(project, template)
     for path in conflicts(project):
         yield f"conflict: {path}: both you and the template changed the same lines; settle the marked ones and `git add` it"
+
+
+def seeds(project: Path, template: Path) -> Iterator[str]:
+    """Write tests for the person's modules that are new, where the answers say so. Yields lines for the person."""
+    recorded = answers.recorded_answers(project)
+    if not recorded or recorded["seed_tests"] == "none":
+        return
+    services = answers.recorded_services(recorded)
+    rendered = layers.owners(template, services)
+    # Most moves find nothing new, and need nothing of what reads and writes tests.
+    if all(path in rendered for service in services for path in _python_files(project, service["path"])):
+        return
+    from .stubs.seeds import seed
+
+    try:
+        yield from seed(project, recorded, template)
+    except Exception as error:  # whatever somebody's source does to us, the move is whole
+        yield f"no tests were written from the source ({type(error).__name__}: {shown(str(error))}); `make -f levels.mk stubs` tries again"
+
+
+def _python_files(project: Path, path: str) -> Iterator[str]:
+    for folder, names in walk(project / path):
+        yield from (posixpath.normpath(posixpath.join(path, folder, name)) for name in names)
 
 
 def crossed(old: int, new: int) -> list[tuple[int, str]]:

@@ -192,14 +192,22 @@ def stubs(
     *,
     read_only: bool = False,
     skeletons: bool = False,
+    most: int | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Result:
-    """Write the tests of `modules` that are green, and tell of the rest. `read_only`: their code is not run."""
+    """Write the tests of `modules` that are green, and tell of the rest. `read_only`: their code is not run.
+
+    `most` ends the reading once so many modules have something to assert.
+    """
+    python = None if read_only else run.interpreter(project)
+    why = "" if python else "you said that it isn't to be run" if read_only else "no .venv with pytest; `make install` makes one"
     found: list[Stub] = []
     unparsed: list[tuple[str, str]] = []
     routes: dict[str, Routes | None] = {}
     claimed: dict[str, str] = {}
     for number, (service, file) in enumerate(modules, 1):
+        if most is not None and sum(bool(one.tests) for one in found) == most:
+            break
         if number % 100 == 0:
             say(f"{number} of {len(modules)} modules read")
         if service["name"] not in routes:
@@ -209,17 +217,14 @@ def stubs(
             if one.test in claimed:  # a/b.py and a_b.py
                 one.kept_out, one.tests = f"it is for the tests of {shown(claimed[one.test])}", []
             claimed.setdefault(one.test, file)
+            if not python:
+                one.demoted = [(test, f"not run: {why}") for test in one.tests if not test.sure]
+                one.tests = [test for test in one.tests if test.sure]
             found.append(one)
         else:
             unparsed.append(one)
-    python = None if read_only else run.interpreter(project)
-    why = "" if python else "you said that it isn't to be run" if read_only else "no .venv with pytest; `make install` makes one"
     if python:
         judge(project, found, python, say)
-    else:
-        for stub in found:
-            stub.demoted = [(one, f"not run: {why}") for one in stub.tests if not one.sure]
-            stub.tests = [one for one in stub.tests if one.sure]
     for stub in found:
         _write(project, stub, skeletons)
     return Result(found, unparsed, python is not None, why)
