@@ -125,14 +125,17 @@ def applying(template: Path, answers: Mapping[str, Any]) -> list[Manifest]:
     """The manifests with those files, make targets, steps of setup and checks only that these answers (services in full) call for.
 
     `adopted: true` is for what only a project that had code before needs, `adopted: false` for files that would change how such code is
-    built or tested. `with: PATH` is for files that mean something only beside that one. What is in `keep` is the person's.
+    built or tested. `theirs: true` is for what such code needs, also where it came later: the project is
+    adopted, or a service is theirs. `with: PATH` is for files that mean something only beside that one. What is in `keep` is the person's.
     """
     lists = groups(answers["services"])
     kept = set(answers["keep"])
 
+    theirs = answers["adopted"] or any(service["code"] == "theirs" for service in answers["services"])
+
     def applies(entry: dict[str, Any]) -> bool:
         path = entry.get("path", "")
-        fits = entry.get("adopted", answers["adopted"]) == answers["adopted"]
+        fits = entry.get("adopted", answers["adopted"]) == answers["adopted"] and entry.get("theirs", theirs) == theirs
         return fits and path not in kept and entry.get("with") not in kept and bool(lists[_group(path)])
 
     return [

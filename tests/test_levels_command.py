@@ -183,6 +183,9 @@ def test_a_folder_with_code_becomes_a_service_of_theirs(at_level: AtLevel, level
     assert project.read("services/orders/app.py") == "mine = True\n"
     assert project.answers()["keep"] == []
     assert (project.folder / "pyproject.toml").exists(), "the project is as new as it was"
+    for path in ("ci/baseline.py", "ci/ways.py", "ci/poetry.py"):
+        assert (project.folder / path).exists(), "what code of theirs is checked and installed by"
+    assert "\nbaseline:\n" in project.read("levels.mk")
 
 
 def test_an_answers_file_that_was_edited_and_not_committed_is_what_is_asked_for(at_level: AtLevel, fresh: AtLevel, levels: Levels) -> None:

@@ -25,6 +25,7 @@ VENV_PYTHON = VENV / "bin" / "python"
 CACHE = ROOT / ".cache"
 PROJECT = json.loads((ROOT / "config" / "project.json").read_text(encoding="utf-8"))
 SERVICES: list[dict[str, str]] = PROJECT["services"]
+IN_IMAGE = "--image" in sys.argv
 PYPI = "https://pypi.org/simple"
 
 

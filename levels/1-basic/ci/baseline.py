@@ -1,0 +1,230 @@
+"""The check where code was here before (`code: theirs`): in that, only what is not in the baseline fails.
+
+    python3 ci/check.py              everything, or the steps that it is told; comes here by itself
+    python3 ci/check.py baseline     accept what is found today (config/baseline.txt)
+
+Exit codes: 0 passed, 1 not passed, 2 can't tell.
+"""
+
+import configparser
+import json
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import check
+import install
+import uv
+
+BASELINE = uv.ROOT / "config" / "baseline.txt"
+OURS = [service for service in uv.SERVICES if service["code"] == "ours"]
+THEIRS = [service for service in uv.SERVICES if service["code"] != "ours"]
+
+
+class Finding(NamedTuple):
+    """One thing that a tool complains of."""
+
+    path: str
+    rule: str
+    message: str
+    line: int = 0
+
+    def key(self) -> str:
+        """Return what the baseline remembers: no line numbers, so that code may move."""
+        return f"{self.path}: {self.rule}: " + re.sub(r"\d+", "N", self.message)
+
+    def __str__(self) -> str:
+        """Return it as editors and people read it."""
+        return f"{self.path}:{self.line or 1}: {self.rule}: {self.message}"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the steps that `arguments` name; return the exit code."""
+    unknown = [name for name in arguments if name not in {*STEPS, "fix", "baseline"}]
+    if unknown:
+        uv.fail(f"{unknown[0]}: expected {', '.join(STEPS)}, fix or baseline")
+    install.ensure()
+    if "fix" in arguments:
+        return check.fix([*settings(), *new_code()]) if new_code() else 0
+    if "baseline" in arguments:
+        return record()
+    known, passed = baseline(), True
+    if THEIRS and not BASELINE.exists():
+        print("check: code that was here before is left out until `make baseline` records what is found there today")
+    for name, step in STEPS.items():
+        if not arguments or name in arguments:
+            new = unknown_to(known, step())
+            # Which tests fail has been told by pytest, unless some of them always did.
+            shown = new if name != "test" or known else []
+            print("\n".join([*map(str, shown), f"{name:8}{f'{len(new)} to mend' if new else 'ok'}"]), flush=True)
+            passed = passed and not new
+    return 0 if passed else 1
+
+
+def record() -> int:
+    """Write what every step finds now into the baseline."""
+    if not THEIRS:
+        uv.fail("nothing was here before (no service has `code: theirs`): mend what `make check` finds")
+    BASELINE.touch()
+    found = Counter(finding.key() for step in STEPS.values() for finding in step() if not is_new(finding))
+    lines = [f"{count} {key}\n" for key, count in sorted(found.items())]
+    head = "# What was found when `make baseline` wrote this, and how often. Only what goes beyond it fails.\n"
+    BASELINE.write_text(head + "".join(lines), encoding="utf-8")
+    print(f"config/baseline.txt: {found.total()} findings recorded; commit it")
+    return 0
+
+
+def baseline() -> Counter[str]:
+    """Return how often each finding stands in the baseline."""
+    lines = BASELINE.read_text(encoding="utf-8").splitlines() if THEIRS and BASELINE.exists() else []
+    known: Counter[str] = Counter()
+    for line in lines:
+        count, _, key = line.partition(" ")
+        if count.isdecimal():
+            known[key] = int(count)
+    return known
+
+
+def unknown_to(known: Counter[str], findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings that are beyond what the baseline has; of several alike, the last ones."""
+    left, new = known.copy(), []
+    for finding in findings:
+        left[finding.key()] -= 1
+        if left[finding.key()] < 0:
+            new.append(finding)
+    return new
+
+
+def is_new(finding: Finding) -> bool:
+    """Tell whether it is in new code; pytest names modules by dots."""
+    place = finding.path.replace(".", "/")
+    return any(place.startswith(f"{path.replace('.', '/')}/") for path in new_code())
+
+
+def lint() -> list[Finding]:
+    """Have ruff look for mistakes: everywhere, except that code which was here before waits for its baseline."""
+    return ruff(["check"], ["."] if BASELINE.exists() else new_code())
+
+
+def form() -> list[Finding]:
+    """Have ruff look at the format, of new code only: nobody wants what was here before reformatted."""
+    # A file that doesn't parse has been told by the linter.
+    return [found for found in ruff(["format", "--check"], new_code()) if found.rule == "unformatted"]
+
+
+def types() -> list[Finding]:
+    """Have mypy check one service at a time, because two may have modules of the same name."""
+    command = [*check.mypy(), "--no-color-output", "--no-pretty"]
+    if not configured("mypy", "mypy.ini", ".mypy.ini"):
+        command.append("--ignore-missing-imports")
+    found = []
+    for service in OURS + (THEIRS if BASELINE.exists() else []):
+        done = uv.call([*command, service["path"]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        errors = re.findall(r"^(.+?):(?:(\d+):)?(?:\d+:)? error: (.*?)(?:  \[([\w-]+)\])?$", done.stdout, re.MULTILINE)
+        if done.returncode and not errors:
+            uv.fail(f"mypy could not check {service['path']}: {last_line(done.stdout)}")
+        found += [Finding(relative(path), rule or "mypy", text, int(line or 0)) for path, line, text, rule in errors]
+    return found
+
+
+def test() -> list[Finding]:
+    """Run the tests as the project always did, and our own where those settings leave them out."""
+    report = uv.cache() / "tests.xml"
+    report.unlink(missing_ok=True)
+    # --continue…: a module that can't be imported shall not hide what the others find.
+    options = ["--continue-on-collection-errors", f"--junitxml={report}"]
+    code = check.pytest([*options, *coverage()])
+    failed, seen = results(report, code)
+    ours = map(health_test, uv.SERVICES)
+    if missed := [path for path in ours if Path(path).stem not in seen and (uv.ROOT / path).is_file()]:
+        failed += results(report, check.pytest([*options, *missed]))[0]
+    check.summarize()
+    return failed
+
+
+def results(report: Path, code: int) -> tuple[list[Finding], str]:
+    """Return what failed, by pytest's report and exit code, and the names of the modules that ran, in one string."""
+    if code in {2, 3, 4} or not report.exists():
+        return [Finding("tests", "pytest", f"stopped with exit code {code} (see above)")], ""
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    failed = [
+        Finding(case.get("classname") or case.get("name") or "", "test", f"{case.get('name')} failed")
+        for case in cases
+        if case.find("failure") is not None or case.find("error") is not None
+    ]
+    if code == 1 and not failed:
+        failed = [Finding("tests", "pytest", "did not pass (see above)")]
+    return failed, " ".join(case.get("classname", "") for case in cases)
+
+
+def coverage() -> list[str]:
+    """Return pytest's options for coverage: none where the project measures it by its own settings."""
+    settings = [uv.ROOT / name for name in ("pyproject.toml", "pytest.ini", ".pytest.ini", "setup.cfg", "tox.ini")]
+    if any("--cov" in path.read_text(encoding="utf-8") for path in settings if path.is_file()):
+        return []
+    # A threshold that was set for other tests and files than these is not ours to fail.
+    return [*(f"--cov={service['path']}" for service in uv.SERVICES), *(["--cov-fail-under=0"] if THEIRS else [])]
+
+
+def new_code() -> list[str]:
+    """Return the paths whose code is new: everything, where nothing was here before."""
+    paths = [path for service in OURS for path in (service["path"], f"tests/unit/{service['name']}")]
+    return [path for path in paths if (uv.ROOT / path).exists()] if THEIRS else ["."]
+
+
+def ruff(command: list[str], paths: list[str]) -> list[Finding]:
+    """Return what a ruff command finds in `paths`. Ends the script where ruff can't run."""
+    if not paths:
+        return []
+    done = uv.call([*check.ruff(*command), *settings(), "--output-format", "json", *paths], capture_output=True)
+    try:
+        found = json.loads(done.stdout)
+    except ValueError:
+        uv.fail(f"ruff could not run: {last_line(done.stderr)}")
+    return [
+        Finding(relative(one["filename"]), one["code"] or "syntax", one["message"] or "", one["location"]["row"])
+        for one in found
+    ]
+
+
+def settings() -> list[str]:
+    """Return the settings for ruff that the project doesn't have, as options."""
+    options = []
+    if THEIRS and OURS:
+        sources = [".", "src", *(service["path"] for service in OURS)]
+        options += ["--config", f"src={json.dumps(sources)}"]
+    if not configured("ruff", "ruff.toml", ".ruff.toml"):
+        options += ["--target-version", f"py{uv.PROJECT['python'].replace('.', '')}"]
+    return options
+
+
+def health_test(service: dict[str, str]) -> str:
+    """Return the path of the service's health test."""
+    return f"tests/unit/{service['name']}/test_{service['name'].replace('-', '_')}_health.py"
+
+
+def configured(tool: str, *files: str) -> bool:
+    """Tell whether the project has settings for `tool`: one of its `files`, or a section in a common one."""
+    if any((uv.ROOT / name).is_file() for name in files):
+        return True
+    setup = configparser.RawConfigParser(strict=False)
+    setup.read(uv.ROOT / "setup.cfg", encoding="utf-8")
+    return tool in uv.toml(uv.ROOT / "pyproject.toml").get("tool", {}) or setup.has_section(tool)
+
+
+def last_line(output: str) -> str:
+    """Return the last line of an output, which usually says what is wrong."""
+    return (output.strip().splitlines() or ["no output"])[-1].strip()
+
+
+def relative(path: str) -> str:
+    """Return `path` as seen from the project's root."""
+    return os.path.relpath(uv.ROOT / path, uv.ROOT).replace(os.sep, "/")
+
+
+STEPS: dict[str, Callable[[], list[Finding]]] = {"lint": lint, "format": form, "types": types, "test": test}
