@@ -125,13 +125,13 @@ def applying(template: Path, answers: Mapping[str, Any]) -> list[Manifest]:
     """The manifests with those files, make targets, steps of setup and checks only that these answers (services in full) call for.
 
     `adopted: true` is for what only a project that had code before needs, `adopted: false` for files that would change how such code is
-    built or tested. `theirs: true` is for what such code needs, also where it came later: the project is
-    adopted, or a service is theirs. `with: PATH` is for files that mean something only beside that one. What is in `keep` is the person's.
+    built or tested. `theirs: true` is for what such code needs, also where it came later: the project is adopted, a service is theirs, or
+    pyproject.toml is. `with: PATH` is for files that mean something only beside that one. What is in `keep` is the person's.
     """
     lists = groups(answers["services"])
     kept = set(answers["keep"])
-
-    theirs = answers["adopted"] or any(service["code"] == "theirs" for service in answers["services"])
+    # A pyproject.toml of the person's says by itself how the project is installed and checked.
+    theirs = answers["adopted"] or "pyproject.toml" in kept or any(service["code"] == "theirs" for service in answers["services"])
 
     def applies(entry: dict[str, Any]) -> bool:
         path = entry.get("path", "")
