@@ -55,7 +55,7 @@ def held(project: Path, result: stubs.Result, python: Path) -> None:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 text = ast.unparse(node)
                 assert "assert " in text or "pytest.raises(" in text, text
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTEST_ADDOPTS": ""}
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", *files]
     done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
