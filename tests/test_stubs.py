@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -386,6 +387,16 @@ def test_skeletons_are_skips_with_their_reason(shop: Path, capsys: pytest.Captur
     before = (shop / TESTS).read_bytes()
     made(shop, "def f(x): pass\n", "--all", capsys=capsys)
     assert (shop / TESTS).read_bytes() == before
+
+
+def test_a_skeleton_patches_what_is_outside_where_the_code_reaches_it(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = "import json\nimport requests\nfrom boto3 import client\n\n\ndef fetch(name: str) -> str:\n"
+    source += "    found = requests.get(json.dumps(name), timeout=3)\n    client('s3')\n    return found.text\n"
+    made(shop, source, "--all", capsys=capsys)
+    text = (shop / TESTS).read_text()
+    patched = re.findall(r'patch\("([^"]+)"\)', text)
+    assert [one.rsplit(".", 2 if "requests" in one else 1)[1:] for one in patched] == [["requests", "get"], ["client"]]
+    ruff(shop / TESTS)
 
 
 @pytest.mark.parametrize("path", ["services/none.py", "../elsewhere", "README.md", "\x1b[31m"])

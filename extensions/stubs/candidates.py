@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -125,7 +126,7 @@ class _Finding:
             count += 1
             reason = self._function(one, told)
             if reason:
-                without.append(NoOracle(one.qualname, one.line, reason, told))
+                without.append(NoOracle(one.qualname, one.line, reason, told, _outside(one, self.module)))
         self._round_trips()
         asserted = {name for one in self.candidates for name in (one.qualname, *one.covers)}
         kept = [one for one in without if one.qualname not in asserted]
@@ -522,6 +523,22 @@ def _effect(one: Function) -> str:
             if root in CLIENTS or EFFECTS.match(name):
                 return shown(f"{root}.{name}" if root and root != name else name)[:40]
     return ""
+
+
+def _outside(one: Function, module: Module) -> tuple[str, ...]:
+    """What a function calls of packages beyond the standard library and the project, as it names it: "requests.get"."""
+    foreign = {
+        bound.name
+        for bound in module.imports
+        if not bound.local and not bound.module.startswith(".") and bound.module.split(".")[0] not in sys.stdlib_module_names
+    }
+    called: dict[str, None] = {}
+    for node in ast.walk(one.node):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name.split(".")[0] in foreign and all(part.isidentifier() for part in name.split(".")):
+                called[name] = None
+    return tuple(called)
 
 
 def _names(module: Module) -> set[str]:

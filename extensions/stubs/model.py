@@ -39,12 +39,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class NoOracle:
-    """A function of which the source tells nothing to assert. `skeleton` can be arranged and called by a person."""
+    """A function of which the source tells nothing to assert. `outside` is what it calls of other packages, by the names that it uses."""
 
     qualname: str
     line: int
     reason: str
     signature: str = ""
+    outside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,12 +206,21 @@ def _skeleton(one: NoOracle, place: Place) -> str:
             *(['@pytest.mark.usefixtures("importable")'] if place.root is not None else []),
             *_skip(f"to be written: {one.reason}"),
             f"def {_skeleton_name(one)}():",
-            "    # Arrange: what it is given.",
-            "    # Act: call it.",
-            "    # Assert: what must come out.",
-            "    raise NotImplementedError",
+            *_arranged(one, place),
         ]
     )
+
+
+def _arranged(one: NoOracle, place: Place) -> list[str]:
+    """Arrange, act, assert; what the function reaches outside is patched where it looks it up."""
+    steps = ["# Act: call it.", "# Assert: what must come out.", "raise NotImplementedError"]
+    targets = [f"{place.module}.{name}" for name in one.outside]
+    if not targets or not all(part.isidentifier() for part in place.module.split(".")):
+        return [f"    {line}" for line in ["# Arrange: what it is given.", *steps]]
+    steps[1] = "# Assert: what must come out, and what it was asked for."
+    with_ = ["with (", *(f"    patch({written(target)})," for target in targets), "):"]
+    lines = ["from unittest.mock import patch", "", "# Arrange: what it is given, and what the calls outside give back.", *with_]
+    return [f"    {line}" if line else "" for line in [*lines, *(f"    {step}" for step in steps)]]
 
 
 def _skip(reason: str) -> list[str]:
