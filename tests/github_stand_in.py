@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -48,7 +44,15 @@ class GitHub:
     def requests(self) -> list[dict[str, Any]]:
         return [one for one in self.numbered if "pull_request" in one]
 
-    def answer(self, method: str, address: str, token: str, given: Any) -> Any:
+    def answer(self, method: str, address: str, headers: Any, body: bytes) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and JSON."""
+        try:
+            found = self._answer(method, address, headers.get("Authorization", ""), json.loads(body or "null"))
+        except Refuses as refused:
+            return refused.status, {}, {"message": str(refused)}
+        return 201 if method == "POST" else 200, {}, found
+
+    def _answer(self, method: str, address: str, token: str, given: Any) -> Any:
         """What a request is answered. Raises Refuses."""
         if token != f"Bearer {TOKEN}":
             raise Refuses(401, "Bad credentials")
@@ -105,37 +109,3 @@ class GitHub:
             raise Refuses(422, f"Validation Failed: A pull request already exists for team:{head}.")
         request = {"head": {"ref": head}, "pull_request": {}, "merged_at": None, "title": given["title"], "body": given["body"]}
         return self._new(**request, author_association="MEMBER")
-
-
-@contextmanager
-def serving(github: GitHub) -> Iterator[str]:
-    """Serve it; yields the API's address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            given = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "null")
-            try:
-                status, answer = (
-                    201 if self.command == "POST" else 200,
-                    github.answer(self.command, self.path, self.headers.get("Authorization", ""), given),
-                )
-            except Refuses as refused:
-                status, answer = refused.status, {"message": str(refused)}
-            body = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_POST = do_PATCH = do_GET
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()

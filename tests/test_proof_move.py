@@ -15,7 +15,8 @@ import yaml
 
 from extensions.cli import main
 from extensions.evolution.proposal import EMAIL, MARKER
-from tests.github_stand_in import REPOSITORY, TOKEN, GitHub, serving
+from tests.github_api import serving
+from tests.github_stand_in import REPOSITORY, TOKEN, GitHub
 from tests.projects import Project, git
 from tests.proofs import Machine, fresh_machine, publish
 

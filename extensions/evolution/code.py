@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..source.files import parsed
+from ..source.modules import Module, read_file
 
 SEAM = ("init_service", "serve_health", "create_health_endpoint")
 
@@ -41,12 +41,12 @@ class Tests:
 def read_code(root: Path, paths: Iterable[str]) -> Code:
     """Read these files of a service, as POSIX paths from `root`."""
     code = Code()
-    for path, tree in _parsed(root, paths, code.unparsed):
-        code.seam += [f"{path}:{line}" for line in _calls(tree)]
+    for path, module in _modules(root, paths, code.unparsed):
+        code.seam += [f"{path}:{line}" for line in _calls(module.tree)]
         code.functions += [
-            Function(node.name, f"{path}:{node.lineno}", (node.end_lineno or node.lineno) - node.lineno + 1)
-            for node in tree.body
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_")
+            Function(one.name, f"{path}:{one.line}", one.end_line - one.line + 1)
+            for one in module.functions
+            if one.qualname == one.name and not (one.nested or one.conditional or one.name.startswith("_"))
         ]
     return code
 
@@ -54,19 +54,20 @@ def read_code(root: Path, paths: Iterable[str]) -> Code:
 def read_tests(root: Path, paths: Iterable[str]) -> Tests:
     """Read these test files. A file counts only if a test function in it asserts something."""
     tests = Tests()
-    for _, tree in _parsed(root, paths, tests.unparsed):
-        nodes = list(ast.walk(tree))
+    for _, module in _modules(root, paths, tests.unparsed):
+        nodes = list(ast.walk(module.tree))
         functions = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test")]
         if any(_asserts(node) for function in functions for node in ast.walk(function)):
             tests.names.update(_names(nodes))
     return tests
 
 
-def _parsed(root: Path, paths: Iterable[str], unparsed: list[str]) -> Iterator[tuple[str, ast.Module]]:
+def _modules(root: Path, paths: Iterable[str], unparsed: list[str]) -> Iterator[tuple[str, Module]]:
     for path in paths:
-        try:
-            yield path, parsed((root / path).read_bytes())
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        found = read_file(root, path)
+        if isinstance(found, Module):
+            yield path, found
+        else:
             unparsed.append(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -63,26 +64,14 @@ class Forge:
     def push(self, clone: Path, url: str, branch: str, over: str) -> None:
         """Push HEAD to a branch, in place of the commit `over` (empty where there is no such branch). The token is in no argument."""
         lease = f"--force-with-lease=refs/heads/{branch}:{over}"
-        self._git(clone, "push", "--quiet", lease, url, f"HEAD:refs/heads/{branch}")
+        git(clone, "push", "--quiet", lease, url, f"HEAD:refs/heads/{branch}", environment=self._way(url))
 
     def tip(self, clone: Path, url: str, branch: str) -> str:
         """Fetch a branch; returns its newest commit, or nothing where it doesn't exist."""
-        listed = self._git(clone, "ls-remote", url, f"refs/heads/{branch}").split()
+        listed = git(clone, "ls-remote", url, f"refs/heads/{branch}", environment=self._way(url)).split()
         if listed:
-            self._git(clone, "fetch", "--quiet", url, f"refs/heads/{branch}")
+            git(clone, "fetch", "--quiet", url, f"refs/heads/{branch}", environment=self._way(url))
         return listed[0] if listed else ""
-
-    def _git(self, clone: Path, command: str, *arguments: str) -> str:
-        """Run git with the way to `url` in its environment. Raises Refused with the last line that it says."""
-        url = next(one for one in arguments if not one.startswith("-"))
-        environment = git_environment() | self._way(url)
-        done = subprocess.run(
-            ["git", "-C", str(clone), command, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
-            raise Refused(f"git {command}: {shown(said[-1])} (the token needs the rights contents and workflows)")
-        return done.stdout
 
     def _way(self, url: str) -> dict[str, str]:
         """What git's environment needs to reach `url` with the token: a header, for that host alone."""
@@ -106,6 +95,23 @@ class Forge:
             raise Refused(f"GitHub: {github.refusal(error, missing)} at {method or ('POST' if body else 'GET')} {path}") from None
         except web.NotMeasured as error:
             raise Refused(f"GitHub: {error}") from None
+
+
+def git(folder: Path, command: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """Run git at `folder`; returns what it prints. Raises Refused with the last line that it complains of."""
+    done = subprocess.run(
+        ["git", "-C", str(folder), command, *arguments],
+        env=git_environment() | dict(environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
+        right = " (the token needs the rights contents and workflows)" if command in ("push", "ls-remote", "fetch") else ""
+        raise Refused(f"git {command}: {shown(said[-1])}{right}")
+    return done.stdout
 
 
 def repository(recorded: dict[str, Any]) -> str:

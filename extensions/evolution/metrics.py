@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import ledger
 from ..disk import shown
-from . import settings
+from . import document, settings
 from .registry import METRICS
 from .sources import deployments, git_history, github, prometheus, rates, web
 
@@ -287,5 +287,5 @@ def _services(recorded: Mapping[str, Any]) -> list[Measured]:
 
 def _declared(wanted: settings.Settings, name: str) -> Measured:
     if name not in wanted.declared:
-        return _unknown(name, f"nobody has said: `declared: {name}:` in {settings.FILE}")
-    return Measured(name, wanted.declared[name], f"{settings.FILE}:{wanted.lines[name]}", "now", "high")
+        return _unknown(name, f"nobody has said: `declared: {name}:` in {document.FILE}")
+    return Measured(name, wanted.declared[name], f"{document.FILE}:{wanted.lines[name]}", "now", "high")

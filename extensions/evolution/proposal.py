@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from ..template import root
 from . import checklist, detector
 from .checklist import Item
 from .detector import Recommendation
-from .forge import Forge, repository
+from .forge import Forge, git, repository
 
 MARKER = "<!-- copier-levels: the way to the next level -->"
 TITLE = "The way to the next level"
@@ -95,21 +94,15 @@ def _request(project: Path, recorded: Mapping[str, Any], recommended: Recommenda
 
 def _moved(project: Path, clone: Path, level: int) -> list[str]:
     """Clone what is committed, move the clone, and commit. Returns the files that conflict; then nothing is committed."""
-    _git(project, "clone", "--quiet", "--no-local", str(project.resolve()), str(clone))
+    git(project, "clone", "--quiet", "--no-local", str(project.resolve()), str(clone))
     with contextlib.redirect_stdout(sys.stderr):  # what it tells a person who moves by hand
         code = moves.move(clone, {"level": level})
     if code:
         return migrate.conflicts(clone) or ["what the log names"]
-    _git(clone, "add", "--all")
-    identity = ("-c", f"user.name={NAME}", "-c", f"user.email={EMAIL}", "-c", "commit.gpgsign=false")
-    _git(clone, *identity, "commit", "--quiet", "--no-verify", "--message", f"Move to level {level}")
+    git(clone, "add", "--all")
+    who = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in (("NAME", NAME), ("EMAIL", EMAIL))}
+    git(clone, "commit", "--quiet", "--no-verify", "--no-gpg-sign", "--message", f"Move to level {level}", environment=who)
     return []
-
-
-def _git(folder: Path, *command: str) -> None:
-    done = subprocess.run(["git", "-C", str(folder), *command], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise Refused(f"git {command[0]}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}")
 
 
 # What people read

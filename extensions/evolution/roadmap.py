@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,8 @@ import yaml
 
 from ..answers import Refused
 from ..disk import shown
+from .document import compose, is_null, mapping, meant, where
 
-FILE = "config/evolution.yml"
 KEYS = ("current_level", "target_level", "features", "roadmap", "exempt", "declared", "sources")
 
 
@@ -41,64 +40,34 @@ def read(project: Path, levels: int) -> Heading:
     Raises Refused, with the line, for what can't be read or isn't known. What stands under `declared` and `sources` is not looked at here:
     settings.py does.
     """
-    file = project / FILE
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        return Heading()
-    except OSError as error:
-        raise Refused(f"{FILE}: expected a file that can be read ({error.strerror})") from error
-    try:
-        top = yaml.compose(content, Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        why = getattr(error, "problem", None) or "it can't be read"
-        raise Refused(f"{FILE}{f':{mark.line + 1}' if mark else ''}: expected YAML: {shown(str(why))}") from error
-    sections = {} if top is None or _is_null(top) else _mapping(top, "the file", KEYS)
+    top = compose(project)
+    sections = {} if top is None else _known(top)
     target = sections.get("target_level")
     return Heading(
-        target_level=0 if target is None or _is_null(target) else _level(target, levels),
+        target_level=0 if target is None or is_null(target) else _level(target, levels),
         wanted=tuple(name for name, node in _section(sections, "features").items() if _truth(name, node)),
         roadmap=_roadmap(_section(sections, "roadmap"), levels),
         exempt={key: _reason(key, node) for key, node in _section(sections, "exempt").items()},
     )
 
 
-def refuse_unknown(where: str, what: str, name: str, known: Iterable[str]) -> None:
+def refuse_unknown(place: str, what: str, name: str, known: Iterable[str]) -> None:
     """Raises Refused with a did-you-mean for a name that isn't among the known ones."""
     known = list(known)
     if name not in known:
-        close = difflib.get_close_matches(name[:60], known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
-        raise Refused(f"{where}: {what} {shown(name[:60])} is not known; {hint}")
+        raise Refused(f"{place}: {what} {shown(name[:60])} is not known; {meant(name, known)}")
 
 
-def _where(node: yaml.Node) -> str:
-    return f"{FILE}:{node.start_mark.line + 1}"
-
-
-def _is_null(node: yaml.Node) -> bool:
-    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
-
-
-def _mapping(node: yaml.Node, name: str, known: Iterable[str] | None = None) -> dict[str, yaml.Node]:
-    if not isinstance(node, yaml.MappingNode):
-        raise Refused(f"{_where(node)}: {name}: expected names with values, as in `name: value`")
-    found: dict[str, yaml.Node] = {}
-    for key, value in node.value:
-        if not isinstance(key, yaml.ScalarNode):
-            raise Refused(f"{_where(key)}: {name}: expected a name")
-        if key.value in found:
-            raise Refused(f"{_where(key)}: {shown(key.value)} stands there twice")
-        if known is not None:
-            refuse_unknown(_where(key), "the key", key.value, known)
-        found[key.value] = value
-    return found
+def _known(top: yaml.Node) -> dict[str, yaml.Node]:
+    found = mapping(top, "the file")
+    for name, (key, _) in found.items():
+        refuse_unknown(where(key), "the key", name, KEYS)
+    return {name: value for name, (_, value) in found.items()}
 
 
 def _section(sections: dict[str, yaml.Node], name: str) -> dict[str, yaml.Node]:
     node = sections.get(name)
-    return {} if node is None or _is_null(node) else _mapping(node, name)
+    return {} if node is None or is_null(node) else {key: value for key, (_, value) in mapping(node, name).items()}
 
 
 def _scalar(node: yaml.Node) -> Any:
@@ -112,14 +81,14 @@ def _scalar(node: yaml.Node) -> Any:
 def _level(node: yaml.Node, levels: int) -> int:
     value = _scalar(node)
     if type(value) is not int or not 1 <= value <= levels:
-        raise Refused(f"{_where(node)}: target_level: expected a level from 1 to {levels}")
+        raise Refused(f"{where(node)}: target_level: expected a level from 1 to {levels}")
     return value
 
 
 def _truth(name: str, node: yaml.Node) -> bool:
     value = _scalar(node)
     if not isinstance(value, bool):
-        raise Refused(f"{_where(node)}: features: {shown(name[:60])}: expected true or false")
+        raise Refused(f"{where(node)}: features: {shown(name[:60])}: expected true or false")
     return value
 
 
@@ -127,17 +96,17 @@ def _roadmap(section: dict[str, yaml.Node], levels: int) -> dict[int, Line]:
     names = {f"level_{level}_trigger": level for level in range(2, levels + 1)}
     found = {}
     for name, node in section.items():
-        refuse_unknown(_where(node), "the trigger", name, names)
-        if _is_null(node):  # nothing is written there: the manifest's own counts
+        refuse_unknown(where(node), "the trigger", name, names)
+        if is_null(node):  # nothing is written there: the manifest's own counts
             continue
         if not isinstance(node, yaml.ScalarNode):
-            raise Refused(f"{_where(node)}: {name}: expected a condition such as team_size > 2")
-        found[names[name]] = Line(node.value, f"{_where(node)}: {name}")
+            raise Refused(f"{where(node)}: {name}: expected a condition such as team_size > 2")
+        found[names[name]] = Line(node.value, f"{where(node)}: {name}")
     return found
 
 
 def _reason(key: str, node: yaml.Node) -> Line:
     value = _scalar(node)
     if not isinstance(value, str) or not value.strip():
-        raise Refused(f"{_where(node)}: exempt: {shown(key[:60])}: expected the reason, as in `{shown(key[:60])}: we have no API`")
-    return Line(" ".join(value.split()), _where(node))
+        raise Refused(f"{where(node)}: exempt: {shown(key[:60])}: expected the reason, as in `{shown(key[:60])}: we have no API`")
+    return Line(" ".join(value.split()), where(node))

@@ -5,10 +5,9 @@ Both may be missing. What can't be taken is refused with its line.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ import yaml
 
 from ..answers import Refused, has_credentials
 from ..disk import shown
+from .document import FILE, compose, is_null, mapping, meant, where
 from .registry import BOOLEAN, METRICS, RATIO
 
-FILE = "config/evolution.yml"
 DECLARED = {name: metric for name, metric in METRICS.items() if metric.source == "declared"}
 
 
@@ -39,27 +38,10 @@ class Settings:
 
 def read(project: Path) -> Settings:
     """Read the two blocks. Raises Refused, with file and line, for what can't be taken."""
-    try:
-        text = (project / FILE).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return Settings()
-    except (OSError, ValueError):
-        raise Refused(f"{FILE}: expected a text file in UTF-8") from None
-    try:
-        loader = yaml.SafeLoader(text)
-        root = loader.get_single_node()
-        blocks = {key: (value, line) for key, value, line in _entries(root, "")} if root else {}
-        declared = list(_block(blocks.get("declared"), "declared", tuple(DECLARED)))
-        sources = list(_block(blocks.get("sources"), "sources", ("environment", "bots", "github", "prometheus")))
-        values = {key: (loader.construct_object(node, deep=True), line) for key, node, line in declared}
-        given = {key: (loader.construct_object(node, deep=True), line) for key, node, line in sources}
-    except Refused:
-        raise
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise Refused(f"{FILE}:{line}: expected YAML, got {shown(error.problem or 'something else')}") from None
-    except (yaml.YAMLError, RecursionError, ValueError):
-        raise Refused(f"{FILE}: expected YAML") from None
+    top = compose(project)
+    blocks = {} if top is None else mapping(top, "the file")
+    values = _block(blocks, "declared", tuple(DECLARED))
+    given = _block(blocks, "sources", ("environment", "bots", "github", "prometheus"))
     known = {name: (_declared(name, value, line), line) for name, (value, line) in values.items() if value is not None}
     return Settings(
         declared={name: value for name, (value, _) in known.items()},
@@ -68,34 +50,23 @@ def read(project: Path) -> Settings:
     )
 
 
-def _entries(node: yaml.Node, where: str) -> Iterator[tuple[str, yaml.Node, int]]:
-    """Keys, values and lines of a mapping. Raises Refused for anything else, and for a key that stands there twice."""
-    line = node.start_mark.line + 1
-    if not isinstance(node, yaml.MappingNode):
-        raise Refused(f"{FILE}:{line}: {where or 'the file'}: expected keys and values")
-    seen = set()
-    for key, value in node.value:
-        name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
-        if name in seen:
-            raise Refused(f"{FILE}:{key.start_mark.line + 1}: {shown(name)} stands there twice")
-        seen.add(name)
-        yield name, value, key.start_mark.line + 1
+def _block(blocks: Mapping[str, tuple[yaml.Node, yaml.Node]], name: str, names: tuple[str, ...]) -> dict[str, tuple[Any, int]]:
+    """The values of a block and their lines; nothing for one that is missing or empty. Raises Refused where not only `names` are there."""
+    if name not in blocks or is_null(blocks[name][1]):
+        return {}
+    found = {}
+    for key, (node, value) in mapping(blocks[name][1], name).items():
+        _one_of(f"{where(node)}: {name}", key, names)
+        try:
+            found[key] = yaml.SafeLoader("").construct_object(value, deep=True), node.start_mark.line + 1
+        except (yaml.YAMLError, ValueError) as error:  # such as the 31st of June
+            raise Refused(f"{where(node)}: {name}.{key}: expected YAML: {shown(str(getattr(error, 'problem', None) or error))}") from None
+    return found
 
 
-def _block(found: tuple[yaml.Node, int] | None, where: str, names: tuple[str, ...]) -> Iterator[tuple[str, yaml.Node, int]]:
-    """The entries of a block, of which only `names` may be there; nothing for a block that is missing or empty. Raises Refused."""
-    if found is None or (isinstance(found[0], yaml.ScalarNode) and found[0].tag == "tag:yaml.org,2002:null"):
-        return
-    for name, value, line in _entries(found[0], where):
-        _one_of(f"{FILE}:{line}: {where}", name, names)
-        yield name, value, line
-
-
-def _one_of(where: str, name: str, names: tuple[str, ...]) -> None:
+def _one_of(place: str, name: str, names: tuple[str, ...]) -> None:
     if name not in names:
-        near = difflib.get_close_matches(name, names, 1)
-        meant = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(names)}"
-        raise Refused(f"{where}: knows no {shown(name)!r}; {meant}")
+        raise Refused(f"{place}: knows no {shown(name)!r}; {meant(name, names)}")
 
 
 def _declared(name: str, value: Any, line: int) -> float | bool:
@@ -126,47 +97,47 @@ def _sources(given: dict[str, tuple[Any, int]]) -> dict[str, Any]:
     """The settings of the block `sources`, looked at. Raises Refused."""
     settings: dict[str, Any] = {}
     for name, (value, line) in given.items():
-        where = f"{FILE}:{line}: sources.{name}"
+        place = f"{FILE}:{line}: sources.{name}"
         if value is None:
             continue
         if name == "environment":
             if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}", value):
-                raise Refused(f"{where}: expected the name of an environment such as production, got {_got(value)}")
+                raise Refused(f"{place}: expected the name of an environment such as production, got {_got(value)}")
             settings["environment"] = value
         elif name == "bots":
             if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
-                raise Refused(f"{where}: expected a list of names or addresses, as git has them, got {_got(value)}")
+                raise Refused(f"{place}: expected a list of names or addresses, as git has them, got {_got(value)}")
             settings["bots"] = tuple(one.strip() for one in value)
         elif name == "github":
-            workflow = _texts(where, value, ("workflow",)).get("workflow", "")
+            workflow = _texts(place, value, ("workflow",)).get("workflow", "")
             if workflow and not re.fullmatch(r"[A-Za-z0-9._-]+\.ya?ml", workflow):
-                raise Refused(f"{where}.workflow: expected a file of .github/workflows such as deploy.yml, got {_got(workflow)}")
+                raise Refused(f"{place}.workflow: expected a file of .github/workflows such as deploy.yml, got {_got(workflow)}")
             settings["workflow"] = workflow
         else:
-            queries = _texts(where, {"url": value} if isinstance(value, str) else value, ("url", "requests", "users", "uptime"))
-            settings["prometheus"] = _address(f"{where}.url", queries.pop("url", ""))
+            queries = _texts(place, {"url": value} if isinstance(value, str) else value, ("url", "requests", "users", "uptime"))
+            settings["prometheus"] = _address(f"{place}.url", queries.pop("url", ""))
             settings["queries"] = queries
     return settings
 
 
-def _texts(where: str, value: Any, names: tuple[str, ...]) -> dict[str, str]:
+def _texts(place: str, value: Any, names: tuple[str, ...]) -> dict[str, str]:
     """A mapping of some of `names` to texts. Raises Refused."""
     if not isinstance(value, dict):
-        raise Refused(f"{where}: expected {' and '.join(names)} below it, got {_got(value)}")
+        raise Refused(f"{place}: expected {' and '.join(names)} below it, got {_got(value)}")
     for name, text in value.items():
-        _one_of(where, str(name), names)
+        _one_of(place, str(name), names)
         if not isinstance(text, str) or not text.strip():
-            raise Refused(f"{where}.{name}: expected a text, got {_got(text)}")
+            raise Refused(f"{place}.{name}: expected a text, got {_got(text)}")
     return {name: text.strip() for name, text in value.items()}
 
 
-def _address(where: str, url: str) -> str:
+def _address(place: str, url: str) -> str:
     try:
         fine = urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname) and url.isprintable() and " " not in url
     except ValueError:
         fine = False
     if not fine:
-        raise Refused(f"{where}: expected an address such as http://prometheus:9090, got {_got(re.sub('//[^/@]*@', '//...@', url))}")
+        raise Refused(f"{place}: expected an address such as http://prometheus:9090, got {_got(re.sub('//[^/@]*@', '//...@', url))}")
     if has_credentials(url):
-        raise Refused(f"{where}: holds a user or a password, and this file is no place for it; let the network decide who may ask")
+        raise Refused(f"{place}: holds a user or a password, and this file is no place for it; let the network decide who may ask")
     return url.rstrip("/")
