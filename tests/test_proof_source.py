@@ -76,8 +76,8 @@ def holds_together(module: Module) -> None:
         for annotation in (function.returns, *(one.annotation for one in function.parameters)):
             assert annotation is None or "\n" not in annotation
         for guard in function.guards:
-            assert function.line <= guard.line <= guard.raise_line <= function.end_line
-            assert guard.exception in function.raises
+            assert function.line <= guard.line <= guard.exit_line <= function.end_line
+            assert guard.exception in (*function.raises, "")
             assert guard.parameter is None or guard.parameter in {one.name for one in function.parameters}
         assert all(function.line <= one.line <= function.end_line for one in function.examples)
 

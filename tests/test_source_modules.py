@@ -245,7 +245,7 @@ def test_guards_at_the_head_and_the_parameter_that_each_tests() -> None:
                 raise ValueError
         '''
     )
-    assert [(one.text, one.parameter, one.exception, one.line, one.raise_line) for one in found.guards] == [
+    assert [(one.text, one.parameter, one.exception, one.line, one.exit_line) for one in found.guards] == [
         ("size < 0", "size", "ValueError", 5, 6),
         ("not isinstance(name, str)", "name", "errors.Wrong", 7, 9),
         ("size > limit", None, "TooLarge", 10, 11),
@@ -262,11 +262,19 @@ def test_guards_at_the_head_and_the_parameter_that_each_tests() -> None:
         "if size: raise",
         "if size: raise ValueError\n    yield",  # raised when iterated, not when called
         "for x in size:\n        if x: raise ValueError",
-        "if size:\n        return 1\n    if size < 0: raise ValueError",
+        "if size:\n        size = 1\n        return size\n    if size < 0: raise ValueError",
     ],
 )
 def test_what_is_no_guard(body: str) -> None:
     assert function(f"def f(size):\n    {body}\n").guards == ()
+
+
+def test_a_guard_may_return_and_says_what() -> None:
+    found = function("def f(size):\n    if size < 0:\n        return\n    elif size == 0:\n        return [size]\n    return 1\n").guards
+    assert [(one.text, one.exception, one.answer and ast.unparse(one.answer), one.exit_line) for one in found] == [
+        ("size < 0", "", None, 3),
+        ("size == 0", "", "[size]", 5),
+    ]
 
 
 def test_a_guard_on_the_state_of_the_object_tests_no_parameter() -> None:

@@ -34,7 +34,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """An `if` at the head of a function that does nothing but raise; only docstring, imports and other guards stand before it.
+    """An `if` at the head of a function that does nothing but raise or return; only docstring, imports and other guards stand before it.
 
     `parameter` is the one that the condition tests; None where it tests several, none, or the object's own state.
     """
@@ -43,9 +43,10 @@ class Guard:
     text: str  # of the condition
     names: tuple[str, ...]  # all that the condition reads, in order: ("isinstance", "value", "str")
     parameter: str | None
-    exception: str  # "ValueError", "errors.Refused"
+    exception: str  # "ValueError", "errors.Refused"; "" where it returns
+    answer: ast.expr | None  # what it returns; None where it raises, or returns without a value
     line: int  # of the condition
-    raise_line: int
+    exit_line: int  # of the raise or the return
 
 
 @dataclass(frozen=True, slots=True)

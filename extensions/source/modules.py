@@ -277,14 +277,16 @@ class _Reading:
     def _guards(self, node: FunctionNode, parameters: tuple[Parameter, ...], in_class: bool) -> Iterator[Guard]:
         names = {one.name for one in parameters}
         receiver = parameters[0].name if in_class and parameters else ""
-        for test, raised in _head(node.body):
+        for test, leaves in _head(node.body):
             reads = [one for one in ast.walk(test) if isinstance(one, ast.Name)]
             reads.sort(key=lambda one: (one.lineno, one.col_offset))
             read = tuple(dict.fromkeys(one.id for one in reads))
             tested = [name for name in read if name in names]
             alone = tested[0] if len(tested) == 1 and tested[0] != receiver else None
-            if raised.exc:
-                yield Guard(test, self._text(test), read, alone, self._callee(raised.exc), test.lineno, raised.lineno)
+            if isinstance(leaves, ast.Return):
+                yield Guard(test, self._text(test), read, alone, "", leaves.value, test.lineno, leaves.lineno)
+            elif leaves.exc:
+                yield Guard(test, self._text(test), read, alone, self._callee(leaves.exc), None, test.lineno, leaves.lineno)
 
     def _class(self, one: _Definition, node: ast.ClassDef, decorators: tuple[str, ...], enums: set[str]) -> Class:
         docstring, examples = self._docstring(node)
@@ -477,22 +479,24 @@ def _yields(node: FunctionNode) -> bool:
     return False
 
 
-def _head(body: list[ast.stmt]) -> Iterator[tuple[ast.expr, ast.Raise]]:
-    """The tests that stand before anything is done, each with the raise that is all that follows from it."""
+def _head(body: list[ast.stmt]) -> Iterator[tuple[ast.expr, ast.Raise | ast.Return]]:
+    """The tests that stand before anything is done, each with the raise or return that is all that follows from it."""
     for position, statement in enumerate(body):
         if isinstance(statement, (ast.Import, ast.ImportFrom)) or (position == 0 and _constant_text(statement)):
             continue
         following = [statement]
-        while len(following) == 1 and isinstance(branch := following[0], ast.If) and (raised := _only_raises(branch.body)):
-            yield branch.test, raised
+        while len(following) == 1 and isinstance(branch := following[0], ast.If) and (leaves := _only_leaves(branch.body)):
+            yield branch.test, leaves
             following = branch.orelse
         if following:
             return
 
 
-def _only_raises(body: list[ast.stmt]) -> ast.Raise | None:
-    """The raise that is all that the body does, but for a message put together before it."""
+def _only_leaves(body: list[ast.stmt]) -> ast.Raise | ast.Return | None:
+    """The return that is all that the body does; or the raise, but for a message put together before it."""
     *before, last = body
+    if isinstance(last, ast.Return) and not before:
+        return last
     if isinstance(last, ast.Raise) and all(isinstance(one, (ast.Assign, ast.AnnAssign)) for one in before):
         return last
     return None

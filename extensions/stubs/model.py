@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["examples", "guard", "enum", "dataclass", "frozen", "returns", "round trip", "route"]
+Kind = Literal["examples", "guard", "answer", "enum", "dataclass", "frozen", "returns", "round trip", "outage", "route"]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A test. `cases` are the rows of its parametrize; one that raises what the function's body names is left out, not a failure.
+    """A test. `cases` are the rows of its parametrize.
 
-    `names` is what it needs of the module, `imports` is what it needs of the standard library: (module, name or "").
+    `names` is what it needs of the module, `imports` is what it needs of others: (module, name or "").
     `sure` says that it can't be red by reading.
     """
 
@@ -28,13 +28,18 @@ class Candidate:
     fixtures: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     cases: tuple[tuple[str, ...], ...] = ()
-    allowed: tuple[str, ...] = ()
     covers: tuple[str, ...] = ()  # further functions of which it asserts
     sure: bool = False
 
     @property
     def pytest(self) -> bool:
+        """Whether it uses pytest by its name."""
         return bool(self.cases) or any("pytest." in line for line in self.body)
+
+    @property
+    def hypothesis(self) -> bool:
+        """Whether Hypothesis chooses its values."""
+        return any(module == "hypothesis" for module, _ in self.imports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +60,6 @@ class Found:
     candidates: tuple[Candidate, ...]
     without: tuple[NoOracle, ...]
     signatures: dict[str, str] = field(default_factory=dict)
+    outside: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what functions call of other packages, by their qualified names
     functions: int = 0
     taken: Callable[[str, str], str] = lambda qualname, suffix: f"test_{qualname}_{suffix}"  # names of further tests

@@ -1,4 +1,4 @@
-"""A pytest plugin for the run of candidates: no network, a time limit for each test, and what became of each, line by line.
+"""A pytest plugin for the run of candidates: no network, no writes elsewhere, a time limit for each test, and what became of each.
 
 It is copied beside the tests and runs on the project's Python, so it imports nothing of this package. Settings come in LEVELS_STUBS, JSON.
 """
@@ -11,13 +11,12 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import levels_stubs_landlock as landlock  # type: ignore[import-not-found]  # landlock.py, as it is called there
 import pytest
 
 SETTINGS = json.loads(os.environ["LEVELS_STUBS"])
 LOG = open(SETTINGS["log"], "a", encoding="utf-8")  # noqa: SIM115  it lives as long as the process
 ITEMS: dict[str, tuple[str, str, int]] = {}
-
-
 SLOW: set[tuple[str, str]] = set()
 
 
@@ -38,6 +37,7 @@ def _ring(*_arguments: object) -> None:
     raise TooLong(f"took longer than {SETTINGS['each']} seconds")
 
 
+landlock.write_only_below([SETTINGS["work"], "/dev"])
 for _name in ("connect", "connect_ex", "sendto", "bind"):
     setattr(socket.socket, _name, _refuse)
 for _name in ("create_connection", "getaddrinfo", "gethostbyname", "create_server"):
@@ -58,6 +58,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             ITEMS[item.nodeid] = (file, name, number)
             kept.append(item)
     items[:] = kept[::-1] if SETTINGS["backwards"] else kept
+    if SETTINGS["hypothesis"]:
+        _warm_up()
+
+
+def _warm_up() -> None:
+    """Have Hypothesis make its tables, which takes a second or two, before the time of the first test begins."""
+    from hypothesis import given, settings
+    from hypothesis import strategies as st
+
+    @settings(derandomize=True, deadline=None, max_examples=1)
+    @given(text=st.text())
+    def holds(text: str) -> None:
+        assert isinstance(text, str)
+
+    holds()
 
 
 def pytest_runtest_logstart(nodeid: str, location: object) -> None:
@@ -99,11 +114,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
     report = outcome.get_result()
     if report.when == "call" or report.outcome != "passed":
         kind = ""
-        kinds = []
         if call.excinfo is not None:
             kind = f"{call.excinfo.type.__name__}: {call.excinfo.value}"[:300]
             if call.excinfo.type is TooLong:
                 SLOW.add(ITEMS[item.nodeid][:2])
-            kinds = [one.__name__ for one in call.excinfo.type.__mro__]
         state = "skipped" if report.skipped else report.outcome
-        _tell(test=ITEMS.get(item.nodeid), state=state, why=kind, kinds=kinds)
+        _tell(test=ITEMS.get(item.nodeid), state=state, why=kind)

@@ -7,7 +7,7 @@ import os
 import posixpath
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from .model import Candidate, Found, NoOracle
 from .write import NotAppended, Place
 
 Service = Mapping[str, str]
+
+NO_HYPOTHESIS = "Hypothesis isn't installed here: add hypothesis to what the tests need"
 
 
 @dataclass
@@ -139,8 +141,9 @@ def plan(project: Path, service: Service, file: str, routes: Routes | None = Non
         return file, module.reason
     if module.generated:
         return file, "a program wrote it: its first lines say so"
-    found = find(module)
-    stub = Stub(service["name"], file, test_file(service, file), place(project, service, file), found, None)
+    where = place(project, service, file)
+    found = find(module, where.module if where.plain else "", _local(project, service, where))
+    stub = Stub(service["name"], file, test_file(service, file), where, found, None)
     stub.tests, stub.without = list(found.candidates), list(found.without)
     if routes and _reached(project, stub.place, routes):
         stub.tests += web.of_file(routes, file, found.signatures, found.taken)
@@ -161,6 +164,12 @@ def plan(project: Path, service: Service, file: str, routes: Routes | None = Non
         return stub
     stub.tests = [one for one in stub.tests if one.name not in there]
     return stub
+
+
+def _local(project: Path, service: Service, where: Place) -> frozenset[str]:
+    """The first words of what a module may import from the project."""
+    folders = {project, project / service["path"], project / (where.root or ".")}
+    return frozenset(name.removesuffix(".py") for folder in folders if folder.is_dir() for name in os.listdir(folder))
 
 
 def _reached(project: Path, where: Place, routes: Routes) -> bool:
@@ -231,7 +240,11 @@ def stubs(
 
 
 def judge(project: Path, found: Sequence[Stub], python: Path, say: Callable[[str], None] = lambda text: None) -> None:
-    """Run the tests of `found`; those that aren't green go to `demoted` with the reason. Cases that raise what is allowed are left out."""
+    """Run the tests of `found`; those that aren't green go to `demoted` with the reason."""
+    if not run.has(python, "hypothesis"):
+        for stub in found:
+            stub.demoted += [(one, NO_HYPOTHESIS) for one in stub.tests if one.hypothesis]
+            stub.tests = [one for one in stub.tests if not one.hypothesis]
     files = {}
     for stub in found:
         content = _content(stub, ())
@@ -251,19 +264,12 @@ def judge(project: Path, found: Sequence[Stub], python: Path, say: Callable[[str
         kept: list[Candidate] = []
         for one in stub.tests:
             cases = by_test.get((stub.test, one.name), {0: run.Outcome(False, "it never ran")})
-            red = {number: outcome for number, outcome in cases.items() if not outcome.green}
-            narrowed = {number for number, outcome in red.items() if set(outcome.kinds) & _allowed(one)}
-            if not red:
+            red = next((outcome for outcome in cases.values() if not outcome.green), None)
+            if red is None:
                 kept.append(one)
-            elif one.cases and narrowed == set(red) and len(narrowed) < len(one.cases):
-                kept.append(replace(one, cases=tuple(row for number, row in enumerate(one.cases) if number not in narrowed)))
             else:
-                stub.demoted.append((one, next(iter(red.values())).why))
+                stub.demoted.append((one, red.why))
         stub.tests = kept
-
-
-def _allowed(one: Candidate) -> set[str]:
-    return {name.rsplit(".", 1)[-1] for name in one.allowed} - {"AssertionError", "NotImplementedError"}
 
 
 def _content(stub: Stub, without: Sequence[NoOracle]) -> bytes | None:
@@ -279,9 +285,19 @@ def _content(stub: Stub, without: Sequence[NoOracle]) -> bytes | None:
         return None
 
 
+def _skeletons(stub: Stub) -> list[NoOracle]:
+    """What is to be written by a person: functions without an oracle, and those of which no candidate was green."""
+    open_ = {one.qualname: one for one in stub.without if one.reason != "private"}
+    asserted = {name for one in stub.tests for name in (one.qualname, *one.covers)}
+    for one, why in stub.demoted:
+        if one.qualname not in asserted and one.qualname in stub.found.outside:
+            red = NoOracle(one.qualname, one.line, why, one.signature, stub.found.outside[one.qualname])
+            open_.setdefault(one.qualname, red)
+    return list(open_.values())
+
+
 def _write(project: Path, stub: Stub, skeletons: bool) -> None:
-    open_ = {one.qualname: one for one in stub.without if one.reason != "private"} if skeletons and not stub.kept_out else {}
-    content = _content(stub, list(open_.values()))
+    content = _content(stub, _skeletons(stub) if skeletons and not stub.kept_out else [])
     if stub.kept_out or content is None or content == stub.existing:
         stub.tests = [] if stub.kept_out else stub.tests
         return

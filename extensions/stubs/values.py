@@ -178,8 +178,8 @@ def _samples(node: ast.expr) -> tuple[Any, ...]:
     if name == "Literal":
         return tuple(one.value for one in parts if isinstance(one, ast.Constant))
     inner = [() if isinstance(one, ast.Constant) and one.value is Ellipsis else _samples(one) for one in parts]
-    if not inner or not inner[0]:
-        return ()
+    if not inner or not inner[0]:  # of what isn't known
+        return (CONTAINERS[name](()), CONTAINERS[name]([None])) if name in CONTAINERS else ()
     if name == "Optional":
         return (*inner[0][:3], None)
     if name == "Union":

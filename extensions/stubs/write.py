@@ -35,6 +35,11 @@ class Place:
     up: int = 3
 
     @property
+    def first_party(self) -> bool:
+        """Whether linters see that the module is the project's own: they look at the root, at src, and where the template tells them."""
+        return self.root in (None, ".", "src")
+
+    @property
     def plain(self) -> bool:
         """Whether an import statement can say the name."""
         return all(part.isidentifier() and not _keyword(part) for part in self.module.split("."))
@@ -163,30 +168,41 @@ def _imports(one: Candidate, place: Place) -> list[str]:
     wanted: dict[str, set[str]] = {}
     for module, name in one.imports:
         wanted.setdefault(module, set()).add(name)
-    own = {name for module in wanted for name in wanted[module] if name}
-    needed = {name for name in one.names if name not in own}
+    there = {name for names in wanted.values() for name in names if name}
+    needed = {name for name in one.names if name not in there}
     late: list[str] = []
     if needed and place.plain:
         wanted.setdefault(place.module, set()).update(needed)
     elif needed:
         wanted.setdefault("importlib", set()).add("import_module")
         late = ["", f"module = import_module({written(place.module)})", *(f"{name} = module.{name}" for name in sorted(needed))]
+    top = place.module.split(".")[0]
+
+    def section(module: str) -> int:
+        if module.split(".")[0] == top and needed and place.plain:  # the project's, whatever its name
+            return 2 if place.first_party else 1
+        return 0 if module.split(".")[0] in sys.stdlib_module_names else 1
+
     groups = []
-    for standard in (True, False):
-        lines = []
-        chosen = {module: found for module, found in wanted.items() if (module.split(".")[0] in sys.stdlib_module_names) is standard}
-        if place.plain and place.module in wanted and needed:  # the tested module is no part of the standard library, whatever its name
-            chosen = {module: found for module, found in chosen.items() if module != place.module or not standard}
-            chosen |= {} if standard else {place.module: wanted[place.module]}
-        lines += [f"import {module}" for module in sorted(chosen) if "" in chosen[module]]
-        for module in sorted(chosen):
-            found = sorted(chosen[module] - {""}, key=_import_order)
-            if found:
-                flat = f"from {module} import {', '.join(found)}"
-                lines += [flat] if len(flat) <= WIDTH - 4 else [f"from {module} import (", *(f"    {name}," for name in found), ")"]
+    for number in range(3):
+        chosen = sorted(module for module in wanted if section(module) == number)
+        lines = [f"import {module}" for module in chosen if "" in wanted[module]]
+        for module in chosen:
+            lines += _from(module, wanted[module] - {""})
         if lines:
             groups.append(lines)
-    return [line for number, lines in enumerate(groups) for line in ([""] if number else []) + lines] + late
+    skip = ['pytest.importorskip("hypothesis")', ""] if one.hypothesis and place.root is not None else []
+    return skip + [line for number, lines in enumerate(groups) for line in ([""] if number else []) + lines] + late
+
+
+def _from(module: str, names: set[str]) -> list[str]:
+    """The lines that import `names` from `module`; one under another name has a line of its own."""
+    found = sorted((name for name in names if " as " not in name), key=_import_order)
+    lines = []
+    if found:
+        flat = f"from {module} import {', '.join(found)}"
+        lines = [flat] if len(flat) <= WIDTH - 4 else [f"from {module} import (", *(f"    {name}," for name in found), ")"]
+    return lines + [f"from {module} import {name}" for name in sorted(names) if " as " in name]
 
 
 def _import_order(name: str) -> tuple[int, str]:

@@ -1,0 +1,201 @@
+"""A module that tests are written for: what its text says of the names that a test may use."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ..disk import shown
+from ..source.modules import Class, Function, Import, Module, Parameter
+from . import values
+from .model import Candidate, Kind
+
+LONGEST = 116  # characters of a line in a test's body
+MARKED = 400  # of one that linter and formatter are told to leave alone
+NOTHING = {"", "object", "Generic", "ABC", "abc.ABC", "typing.Generic"}  # bases that make an object in no way of their own
+
+
+class Subject:
+    """One module. `dotted` is the name by which a test imports it, "" where no import statement can say it.
+
+    `local` are the first words of what is imported from the project itself.
+    """
+
+    def __init__(self, module: Module, dotted: str = "", local: frozenset[str] = frozenset()) -> None:
+        self.module, self.dotted, self.local = module, dotted, local
+        self.known = values.constants(module.tree)
+        self.classes = {one.qualname: one for one in module.classes if not one.replaced}
+        self.imports: dict[str, Import] = {one.name: one for one in module.imports if not one.local}
+        self.names = _names(module)
+        self.taken = Taken()
+
+    def test(
+        self, qualname: str, kind: Kind, suffix: str, line: int, told: str, body: Iterable[str], uses: Iterable[str] = (), **more: Any
+    ) -> Candidate | None:
+        """A test of what stands at `line`; None where a line would be too long. `uses` are further names, as the module knows them."""
+        lines = tuple(body)
+        if any(len(part) > (MARKED if part.endswith(("# noqa", "# fmt: skip")) else LONGEST) for part in lines):
+            return None
+        names, imports = self.needs(uses)
+        own = more.pop("names", (qualname.split(".")[0],))
+        wanted = tuple(dict.fromkeys([*more.pop("imports", ()), *imports]))
+        name = self.taken(qualname, suffix)
+        return Candidate(qualname, kind, name, line, told, lines, tuple(sorted({*own, *names})), imports=wanted, **more)
+
+    def needs(self, names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
+        """How a test gets at names of the module ("requests.Timeout"): from the module, or from where that has them."""
+        own: list[str] = []
+        imports: list[tuple[str, str]] = []
+        for name in names:
+            head = name.split(".")[0]
+            bound = self.imports.get(head)
+            if head not in self.names:
+                continue  # a builtin
+            if bound is None or bound.module.startswith(".") or bound.conditional:
+                own.append(head)
+            elif bound.attribute is None and bound.name == bound.module:
+                imports.append((bound.module, ""))
+            elif bound.attribute == bound.name:
+                imports.append((bound.module, bound.name))
+            else:  # `import a.b`, or another name
+                own.append(head)
+        return own, imports
+
+    def exception(self, name: str) -> str | None:
+        """How a test names an exception that the module names so; None where it can't."""
+        if name.split(".")[0] in self.names:
+            return name
+        found = getattr(builtins, name, None)
+        return name if isinstance(found, type) and issubclass(found, BaseException) else None
+
+    def callee(self, one: Function) -> str | None:
+        """What a test calls, for a function that needs no object."""
+        if one.kind in ("function", "staticmethod", "classmethod"):
+            owner = self.classes.get(one.owner)
+            return None if owner and owner.conditional else one.qualname
+        return None
+
+    def maker(self, owner: str) -> tuple[Parameter, ...] | None:
+        """What making an object of a class asks for, in its order; None where the class's text doesn't tell."""
+        found = self.classes.get(owner)
+        if found is None or found.conditional or found.nested or found.enum or found.node.keywords:
+            return None
+        methods = {one.name: one for one in self.module.functions if one.owner == owner and not one.replaced}
+        abstract = any("abstractmethod" in text for one in methods.values() for text in one.decorators)
+        if abstract or "__new__" in methods or not {base.split("[")[0] for base in found.bases} <= NOTHING:
+            return None
+        if found.dataclass:
+            plain = len(found.decorators) == 1 and not any("InitVar" in field.annotation for field in found.fields)
+            if not plain or {"__init__", "__post_init__"} & {*methods} or "init=False" in found.decorators[0].replace(" ", ""):
+                return None
+            return tuple(
+                Parameter(field.name, "keyword-only" if field.keyword_only else "positional-or-keyword", field.annotation, None)
+                for field in found.fields
+                if field.required
+            )
+        if found.decorators:
+            return None
+        made = methods.get("__init__")
+        if made is None:
+            return ()
+        if made.is_async or made.conditional or made.decorators:
+            return None
+        return required(made)
+
+
+class Taken:
+    """Names of the tests of a module, each given once."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __call__(self, qualname: str, suffix: str) -> str:
+        """A free name for a test of `qualname`."""
+        base = (
+            "test_" + re.sub(r"_*\W+_*", "_", qualname.replace(".__init__", "").replace(".", "_")).strip("_").lower() + f"_{suffix.lower()}"
+        )
+        name, number = base[:90], 1
+        while name in self.names:
+            number += 1
+            name = f"{base[:90]}_{number}"
+        self.names.add(name)
+        return name
+
+
+def own(one: Function) -> tuple[Parameter, ...]:
+    """The parameters that a caller gives."""
+    bound = one.owner and one.kind not in ("staticmethod", "function")
+    return one.parameters[1:] if bound else one.parameters
+
+
+def required(one: Function) -> tuple[Parameter, ...]:
+    """The parameters that a caller has to give."""
+    return tuple(p for p in own(one) if p.default is None and not p.kind.startswith("var-"))
+
+
+def awaited(one: Function, call: str) -> str:
+    """The call of a function as a test that isn't async makes it."""
+    return f"asyncio.run({call})" if one.is_async else call
+
+
+def plain(one: Function) -> bool:
+    """Whether no decorator can make something else of a function."""
+    return not set(one.decorators) - {"staticmethod", "classmethod"}
+
+
+def slug(text: str) -> str:
+    """A condition as part of a test's name."""
+    for sign, word in _OPERATORS.items():
+        text = text.replace(sign, word)
+    text = re.sub(r"[^0-9A-Za-z_]+", "_", text).strip("_").lower()
+    return re.sub(r"_+", "_", text)[:50].strip("_") or "it"
+
+
+_OPERATORS = {"<=": " le ", ">=": " ge ", "==": " eq ", "!=": " ne ", "<": " lt ", ">": " gt ", "-": " minus ", "%": " mod "}
+
+
+def signature(function: Function) -> str:
+    """The call as people see it: `price(amount, rate=0.2, *, currency="EUR")`, on one line. A change in it is worth a look at its tests."""
+    parts: list[str] = []
+    positional = False
+    for one in function.parameters:
+        if one.kind == "positional-only":
+            positional = True
+        elif positional:
+            parts.append("/")
+            positional = False
+        if one.kind == "keyword-only" and not any(part.startswith("*") for part in parts):
+            parts.append("*")
+        star = {"var-positional": "*", "var-keyword": "**"}.get(one.kind, "")
+        default = "" if one.default is None else "=" + (shown(one.default) if len(one.default) <= 20 else "...")
+        parts.append(star + one.name + default)
+    return f"{function.qualname}({', '.join(parts + ['/'] * positional)})"
+
+
+def class_signature(one: Class) -> str:
+    """The same of a class: its members or fields."""
+    told = f"{one.qualname}({', '.join(part.name for part in one.members or one.fields)})"
+    return told if len(told) < 160 else told[:150] + "...)"
+
+
+def _names(module: Module) -> set[str]:
+    """What the module's own scope binds, as far as its text says."""
+    found: set[str] = set()
+    stack: list[ast.stmt] = list(module.tree.body)
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+        else:
+            for part in ("body", "orelse", "finalbody"):
+                stack += getattr(node, part, [])
+            stack += [inner for handler in getattr(node, "handlers", []) for inner in handler.body]
+    return found
