@@ -304,6 +304,7 @@ def _stubs(options: argparse.Namespace) -> int:
     recorded = project_answers(Path.cwd())
     modules = project.chosen(Path.cwd(), recorded, [path for path in options.paths if path])
     say = (lambda text: None) if options.json else (lambda text: print(f"levels: {text}", file=sys.stderr, flush=True))
-    result = project.stubs(Path.cwd(), modules, read_only=options.read, skeletons=options.all, say=say)
+    read_only = options.read or recorded["seed_tests"] == "read"  # said once, it holds for every run
+    result = project.stubs(Path.cwd(), modules, read_only=read_only, skeletons=options.all, say=say)
     print(json.dumps(report.as_json(result), indent=2) if options.json else report.text(result))
     return 0

@@ -11,7 +11,7 @@ import posixpath
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,8 +38,8 @@ def migrate(project: Path, template: Path) -> Iterator[str]:
         yield f"conflict: {path}: both you and the template changed the same lines; settle the marked ones and `git add` it"
 
 
-def seeds(project: Path, template: Path) -> Iterator[str]:
-    """Write tests for the person's modules that are new, where the answers say so. Yields lines for the person."""
+def seeds(project: Path, template: Path, ask: Callable[[str], str] | None = None) -> Iterator[str]:
+    """Write tests for the person's modules that are new, where the answers say so. Yields lines for them; `ask` puts a question to them."""
     recorded = answers.recorded_answers(project)
     if not recorded or recorded["seed_tests"] == "none":
         return
@@ -51,7 +51,7 @@ def seeds(project: Path, template: Path) -> Iterator[str]:
     from .stubs.seeds import seed
 
     try:
-        yield from seed(project, recorded, template)
+        yield from seed(project, recorded, template, ask)
     except Exception as error:  # whatever somebody's source does to us, the move is whole
         yield f"no tests were written from the source ({type(error).__name__}: {shown(str(error))}); `make -f levels.mk stubs` tries again"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +64,25 @@ def test_a_large_adoption_gets_a_handful_of_files(repository: Project, capfd: py
     repository.commit().copy("v1.0.0")
     assert len(seeds(repository)) == 5
     assert "16 modules more were not looked at: `make -f levels.mk stubs`" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize(("said", "files"), [("all", 21), ("", 10), ("none", 5)])
+def test_in_a_terminal_a_person_is_asked_before_more_are_written(repository: Project, template: Path, said: str, files: int) -> None:
+    import pty
+
+    for number in range(20):
+        repository.write(f"services/pay/part{number:02}.py", PRICES)
+    repository.commit().copy("v1.0.0")  # nobody is asked here: five are written
+    git(repository.folder, "reset", "--quiet", "HEAD~1")  # as it is while Copier runs
+    ours, theirs = pty.openpty()
+    script = [sys.executable, str(template / "extensions/after_copy.py"), str(template), "ask"]
+    with subprocess.Popen(script, cwd=repository.folder, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        os.write(ours, f"{said}\n".encode())
+        assert process.stdout is not None
+        told = process.stdout.read().decode()
+    assert "16 modules of yours have no tests. Write tests for 5 of them now, for all, or for none? [5/all/none]" in told
+    assert len(seeds(repository)) == files
 
 
 @pytest.mark.parametrize(

@@ -575,6 +575,30 @@ def test_code_that_is_not_to_be_run_gets_only_what_reading_shows(shop: Path, cap
     assert not report["run"]
 
 
+def test_who_said_once_that_code_is_not_to_be_run_need_not_say_it_again(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recorded = json.loads((shop / ".copier-answers.yml").read_text())
+    (shop / ".copier-answers.yml").write_text(json.dumps({**recorded, "seed_tests": "read"}))
+    report = made(shop, "raise SystemExit\n\ndef f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys)
+    assert [test["kind"] for test in report["modules"][0]["written"]] == ["guard"]
+    assert not report["run"] and "seed_tests: read" in report["why_not_run"]
+
+
+def test_without_hypothesis_what_needs_it_is_told_and_the_rest_is_written(
+    shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "has", lambda python, module: module != "hypothesis")
+    report = made(shop, "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys)
+    (one,) = report["modules"]
+    assert [test["kind"] for test in one["written"]] == ["guard"]
+    assert [test["why"] for test in one["demoted"]] == [stubs.NO_HYPOTHESIS]
+
+
+def test_a_function_of_which_no_candidate_is_green_gets_a_skeleton(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(shop, "def f(x: int) -> str:\n    return x\n", "--all", capsys=capsys)
+    text = (shop / TESTS).read_text()
+    assert 'reason="to be written: AssertionError' in text and "def test_f_does_what" in text
+
+
 def test_skeletons_are_skips_with_their_reason(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made(shop, "def f(x): pass\n", "--all", capsys=capsys)
     assert '@pytest.mark.skip(reason="to be written: unannotated")' in (shop / TESTS).read_text()

@@ -209,7 +209,9 @@ def stubs(
     `most` ends the reading once so many modules have something to assert.
     """
     python = None if read_only else run.interpreter(project)
-    why = "" if python else "you said that it isn't to be run" if read_only else "no .venv with pytest; `make install` makes one"
+    why = ""
+    if not python:
+        why = "--read, or `seed_tests: read` in the answers" if read_only else "no .venv with pytest; `make install` makes one"
     found: list[Stub] = []
     unparsed: list[tuple[str, str]] = []
     routes: dict[str, Routes | None] = {}

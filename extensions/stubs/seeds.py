@@ -9,7 +9,7 @@ import ast
 import posixpath
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ from ..source.modules import Module, read_file
 from . import project as stubs
 from . import run
 
-MOST = 5  # files at one time: a first adoption of a large repository doesn't bury its people
+MOST = 5  # files at one time without being asked for: a first adoption of a large repository doesn't bury its people
 
 
-def seed(project: Path, recorded: Mapping[str, Any], template: Path) -> Iterator[str]:
-    """Write seeds for the modules that are new since the last move, MOST of them at most. Yields a line for each, and for what is left.
+def seed(project: Path, recorded: Mapping[str, Any], template: Path, ask: Callable[[str], str] | None = None) -> Iterator[str]:
+    """Write seeds for the modules that are new since the last move. Yields a line for each, and for what is left.
 
+    MOST files at most, unless the person wants all of them: `ask` puts the question and returns the answer; without it nobody is asked.
     Where the project has no environment yet, or its people don't want their code run (`seed_tests: read`), only tests are written that
     can't be red by reading, and only of modules whose import does nothing.
     """
@@ -35,7 +36,15 @@ def seed(project: Path, recorded: Mapping[str, Any], template: Path) -> Iterator
         modules = [(service, file) for service, file in modules if _quiet(project, file)]
     if not modules:
         return
-    result = stubs.stubs(project, modules, read_only=read_only, most=MOST)
+    most: int | None = MOST
+    if ask and len(modules) > MOST:
+        said = ask(
+            f"{len(modules)} modules of yours have no tests. Write tests for {MOST} of them now, for all, or for none? [{MOST}/all/none] "
+        )
+        if said.strip().lower() == "none":
+            return
+        most = None if said.strip().lower() == "all" else MOST
+    result = stubs.stubs(project, modules, read_only=read_only, most=most)
     for stub in result.stubs:
         if stub.written:
             yield f"{shown(stub.test)}: {stub.written} tests from {shown(stub.source)}, yours now"
