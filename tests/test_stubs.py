@@ -126,12 +126,39 @@ GUARDS = {
 @pytest.mark.parametrize(("parameters", "condition", "call"), GUARDS.values(), ids=GUARDS)
 def test_a_guard_is_violated_by_a_value_that_its_condition_names(parameters: str, condition: str, call: str) -> None:
     source = f"MAX = 100\n\ndef f({parameters}):\n    if {condition}:\n        raise ValueError\n    return 1\n"
-    (one,) = found(source).candidates
-    assert one.body == ("with pytest.raises(ValueError):", f"    {call}")
+    told = bodies(source)
+    (guard,) = [body for name, body in told.items() if "_refuses_" in name]
+    assert guard == f"with pytest.raises(ValueError):\n    {call}"
+    namespace: dict[str, Any] = {"pytest": pytest}
+    exec(source, namespace)
+    for body in told.values():
+        exec(body, namespace)
+
+
+TAILS = {
+    "a constant, at the edge of what is refused": ("if n < 0:\n        raise ValueError\n    return 'ok'", ['assert f(0) == "ok"']),
+    "a constant, at the edge of what is answered": ("if n > MAX:\n        return 'many'\n    return 'few'", ['assert f(100) == "few"']),
+    "a comparison": ("return n >= 3", ["assert f(3) is True", "assert f(2) is False"]),
+    "a membership": ("return n in NAMES", ['assert f("a") is True', "assert f(None) is False"]),
+    "a comparison after guards": (
+        "if n is None:\n        return False\n    return not n",
+        ["assert f(0) is True", "assert f(-1) is False"],
+    ),
+    "nothing that reading tells": ("return n > today()", []),
+    "nothing but a constant": ("return 1", []),
+    "something done before": ("n = abs(n)\n    return n > 1", []),
+}
+
+
+@pytest.mark.parametrize(("body", "wanted"), TAILS.values(), ids=TAILS)
+def test_a_simple_return_after_the_guards_is_held(body: str, wanted: list[str]) -> None:
+    source = f"MAX = 100\nNAMES = ('a', 'b')\n\ndef f(n):\n    {body}\n"
+    told = [one for one in found(source).candidates if one.kind == "answer" and one.line == source.count("\n")]
+    assert [line for one in told for line in one.body] == wanted
     namespace: dict[str, Any] = {}
     exec(source, namespace)
-    with pytest.raises(ValueError):
-        eval(call, namespace)
+    for line in wanted:
+        exec(line, namespace)
 
 
 def test_a_guard_on_what_the_source_does_not_tell_is_left_alone() -> None:
@@ -274,6 +301,31 @@ def test_values_that_a_function_says_to_refuse_do_not_count() -> None:
         "    reject()",
         "assert isinstance(result, int)",
     ]
+
+
+REFUSALS = {
+    "a guard": ("if x < 0:\n        raise ValueError", ["except ValueError:", "    assert x < 0", "    reject()"]),
+    "two guards": (
+        "if x < 0 or x > MAX:\n        raise ValueError\n    if not x:\n        raise ValueError",
+        ["except ValueError:", "    assert (x < 0 or x > MAX) or not x", "    reject()"],
+    ),
+    "two exceptions": (
+        "if x == 'it':\n        raise KeyError\n    if x:\n        x += 1\n        raise ValueError",
+        ["except KeyError:", '    assert x == "it"', "    reject()", "except ValueError:", "    reject()"],
+    ),
+    "a guard, and it is raised elsewhere, too": (
+        "if x < 0:\n        raise ValueError\n    x += 1\n    if x == 9:\n        raise ValueError",
+        ["except ValueError:", "    reject()"],
+    ),
+    "what only the function knows": ("if x < y:\n        raise ValueError", ["except ValueError:", "    reject()"]),
+    "what linters would write in another way": ("if x == None:\n        raise ValueError", ["except ValueError:", "    reject()"]),
+}
+
+
+@pytest.mark.parametrize(("body", "wanted"), REFUSALS.values(), ids=REFUSALS)
+def test_only_what_the_guards_name_may_be_refused(body: str, wanted: list[str]) -> None:
+    told = bodies(f"MAX = 100\n\ndef f(x: int, y=1) -> int:\n    {body}\n    return int(x) * 1\n")
+    assert held(told["test_f_returns_int"])[1] == ["try:", "    result = f(x)", *wanted, "assert isinstance(result, int)"]
 
 
 def test_a_method_is_called_on_an_object_that_its_class_tells_how_to_make() -> None:
@@ -429,7 +481,7 @@ def f(x: int, *, y: str) -> str:
 
 def test_what_is_written_passes_the_linter_and_formatter_of_the_project(tmp_path: Path) -> None:
     one = found(EVERYTHING)
-    assert len(one.candidates) == 6
+    assert len(one.candidates) == 7
     for file in ("services/api/m.py", "a/b.py", "a/b-c.py"):  # linters look where the project's own modules are
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
@@ -571,7 +623,7 @@ def test_code_that_is_not_to_be_run_gets_only_what_reading_shows(shop: Path, cap
     source = "import enum\nraise SystemExit\nclass Color(enum.Enum):\n    RED = 1\n\n"
     source += "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n"
     report = made(shop, source, "--read", capsys=capsys)
-    assert [test["kind"] for test in report["modules"][0]["written"]] == ["enum", "guard"]
+    assert [test["kind"] for test in report["modules"][0]["written"]] == ["enum", "guard", "answer"]
     assert not report["run"]
 
 
@@ -579,7 +631,7 @@ def test_who_said_once_that_code_is_not_to_be_run_need_not_say_it_again(shop: Pa
     recorded = json.loads((shop / ".copier-answers.yml").read_text())
     (shop / ".copier-answers.yml").write_text(json.dumps({**recorded, "seed_tests": "read"}))
     report = made(shop, "raise SystemExit\n\ndef f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys)
-    assert [test["kind"] for test in report["modules"][0]["written"]] == ["guard"]
+    assert [test["kind"] for test in report["modules"][0]["written"]] == ["guard", "answer"]
     assert not report["run"] and "seed_tests: read" in report["why_not_run"]
 
 
@@ -589,7 +641,7 @@ def test_without_hypothesis_what_needs_it_is_told_and_the_rest_is_written(
     monkeypatch.setattr(run, "has", lambda python, module: module != "hypothesis")
     report = made(shop, "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys)
     (one,) = report["modules"]
-    assert [test["kind"] for test in one["written"]] == ["guard"]
+    assert [test["kind"] for test in one["written"]] == ["guard", "answer"]
     assert [test["why"] for test in one["demoted"]] == [stubs.NO_HYPOTHESIS]
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from dataclasses import replace
 
 from ..disk import shown
+from ..source.docstrings import types
 from ..source.modules import Class, Example, Function, Module
 from . import classes, examples, heads, outside, returns
 from .model import Candidate, Found, NoOracle
-from .subject import Subject, class_signature, signature
+from .subject import Subject, class_signature, own, signature
 from .values import Unknown
 
 
@@ -36,7 +38,7 @@ def find(module: Module, dotted: str = "", local: frozenset[str] = frozenset()) 
             found += classes.tests(subject, one, told)
             continue
         count += 1
-        reason = _function(subject, found, one, told)
+        reason = _function(subject, found, _typed(one), told)
         reached[one.qualname] = outside.calls(subject, one)
         if reason:
             without.append(NoOracle(one.qualname, one.line, reason, told, reached[one.qualname]))
@@ -66,6 +68,15 @@ def _function(subject: Subject, found: list[Candidate], one: Function, told: str
             else:
                 reason = reason or made
     return "" if len(found) > before else reason
+
+
+def _typed(one: Function) -> Function:
+    """A function with the types of its docstring where it has no annotations."""
+    if one.docstring is None or (one.returns and all(parameter.annotation for parameter in own(one))):
+        return one
+    told = types(one.docstring)
+    parameters = tuple(replace(p, annotation=p.annotation or told.parameters.get(p.name)) for p in one.parameters)
+    return replace(one, returns=one.returns or told.returns or None, parameters=parameters)
 
 
 def _examples(

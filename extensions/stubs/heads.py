@@ -1,51 +1,95 @@
-"""The head of a function: `if amount < 0: raise ValueError`, `if not items: return []`. Each is an assertion as it stands."""
+"""The head of a function: `if amount < 0: raise ValueError`, `if not items: return []`, and a simple return after them.
+
+Each is an assertion as it stands.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..source.modules import Function, Guard, Parameter
 from . import values
-from .model import Candidate
+from .model import Candidate, Kind
 from .subject import Subject, awaited, own, plain, required, slug
 from .values import Unknown, holds, samples, written
 
 
 def tests(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
-    """A test for each guard of `one` that tests one parameter: what it is called with to meet the guard, and what comes then."""
+    """A test for each guard of `one` that tests one parameter, and for what is left where nothing but a simple return follows them."""
     if one.is_generator or not plain(one):
         return
     made = _object(subject, one)
     if made is None:
         return
-    call, names, made_surely = made
     for number, guard in enumerate(one.guards):
-        given = _meeting(subject, one, guard, one.guards[:number]) if guard.parameter else None
+        given = _meeting(subject, one, guard.parameter, guard.condition, one.guards[:number])
         if given is None:
             continue
-        arguments, known, sure = given
-        line = awaited(one, f"{call}({arguments})")
-        more: dict[str, Any] = {"names": names, "imports": (("asyncio", ""),) if one.is_async else (), "sure": sure and made_surely}
-        if guard.exception:
-            exception = subject.exception(guard.exception)
-            if exception is None:
-                continue
-            noqa = "  # noqa: B017" if exception in ("Exception", "BaseException") else ""
-            body = [f"with pytest.raises({exception}):{noqa}", f"    {line}"]
-            test = subject.test(
-                one.qualname, "guard", "refuses_" + slug(guard.text), guard.line, told, body, uses=(guard.exception,), **more
-            )
-        else:
-            try:
-                answer = None if guard.answer is None else values.evaluated(guard.answer, known)
-                body = [asserted(line, answer)]
-            except Exception:  # whatever their literals raise together
-                continue
-            test = subject.test(one.qualname, "answer", "answers_" + slug(guard.text), guard.line, told, body, **more)
+        call, more = _called(subject, one, made, given)
+        try:
+            body = _refused(subject, guard, call) if guard.exception else [_answered(call, guard.answer, given)]
+        except Exception:  # whatever their literals raise together
+            continue
+        kind: Kind = "guard" if guard.exception else "answer"
+        suffix = "refuses_" if guard.exception else "answers_"
+        uses = [guard.exception] if guard.exception else []
+        test = subject.test(one.qualname, kind, suffix + slug(guard.text), guard.line, told, body, uses=uses, **more)
         if test:
             yield test
+    yield from _tail(subject, one, told, made)
+
+
+def _tail(subject: Subject, one: Function, told: str, made: _Made) -> Iterator[Candidate]:
+    """The test of a function whose guards are followed by `return` and a constant, or a comparison: as it holds, and as it doesn't."""
+    *head, last = one.node.body
+    plainly = all(isinstance(node, (ast.If, ast.Import, ast.ImportFrom)) or node is _docstring(one) for node in head)
+    if not isinstance(last, ast.Return) or last.value is None or not plainly or len(one.guards) < sum(isinstance(n, ast.If) for n in head):
+        return
+    expression = last.value
+    if isinstance(expression, (ast.Compare, ast.BoolOp)) or (isinstance(expression, ast.UnaryOp) and isinstance(expression.op, ast.Not)):
+        read = {name.id for name in ast.walk(expression) if isinstance(name, ast.Name)} & {p.name for p in own(one)}
+        tested = read.pop() if len(read) == 1 else None
+        wanted: tuple[ast.expr, ...] = (expression, ast.UnaryOp(ast.Not(), expression))
+        suffix = "answers_" + slug(ast.unparse(expression))
+        near: ast.expr = expression
+    elif one.guards:
+        tested, wanted, suffix, near = one.guards[-1].parameter, (ast.Constant(True),), "answers_otherwise", one.guards[-1].condition
+    else:
+        return
+    found = [given for condition in wanted if (given := _meeting(subject, one, tested, condition, one.guards, near))]
+    try:
+        body = [_answered(_called(subject, one, made, given)[0], expression, given) for given in found]
+    except Exception:  # as above
+        return
+    if body:
+        more = _called(subject, one, made, found[0])[1] | {"sure": all(_called(subject, one, made, one_)[1]["sure"] for one_ in found)}
+        test = subject.test(one.qualname, "answer", suffix, last.lineno, told, body, **more)
+        if test:
+            yield test
+
+
+def _docstring(one: Function) -> ast.stmt | None:
+    return one.node.body[0] if one.docstring is not None else None
+
+
+def _called(subject: Subject, one: Function, made: _Made, given: _Given) -> tuple[str, dict[str, Any]]:
+    """The call of a test, and what its Candidate says besides."""
+    call = awaited(one, f"{made.call}({given.arguments})")
+    return call, {"names": made.names, "imports": (("asyncio", ""),) if one.is_async else (), "sure": given.sure and made.sure}
+
+
+def _refused(subject: Subject, guard: Guard, call: str) -> list[str]:
+    exception = subject.exception(guard.exception)
+    if exception is None:
+        raise Unknown
+    noqa = "  # noqa: B017" if exception in ("Exception", "BaseException") else ""
+    return [f"with pytest.raises({exception}):{noqa}", f"    {call}"]
+
+
+def _answered(call: str, answer: ast.expr | None, given: _Given) -> str:
+    return asserted(call, None if answer is None else values.evaluated(answer, given.names))
 
 
 def asserted(call: str, value: Any) -> str:
@@ -85,34 +129,78 @@ def arguments(parameters: Iterable[Parameter], given: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _object(subject: Subject, one: Function) -> tuple[str, tuple[str, ...], bool] | None:
-    """What is called, the names that this needs, and whether getting there surely works; None where the source doesn't tell."""
+class _Made(NamedTuple):
+    """What is called, the names that it takes, and whether getting there surely works."""
+
+    call: str
+    names: tuple[str, ...]
+    sure: bool
+
+
+class _Given(NamedTuple):
+    """The arguments of a call, all names as they are in it, and whether it surely comes to the place that is meant."""
+
+    arguments: str
+    names: dict[str, Any]
+    sure: bool
+
+
+def _object(subject: Subject, one: Function) -> _Made | None:
+    """How a function is called; None where the source doesn't tell."""
+    names = ((one.owner or one.qualname).split(".")[0],)
     if one.kind == "method" and one.name == "__init__":
-        return None if subject.maker(one.owner) is None else (one.owner, (one.owner.split(".")[0],), True)
+        return None if subject.maker(one.owner) is None else _Made(one.owner, names, True)
     if one.name.startswith("_"):
         return None
     if one.kind == "method":
         needed = subject.maker(one.owner)
         text = None if needed is None else concrete(needed)
-        if text is None:
-            return None
-        return f"{one.owner}({text}).{one.name}", (one.owner.split(".")[0],), False
+        return None if text is None else _Made(f"{one.owner}({text}).{one.name}", names, False)
     call = subject.callee(one)
-    return None if call is None else (call, (call.split(".")[0],), True)
+    return None if call is None else _Made(call, names, True)
 
 
-def _meeting(subject: Subject, one: Function, guard: Guard, before: tuple[Guard, ...]) -> tuple[str, dict[str, Any], bool] | None:
-    """The arguments of a call that meets this guard and none before it: their text, all names as they are then, whether that is sure."""
+def _meeting(
+    subject: Subject, one: Function, tested: str | None, condition: ast.expr, before: tuple[Guard, ...], near: ast.expr | None = None
+) -> _Given | None:
+    """A call with which `condition`, on the parameter `tested`, holds, and no guard before it.
+
+    With `near` the value is close to what that compares with, and it is sure that no guard is met.
+    """
+    parameter = next((p for p in own(one) if p.name == tested), None)
+    if parameter is None or parameter.kind.startswith("var-"):
+        return None
+    names, others, fit = _others(subject, one, parameter, before)
+    read = {node.id for part in (condition, near) if part for node in ast.walk(part) if isinstance(node, ast.Name)}
+    if read - {parameter.name, *names, *values.TYPES, *values.FUNCTIONS}:
+        return None
+    # What is mutable may be another by then.
+    sure = fit and not any(isinstance(subject.known.get(name), (list, dict, set)) for name in read)
+    usual = samples(parameter.annotation)
+    for value in (
+        [*values.near(near, subject.known), *usual, *values.PROBES] if near else [*usual, *values.probes(condition, subject.known)]
+    ):
+        now = {**names, parameter.name: value}
+        state = [holds(earlier.condition, now) for earlier in before]
+        if holds(condition, now) is not True or any(met is not False if near else met for met in state):
+            continue
+        try:
+            text = arguments(own(one), {**others, parameter.name: value})
+        except Unknown:
+            continue
+        return _Given(text, now, sure and all(met is False for met in state))
+    return None
+
+
+def _others(subject: Subject, one: Function, tested: Parameter, before: tuple[Guard, ...]) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """All names but the tested parameter as they are in a call, those of them that it is given, and whether none of these meets a guard."""
     names = dict(subject.known)
     others: dict[str, Any] = {}
-    sure = True
-    parameters = own(one)
+    fit = True
     needed = {parameter.name for parameter in required(one)}
-    tested = next((p for p in parameters if p.name == guard.parameter), None)
-    if tested is None or tested.kind.startswith("var-"):
-        return None
-    for parameter in parameters:
-        if parameter.name == guard.parameter:
+    for parameter in own(one):
+        names.pop(parameter.name, None)
+        if parameter is tested:
             continue
         if parameter.name in needed:
             choices = [*samples(parameter.annotation), *values.PROBES[:-1], "some text"]
@@ -120,26 +208,11 @@ def _meeting(subject: Subject, one: Function, guard: Guard, before: tuple[Guard,
             fitting = [
                 value for value in choices if all(holds(t.condition, {**subject.known, parameter.name: value}) is False for t in tests)
             ]
-            sure = sure and bool(fitting)
+            fit = fit and bool(fitting)
             names[parameter.name] = others[parameter.name] = (fitting or choices)[0]
         elif parameter.default is not None:
             try:
                 names[parameter.name] = values.evaluated(ast.parse(parameter.default, mode="eval").body, subject.known)
-            except Exception:  # as above
-                names.pop(parameter.name, None)
-    known = {guard.parameter, *names, *values.TYPES, *values.FUNCTIONS}
-    if any(name not in known for name in guard.names):
-        return None
-    for value in [*samples(tested.annotation), *values.probes(guard.condition, subject.known)]:
-        now = {**names, tested.name: value}
-        if holds(guard.condition, now) is not True:
-            continue
-        state = [holds(earlier.condition, now) for earlier in before]
-        if any(met is True for met in state):
-            continue
-        try:
-            text = arguments(parameters, {**others, tested.name: value})
-        except Unknown:
-            continue
-        return text, now, sure and all(met is False for met in state)
-    return None
+            except Exception:  # what only running it would tell
+                continue
+    return names, others, fit

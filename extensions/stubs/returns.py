@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from ..disk import shown
-from ..source.modules import Function, Parameter
+from ..source.modules import Function, Guard, Parameter
 from . import outside
 from .annotations import Asserted, Strategy, strategy
 from .model import Candidate
 from .subject import Subject, awaited, own, plain, required, signature
+from .values import formatted
 
 UNKNOWN_OBJECT = "a method: the object that it needs isn't known"
 WIDTH = 112  # of a line in the body of a test
 SETTINGS = "@settings(derandomize=True, deadline=None)"  # what is green today hangs neither on chance nor on a busy machine
+REFUSALS = 4  # exceptions of one function
 CACHES = {"cache", "lru_cache", "functools.cache", "functools.lru_cache"}
 PAIRS = (
     ("encode", "decode"),
@@ -72,7 +77,7 @@ def test(subject: Subject, one: Function, told: str) -> Candidate | str:
         return "a parameter has the name of what the test needs"
     passed = given if required(one) else tuple(_named(p) for p in given)
     line = awaited(one, f"{call}({_passed(passed)})")
-    refused = _refused(subject, one)
+    refused = _refused(subject, one, {*strategies})
     body = _checked(line, wanted.lines, refused)
     if reached:
         patches = [f'patch("{subject.dotted}.{name}")' for name in reached]
@@ -82,7 +87,8 @@ def test(subject: Subject, one: Function, told: str) -> Candidate | str:
             return f"side effects: it calls {reached[0]}"
     lines = held(strategies, body)
     imports = [*needs(bool(refused)), *((("unittest.mock", "patch"),) if reached else ()), *((("asyncio", ""),) if one.is_async else ())]
-    uses = [*wanted.names, *(name for found in strategies.values() for name in found.names), *refused]
+    uses = [*wanted.names, *(name for found in strategies.values() for name in found.names)]
+    uses += [name for found in refused for name in (found.exception, *found.names)]
     made = subject.test(one.qualname, "returns", f"returns_{wanted.word}", one.line, told, lines, uses=uses, imports=tuple(imports))
     return made or "its test would have very long lines"
 
@@ -104,14 +110,15 @@ def round_trips(subject: Subject) -> Iterator[Candidate]:
         if made is None or (one.returns and second[0].annotation and one.returns != second[0].annotation):
             continue
         call = awaited(other, f"{other.name}({awaited(one, f'{one.name}(value)')})")
-        refused = _refused(subject, one)
+        refused = _refused(subject, one, set())
         lines = held({"value": made}, _checked(call, ["assert result == value"], refused))
         imports = (*needs(bool(refused)), *((("asyncio", ""),) if one.is_async or other.is_async else ()))
         told = signature(one)
+        uses = [*made.names, *(found.exception for found in refused)]
+        suffix, names = f"comes_back_from_{other.name}", (one.name, other.name)
         test = subject.test(
-            one.qualname, "round trip", f"comes_back_from_{other.name}", one.line, told, lines,
-            uses=[*made.names, *refused], names=(one.name, other.name), imports=imports, covers=(other.qualname,),
-        )  # fmt: skip
+            one.qualname, "round trip", suffix, one.line, told, lines, uses, names=names, imports=imports, covers=(other.qualname,)
+        )
         if test:
             yield test
 
@@ -131,26 +138,77 @@ def needs(rejects: bool) -> tuple[tuple[str, str], ...]:
     return (*(("hypothesis", name) for name in names), ("hypothesis", "strategies as st"))
 
 
-def _checked(call: str, lines: Iterable[str], refused: Sequence[str]) -> list[str]:
+@dataclass
+class _Refusal:
+    """An exception that a function says it raises, the conditions under which it says so, and the names of the module in them."""
+
+    exception: str
+    conditions: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+
+
+def _checked(call: str, lines: Iterable[str], refusals: Sequence[_Refusal]) -> list[str]:
     """Call and look at the result; values that the function says to refuse don't count, and Hypothesis is red where it finds no others."""
-    made = f"result = {call}"
-    if refused:
-        types = refused[0] if len(refused) == 1 else f"({', '.join(refused)})"
-        return ["try:", f"    {made}", f"except {types}:", "    reject()", *lines]
-    lines = list(lines)
+    made, lines = f"result = {call}", list(lines)
+    if refusals:
+        handlers = []
+        for one in refusals:
+            if one.conditions:
+                handlers += [f"except {one.exception}:", f"    assert {' or '.join(one.conditions)}", "    reject()"]
+        others = [one.exception for one in refusals if not one.conditions]
+        if others:
+            handlers += [f"except {others[0] if len(others) == 1 else '(' + ', '.join(others) + ')'}:", "    reject()"]
+        return ["try:", f"    {made}", *handlers, *lines]
     flat = lines[0].replace("result", call)
     if len(lines) == 1 and lines[0].count("result") == 1 and len(flat) < 90:
         return [flat]
     return [made, *lines]
 
 
-def _refused(subject: Subject, one: Function) -> list[str]:
-    """The exceptions that a function says it raises: in its body, or in its docstring."""
+def _refused(subject: Subject, one: Function, drawn: set[str]) -> list[_Refusal]:
+    """What a function says it raises, in its body or in its docstring. Where only guards on `drawn` raise it, their conditions say when."""
     told = re.findall(r"\b[A-Z]\w*(?:Error|Exception)\b", one.docstring or "")
-    names = dict.fromkeys([*one.raises, *told])
-    never = {"AssertionError", "NotImplementedError"}
-    found = [known for name in names if (known := subject.exception(name)) and known.split(".")[-1] not in never]
-    return found[:4]
+    found: list[_Refusal] = []
+    for name in dict.fromkeys([*one.raises, *told]):
+        known = subject.exception(name)
+        if known is None or known.split(".")[-1] in ("AssertionError", "NotImplementedError") or len(found) == REFUSALS:
+            continue
+        refusal = _Refusal(known)
+        guards = [guard for guard in one.guards if guard.exception == name]
+        raised = sum(isinstance(node, ast.Raise) and node.exc is not None and _callee(node.exc) == name for node in ast.walk(one.node))
+        if guards and len(guards) == raised and name not in told:
+            texts = [_condition(subject, guard, drawn) for guard in guards]
+            if all(texts):
+                single = len(texts) == 1
+                bare = [isinstance(guard.condition, (ast.BoolOp, ast.IfExp)) and not single for guard in guards]
+                refusal.conditions = [f"({text})" if wrap else text for text, wrap in zip(texts, bare, strict=True)]
+                refusal.names = [name for guard in guards for name in guard.names if name not in drawn]
+        found.append(refusal)
+    return found
+
+
+def _condition(subject: Subject, guard: Guard, drawn: set[str]) -> str:
+    """A condition as a test says it; "" where it reads what a test hasn't, or where linters would write it in another way."""
+    for name in guard.names:
+        if name not in drawn | {*subject.known} and (name in subject.names or not hasattr(builtins, name)):
+            return ""
+    if any(map(_restyled, ast.walk(guard.condition))):
+        return ""
+    text = formatted(guard.condition)
+    return text if len(text) < 80 and "\n" not in text else ""
+
+
+def _restyled(node: ast.AST) -> bool:
+    """Whether linters want to see an expression written in another way, or might."""
+    if isinstance(node, ast.Compare) and any(isinstance(op, (ast.Eq, ast.NotEq)) for op in node.ops):
+        return any(isinstance(part, ast.Constant) and (part.value is None or isinstance(part.value, bool)) for part in node.comparators)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):  # `not a in b`
+        return isinstance(node.operand, ast.Compare) and len(node.operand.ops) == 1
+    return isinstance(node, (ast.NamedExpr, ast.Lambda, ast.Await, ast.JoinedStr, ast.Subscript))
+
+
+def _callee(node: ast.expr) -> str:
+    return ast.unparse(node.func if isinstance(node, ast.Call) else node)
 
 
 def _named(one: Parameter) -> Parameter:

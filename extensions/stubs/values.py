@@ -308,16 +308,23 @@ def holds(condition: ast.expr, names: Mapping[str, Any]) -> bool | None:
 
 
 def probes(condition: ast.expr, known: Mapping[str, Any]) -> list[Any]:
-    """Values that may violate a condition: near what it compares with, and the usual ones."""
-    near: list[Any] = []
+    """Values that may meet a condition: near what it compares with, and the usual ones."""
+    return [*near(condition, known), *PROBES]
+
+
+def near(condition: ast.expr, known: Mapping[str, Any]) -> list[Any]:
+    """The values that a condition compares with, and those next to them."""
+    found: list[Any] = []
     for node in ast.walk(condition):
         if isinstance(node, (ast.Constant, ast.Name, ast.UnaryOp)):
             try:
                 value = evaluated(node, known)
-            except Exception:
+            except Exception:  # whatever their literals raise together
                 continue
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                near += [value - 1, value + 1, value, "?" * min(int(abs(value)) + 1, 60)]
+                found += [value, value - 1, value + 1, *("?" * (min(int(abs(value)), 60) + more) for more in (0, 1))]
             elif isinstance(value, (str, bytes)):
-                near.append(value)
-    return [*near, *PROBES]
+                found.append(value)
+            elif isinstance(value, (list, tuple, set, dict)):
+                found += list(value)[:3]
+    return found
