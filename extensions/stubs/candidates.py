@@ -87,15 +87,16 @@ def _examples(
     if not shown_ones:
         return ""
     try:
-        body = examples.body(shown_ones, subject.names, printing)
+        body = examples.body(shown_ones, {*subject.names, *filter(subject.known_name, subject.imports)}, printing)
     except examples.NoTest as reason:
         return str(reason)
     except (Unknown, RecursionError, ValueError, SyntaxError) as error:
         return f"its examples can't be written: {shown(str(error))[:60]}"
     label = qualname or "module"
+    there = tuple(name for name in body.names if name in subject.names)
     test = subject.test(
         label, "examples", "examples", line, told, body.lines,
-        names=tuple(body.names), imports=tuple(dict.fromkeys(body.imports)), fixtures=tuple(body.fixtures),
+        {*body.names} - {*there}, names=there, imports=tuple(dict.fromkeys(body.imports)), fixtures=tuple(body.fixtures),
     )  # fmt: skip
     if test is None:
         return "its examples have very long lines"

@@ -6,7 +6,7 @@ import ast
 import builtins
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..source.modules import Example
 from .values import evaluated, formatted, written
@@ -68,7 +68,8 @@ def body(examples: Iterable[Example], module: set[str], printing: bool) -> Body:
             raise NoTest("an example awaits outside a function")
         if any(isinstance(one, ast.Global) for one in ast.walk(tree)):
             raise NoTest("an example uses `global`")
-        pending.append((example, tree))
+        want = example.want.removesuffix("```\n")  # the end of a block of Markdown
+        pending.append((replace(example, want=want), tree))
     while pending and not pending[-1][0].want and not pending[-1][0].raises:  # what comes after the last assertion shows nothing
         pending.pop()
     used = {one.id for _, tree in pending for one in ast.walk(tree) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..disk import shown
+from ..source.dependencies import ROOTS
 from ..source.modules import Function
 from . import values
 from .heads import arguments, asserted
@@ -25,15 +26,21 @@ EFFECTS = re.compile(
 )
 # Modules of the standard library of which every call goes outside.
 STANDARD = {"ftplib", "http", "imaplib", "poplib", "shutil", "smtplib", "socket", "subprocess", "urllib"}
+# Packages of others of which every call goes outside.
+CLIENTS = {
+    *ROOTS, "aio_pika", "anthropic", "azure", "binance", "boto3", "botocore", "ccxt", "discord", "docker", "fabric", "google", "grpc",
+    "kubernetes", "ldap3", "minio", "openai", "paho", "paramiko", "pyrogram", "slack_sdk", "stripe", "telegram", "telebot", "telethon",
+    "tweepy", "twilio", "urllib3", "websocket", "websockets",
+}  # fmt: skip
 HARMLESS = {"urllib.parse", "http.HTTPStatus"}
 OTHERS = {"ctypes", "signal"}
 FAILURES = {"Exception", "OSError", "IOError", "ConnectionError", "TimeoutError", "asyncio.TimeoutError"}
 HANDLERS = 3  # of one function
 
 
-def calls(subject: Subject, one: Function) -> tuple[str, ...]:
-    """What a function calls of clients outside, as the module names it, in the order of the source: "requests.get", "cache.set"."""
-    heads = _heads(subject)
+def calls(subject: Subject, one: Function, clients: bool = False) -> tuple[str, ...]:
+    """What a function calls of other packages, as the module names it, in order: "requests.get", "cache.set"; or only of `clients`."""
+    heads = _heads(subject, clients)
     told = dict.fromkeys(ast.unparse(node.func) for node in _in_order([one.node]))
     return tuple(name for name in told if _is_below(name, heads))
 
@@ -110,14 +117,14 @@ def _comes_from_outside(subject: Subject, exception: str) -> bool:
     return head in _heads(subject) or exception in FAILURES
 
 
-def _heads(subject: Subject) -> set[str]:
-    """Names of the module behind which the outside stands: packages of others, a few standard ones, and clients made of them at its top."""
+def _heads(subject: Subject, clients: bool = False) -> set[str]:
+    """Names behind which others stand: packages, a few standard ones, and what the module makes of them at its top; or only clients."""
     found = set()
     for name, bound in subject.imports.items():
         top = bound.module.split(".")[0]
         whole = bound.module if bound.attribute is None else f"{bound.module}.{bound.attribute}"
-        foreign = top in STANDARD or (top not in sys.stdlib_module_names and top not in subject.local)
-        if foreign and not bound.module.startswith(".") and not any(whole.startswith(one) for one in HARMLESS):
+        ours = not top or top in subject.local or any(whole.startswith(one) for one in HARMLESS)
+        if not ours and (top in STANDARD | CLIENTS or (top not in sys.stdlib_module_names and not clients)):
             found.add(name)
     for node in subject.module.tree.body:
         value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None

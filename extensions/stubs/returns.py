@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from ..disk import shown
 from ..source.modules import Function, Guard, Parameter
-from . import outside
+from . import outside, raising
 from .annotations import Asserted, Strategy, strategy
 from .model import Candidate
 from .subject import Subject, awaited, own, plain, required, signature
@@ -19,7 +19,7 @@ from .values import formatted
 UNKNOWN_OBJECT = "a method: the object that it needs isn't known"
 WIDTH = 112  # of a line in the body of a test
 SETTINGS = "@settings(derandomize=True, deadline=None)"  # what is green today hangs neither on chance nor on a busy machine
-REFUSALS = 4  # exceptions of one function
+REFUSALS = 6  # exceptions of one function
 CACHES = {"cache", "lru_cache", "functools.cache", "functools.lru_cache"}
 PAIRS = (
     ("encode", "decode"),
@@ -43,12 +43,14 @@ def test(subject: Subject, one: Function, told: str) -> Candidate | str:
         return "unannotated"
     if one.returns.strip() in ("None", "NoReturn", "Never", "typing.NoReturn"):
         return "returns nothing"
+    if raising.unwritten(one):
+        return "not written: its body only says so"
     wanted = Asserted(subject, one.returns)
     if not wanted.lines:
         return f"returns {shown(one.returns)[:40]}, which the annotation alone doesn't test"
     if not plain(one) and {text.split("(")[0] for text in one.decorators} - CACHES - {"staticmethod", "classmethod"}:
         return f"decorated: what @{shown(one.decorators[0])[:40]} makes of it isn't known"
-    reached = outside.calls(subject, one)
+    reached = outside.calls(subject, one, clients=True)
     effect = outside.effect(one, reached)
     if effect or (reached and not subject.dotted):
         return f"side effects: it calls {effect or reached[0]}"
@@ -57,7 +59,7 @@ def test(subject: Subject, one: Function, told: str) -> Candidate | str:
     if one.kind == "method":
         needed = subject.maker(one.owner)
         init = next((f for f in subject.module.functions if f.owner == one.owner and f.name == "__init__" and not f.replaced), None)
-        if needed is None or (init and (outside.effect(init) or outside.calls(subject, init))):
+        if needed is None or (init and (outside.effect(init) or outside.calls(subject, init, clients=True))):
             return UNKNOWN_OBJECT
         maker, call = needed, f"{one.owner}({_passed(needed)}).{one.name}"
     if call is None:
@@ -100,7 +102,10 @@ def round_trips(subject: Subject) -> Iterator[Candidate]:
         other = next((functions[found] for found in _inverse(name) if found in functions), None)
         if other is None or name.startswith("_") or other.name.startswith("_"):
             continue
-        if any(f.conditional or f.decorators or f.is_generator or outside.effect(f) or outside.calls(subject, f) for f in (one, other)):
+        if any(
+            f.conditional or f.decorators or f.is_generator or outside.effect(f) or outside.calls(subject, f, clients=True)
+            for f in (one, other)
+        ):
             continue
         first, second = required(one), required(other)
         if any(len(found) != 1 or found[0].kind == "keyword-only" for found in (first, second)):
@@ -166,17 +171,18 @@ def _checked(call: str, lines: Iterable[str], refusals: Sequence[_Refusal]) -> l
 
 
 def _refused(subject: Subject, one: Function, drawn: set[str]) -> list[_Refusal]:
-    """What a function says it raises, in its body or in its docstring. Where only guards on `drawn` raise it, their conditions say when."""
+    """What a function may raise, as its body and docstring tell. Where only guards on `drawn` raise it, their conditions say when."""
     told = re.findall(r"\b[A-Z]\w*(?:Error|Exception)\b", one.docstring or "")
+    indirect = raising.indirectly(subject, one)
     found: list[_Refusal] = []
-    for name in dict.fromkeys([*one.raises, *told]):
+    for name in dict.fromkeys([*one.raises, *told, *indirect]):
         known = subject.exception(name)
-        if known is None or known.split(".")[-1] in ("AssertionError", "NotImplementedError") or len(found) == REFUSALS:
+        if known is None or known.split(".")[-1] == "NotImplementedError" or len(found) == REFUSALS:
             continue
         refusal = _Refusal(known)
         guards = [guard for guard in one.guards if guard.exception == name]
         raised = sum(isinstance(node, ast.Raise) and node.exc is not None and _callee(node.exc) == name for node in ast.walk(one.node))
-        if guards and len(guards) == raised and name not in told:
+        if guards and len(guards) == raised and not raising.includes([*told, *indirect], name):
             texts = [_condition(subject, guard, drawn) for guard in guards]
             if all(texts):
                 single = len(texts) == 1

@@ -29,6 +29,10 @@ class Subject:
         self.known = values.constants(module.tree)
         self.classes = {one.qualname: one for one in module.classes if not one.replaced}
         self.imports: dict[str, Import] = {one.name: one for one in module.imports if not one.local}
+        self.by_name: dict[str, list[Function]] = {}
+        for one in module.functions:
+            if not one.nested and not one.replaced:
+                self.by_name.setdefault(one.name, []).append(one)
         self.names = _names(module)
         self.taken = Taken()
 
@@ -52,9 +56,11 @@ class Subject:
         for name in names:
             head = name.split(".")[0]
             bound = self.imports.get(head)
-            if head not in self.names:
+            if bound is None and head not in self.names:
                 continue  # a builtin
-            if bound is None or bound.module.startswith(".") or bound.conditional:
+            if bound and head not in self.names and bound.attribute == bound.name:  # imported for types only
+                imports.append((self._absolute(bound.module), bound.name))
+            elif bound is None or bound.module.startswith(".") or (bound.conditional and head in self.names):
                 own.append(head)
             elif bound.attribute is None and bound.name == bound.module:
                 imports.append((bound.module, ""))
@@ -64,12 +70,26 @@ class Subject:
                 own.append(head)
         return own, imports
 
+    def _absolute(self, module: str) -> str:
+        """What a relative import imports from."""
+        level = len(module) - len(module.lstrip("."))
+        if not level:
+            return module
+        parts = self.dotted.split(".")
+        package = parts if self.module.path.endswith("/__init__.py") else parts[:-1]
+        return ".".join([*package[: len(package) - level + 1], *filter(None, [module[level:]])])
+
     def exception(self, name: str) -> str | None:
         """How a test names an exception that the module names so; None where it can't."""
         if name.split(".")[0] in self.names:
             return name
         found = getattr(builtins, name, None)
         return name if isinstance(found, type) and issubclass(found, BaseException) else None
+
+    def known_name(self, name: str) -> bool:
+        """Whether a test can get at a name as the module has it, those that are imported for types only as well."""
+        bound = self.imports.get(name)
+        return name in self.names or (bound is not None and bound.attribute == bound.name and bool(self.dotted or bound.module[0] != "."))
 
     def callee(self, one: Function) -> str | None:
         """What a test calls, for a function that needs no object."""
@@ -187,7 +207,9 @@ def _names(module: Module) -> set[str]:
     stack: list[ast.stmt] = list(module.tree.body)
     while stack:
         node = stack.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            stack += node.orelse  # what is imported there isn't there when it runs
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             found |= {alias.asname or alias.name.split(".")[0] for alias in node.names}
