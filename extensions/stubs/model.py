@@ -14,7 +14,7 @@ class Candidate:
     """A test. `cases` are the rows of its parametrize.
 
     `names` is what it needs of the module, `imports` is what it needs of others: (module, name or "").
-    `sure` says that it can't be red by reading.
+    `sure` says that it can't be red by reading. `fallback` is the same with less asked of it, for when it is red.
     """
 
     qualname: str
@@ -30,6 +30,7 @@ class Candidate:
     cases: tuple[tuple[str, ...], ...] = ()
     covers: tuple[str, ...] = ()  # further functions of which it asserts
     sure: bool = False
+    fallback: Candidate | None = None
 
     @property
     def pytest(self) -> bool:

@@ -42,6 +42,7 @@ class Stub:
     tests: list[Candidate] = field(default_factory=list)
     without: list[NoOracle] = field(default_factory=list)
     demoted: list[tuple[Candidate, str]] = field(default_factory=list)
+    weakened: list[str] = field(default_factory=list)  # names of tests that were red as they were first meant
     kept_out: str = ""  # why the test file can't be added to
     changed: list[tuple[str, str]] = field(default_factory=list)  # as the test says, as the code is
     gone: list[str] = field(default_factory=list)
@@ -247,31 +248,36 @@ def judge(project: Path, found: Sequence[Stub], python: Path, say: Callable[[str
         for stub in found:
             stub.demoted += [(one, NO_HYPOTHESIS) for one in stub.tests if one.hypothesis]
             stub.tests = [one for one in stub.tests if not one.hypothesis]
-    files = {}
+    every = {(stub.test, one.name): one for stub in found for one in stub.tests}
+    red = _red(project, found, every, python, say)
+    # What is red only because it asks too much is asked less, once.
+    weaker = {key: one.fallback for key, one in every.items() if key in red and one.fallback}
     for stub in found:
-        content = _content(stub, ())
-        if content is not None and stub.tests:
-            files[stub.test] = content
-    wanted = {stub.test: [one.name for one in stub.tests] for stub in found if stub.test in files and stub.tests}
-    if not wanted:
-        return
-    say(f"running {sum(map(len, wanted.values()))} candidates of {len(wanted)} modules")
-    outcomes = run.run(project, files, wanted, python)
-    by_test: dict[tuple[str, str], dict[int, run.Outcome]] = {}
-    for (file, name, number), outcome in outcomes.items():
-        by_test.setdefault((file, name), {})[number] = outcome
+        stub.weakened += [one.name for one in stub.tests if (stub.test, one.name) in weaker]
+        stub.tests = [weaker.get((stub.test, one.name), one) for one in stub.tests]
+    red = {key: why for key, why in red.items() if key not in weaker} | _red(project, found, weaker, python, say)
     for stub in found:
-        if stub.test not in wanted:
-            continue
-        kept: list[Candidate] = []
-        for one in stub.tests:
-            cases = by_test.get((stub.test, one.name), {0: run.Outcome(False, "it never ran")})
-            red = next((outcome for outcome in cases.values() if not outcome.green), None)
-            if red is None:
-                kept.append(one)
-            else:
-                stub.demoted.append((one, red.why))
-        stub.tests = kept
+        stub.demoted += [(one, red[stub.test, one.name]) for one in stub.tests if (stub.test, one.name) in red]
+        stub.tests = [one for one in stub.tests if (stub.test, one.name) not in red]
+
+
+def _red(
+    project: Path, found: Sequence[Stub], wanted: Iterable[tuple[str, str]], python: Path, say: Callable[[str], None]
+) -> dict[tuple[str, str], str]:
+    """Of the `wanted` tests (test file and name) those that aren't green, with the reason."""
+    names: dict[str, list[str]] = {}
+    for file, name in wanted:
+        names.setdefault(file, []).append(name)
+    files = {stub.test: content for stub in found if stub.test in names and (content := _content(stub, ())) is not None}
+    names = {file: listed for file, listed in names.items() if file in files}
+    if not names:
+        return {}
+    say(f"running {sum(map(len, names.values()))} candidates of {len(names)} modules")
+    red: dict[tuple[str, str], str] = {}
+    for (file, name, _), outcome in run.run(project, files, names, python).items():
+        if not outcome.green:
+            red.setdefault((file, name), outcome.why)
+    return red
 
 
 def _content(stub: Stub, without: Sequence[NoOracle]) -> bytes | None:

@@ -27,6 +27,7 @@ def as_json(result: Result) -> dict[str, Any]:
                 "functions": stub.found.functions,
                 "asserted": sorted(_asserted(stub)),
                 "written": tests if stub.written else [],
+                "weakened": [one.name for one in stub.tests if one.name in stub.weakened],
                 "demoted": demoted,
                 "without_oracle": [{"function": one.qualname, "line": one.line, "why": one.reason} for one in stub.without],
                 "signature_changed": [{"test_says": said, "code_says": now} for said, now in stub.changed],

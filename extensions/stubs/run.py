@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,8 @@ from ..disk import shown
 from ..source.files import SKIPPED
 
 EACH = 10.0  # seconds for a test
-ALL = 300.0  # seconds for all of them
+ALL = 300.0  # seconds for all of them, and ONE more for each
+ONE = 1.0
 DEATHS = 10  # tests that may each end the interpreter before the rest isn't run any more
 LARGEST = 20_000_000  # bytes: a larger file is not copied
 PASSED_ON = (
@@ -73,7 +75,7 @@ def has(python: Path, module: str) -> bool:
 
 
 def run(
-    project: Path, files: Mapping[str, bytes], wanted: Mapping[str, Sequence[str]], python: Path, each: float = EACH, limit: float = ALL
+    project: Path, files: Mapping[str, bytes], wanted: Mapping[str, Sequence[str]], python: Path, each: float = EACH
 ) -> dict[Case, Outcome]:
     """What became of the `wanted` tests (names by test file) when `files` (path from the project: content) are in place.
 
@@ -88,7 +90,7 @@ def run(
             (work / "project" / path).write_bytes(content)
         for name in ("plugin", "landlock"):
             shutil.copy(Path(__file__).with_name(f"{name}.py"), work / f"levels_stubs_{name}.py")
-        until = time.monotonic() + limit
+        until = time.monotonic() + ALL + ONE * sum(map(len, wanted.values()))
         settings = {"each": each, "hypothesis": any(b"hypothesis" in content for content in files.values())}
         first = _all(work, wanted, set(), python, settings, until, backwards=False)
         red = {case for case, outcome in first.items() if not outcome.green}
@@ -154,7 +156,7 @@ def _all(
             elif told.get("test"):
                 case = _case(told["test"])
                 green = told["state"] == "passed" and outcomes.get(case, Outcome(True)).green
-                why = shown(" ".join(told["why"].split()))[:200] or told["state"]
+                why = _in_words(shown(" ".join(told["why"].split()))[:200]) or told["state"]
                 outcomes[case] = Outcome(green, "" if green else why)
                 current = None
         if code in (0, 1, 5) and current is None:
@@ -171,6 +173,13 @@ def _all(
             if (file, name) not in ran:
                 outcomes[file, name, 0] = Outcome(False, shown(f"it never ran: {why or 'not collected'}")[:200])
     return outcomes
+
+
+def _in_words(why: str) -> str:
+    """What Hypothesis says at length, for people who don't know it."""
+    if why.startswith(("FailedHealthCheck: It looks like this test is filtering", "Unsatisfiable", "Unsatisfied")):
+        return "it refuses nearly all the values that could be made for it"
+    return re.sub(r"ExceptionGroup: Hypothesis found (\d+) distinct failures.*", r"\1 different exceptions, for values made for it", why)
 
 
 def _case(told: list[object]) -> Case:

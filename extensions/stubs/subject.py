@@ -46,7 +46,7 @@ class Subject:
         names, imports = self.needs(uses)
         own = more.pop("names", (qualname.split(".")[0],))
         wanted = tuple(dict.fromkeys([*more.pop("imports", ()), *imports]))
-        name = self.taken(qualname, suffix)
+        name = more.pop("name", "") or self.taken(qualname, suffix)
         return Candidate(qualname, kind, name, line, told, lines, tuple(sorted({*own, *names})), imports=wanted, **more)
 
     def needs(self, names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
