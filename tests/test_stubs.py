@@ -539,6 +539,16 @@ def test_ten_rounds_of_adding_functions_leave_every_byte_of_a_person_in_place(co
     pytest_says(tmp_path, "test_m.py")
 
 
+def test_a_test_that_is_not_wanted_is_a_name_in_a_comment(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = "def f(x: int) -> int:\n    return x * 2\n\ndef g(x: int) -> int:\n    return x * 2\n"
+    (shop / TESTS).parent.mkdir(parents=True)
+    (shop / TESTS).write_text("# test_f_returns_int: not wanted\n")
+    report = made(shop, source, capsys=capsys)
+    assert [one["function"] for one in report["modules"][0]["written"]] == ["g"]
+    again = made(shop, source, capsys=capsys)
+    assert (again["functions"], again["asserted"], again["tests_written"]) == (2, 1, 0)
+
+
 def test_a_file_that_cannot_be_read_or_has_not_the_characters_is_not_added_to() -> None:
     tests = found('def ü(x: int) -> int:\n    """\n    >>> ü("東")\n    1\n    """\n').candidates
     place = Place("services/api/m.py", "m")

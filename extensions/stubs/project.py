@@ -31,7 +31,7 @@ NO_HYPOTHESIS = "Hypothesis isn't installed here: add hypothesis to what the tes
 
 @dataclass
 class Stub:
-    """One module and its test file. `tests` are to be written; `demoted` were, with why they are not."""
+    """One module and its test file. `tests` are to be written, `there` are already; `demoted` were to be, with why they are not."""
 
     service: str
     source: str
@@ -40,6 +40,7 @@ class Stub:
     found: Found
     existing: bytes | None
     tests: list[Candidate] = field(default_factory=list)
+    there: list[Candidate] = field(default_factory=list)
     without: list[NoOracle] = field(default_factory=list)
     demoted: list[tuple[Candidate, str]] = field(default_factory=list)
     weakened: list[str] = field(default_factory=list)  # names of tests that were red as they were first meant
@@ -163,7 +164,8 @@ def plan(project: Path, service: Service, file: str, routes: Routes | None = Non
     except NotAppended as error:
         stub.kept_out, stub.tests = str(error), []
         return stub
-    stub.tests = [one for one in stub.tests if one.name not in there]
+    stub.there = [one for one in stub.tests if one.name in there]
+    stub.tests = [one for one in stub.tests if one.name not in there | write.unwanted(stub.existing)]
     return stub
 
 
@@ -296,7 +298,7 @@ def _content(stub: Stub, without: Sequence[NoOracle]) -> bytes | None:
 def _skeletons(stub: Stub) -> list[NoOracle]:
     """What is to be written by a person: functions without an oracle, and those of which no candidate was green."""
     open_ = {one.qualname: one for one in stub.without if one.reason != "private"}
-    asserted = {name for one in stub.tests for name in (one.qualname, *one.covers)}
+    asserted = {name for one in [*stub.tests, *stub.there] for name in (one.qualname, *one.covers)}
     for one, why in stub.demoted:
         if one.qualname not in asserted and one.qualname in stub.found.outside:
             red = NoOracle(one.qualname, one.line, why, one.signature, stub.found.outside[one.qualname])

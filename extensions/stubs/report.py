@@ -51,7 +51,8 @@ def as_json(result: Result) -> dict[str, Any]:
 def text(result: Result) -> str:
     """The report for a terminal."""
     told = as_json(result)
-    lines = [f"{told['tests_written']} tests written into {told['files_written']} files; {told['functions']} functions and methods read"]
+    lines = [f"{told['functions']} functions and methods read, {told['asserted']} of them asserted"]
+    lines.append(f"{told['tests_written']} tests written into {told['files_written']} files")
     lines += _some([f"  {shown(one.test)}: {one.written} tests" for one in result.stubs if one.written])
     if not result.ran:
         lines.append(f"Nothing was run ({result.why_not_run}): only what can't be red by reading is written")
@@ -77,8 +78,8 @@ def text(result: Result) -> str:
 
 
 def _asserted(stub: Any) -> set[str]:
-    """The functions of which a test says something: by name, or through their class."""
-    return {name for one in stub.tests for name in (one.qualname, *one.covers)} & set(stub.found.signatures)
+    """The functions of which a test says something, one that was there before too."""
+    return {name for one in [*stub.tests, *stub.there] for name in (one.qualname, *one.covers)} & set(stub.found.outside)
 
 
 def _reasons(result: Result) -> Counter[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..disk import shown
@@ -15,6 +15,7 @@ from .values import written
 
 WIDTH = 120
 _TRACE = re.compile(r"^[ \t]*# (?P<path>\S.*?\.py):(?P<line>\d+) (?P<told>(?P<name>[^\W\d][\w.]*)\(.*\))[ \t]*$", re.MULTILINE)
+_COMMENT = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
 
 
 class NotAppended(Exception):
@@ -69,7 +70,7 @@ def append(existing: bytes, place: Place, tests: Sequence[Candidate], without: S
     Returns it as it is where nothing is missing. Raises NotAppended where it can't be read, or its encoding hasn't the words.
     """
     there = names(existing)
-    tests = [one for one in tests if one.name not in there]
+    tests = [one for one in tests if one.name not in there | unwanted(existing)]
     without = [one for one in without if _skeleton_name(one) not in there]
     if not tests and not without:
         return existing
@@ -100,6 +101,11 @@ def names(content: bytes) -> set[str]:
     except Exception as error:  # as above
         raise NotAppended(f"it can't be read: {shown(str(error))[:80]}") from None
     return {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+def unwanted(content: bytes) -> set[str]:
+    """Tests whose names a comment of the file holds: a person has deleted them, and left that word."""
+    return {name for comment in _COMMENT.findall(content) for name in re.findall(r"\btest_\w+", comment.decode("utf-8", "replace"))}
 
 
 def traces(content: bytes) -> list[Trace]:
@@ -268,8 +274,3 @@ def _keyword(name: str) -> bool:
     import keyword
 
     return keyword.iskeyword(name)
-
-
-def known(tests: Iterable[Candidate], there: set[str]) -> list[Candidate]:
-    """Those that are not there yet."""
-    return [one for one in tests if one.name not in there]
