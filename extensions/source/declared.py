@@ -1,0 +1,61 @@
+"""What a repository says beside its source: the packages that are always installed, and the examples in its dotenv files."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+
+from ..disk import text_of
+from .addresses import schemes
+
+
+def _folders(root: str | Path, path: str) -> list[str]:
+    return list(dict.fromkeys([os.path.join(root, path), os.fspath(root)]))
+
+
+def declared(root: str | Path, path: str) -> set[str]:
+    """The names of the packages that the service or the repository always installs; extras are left out."""
+    lines: list[str] = []
+    for folder in _folders(root, path):
+        try:
+            names = sorted(os.listdir(folder)) + [
+                f"requirements/{name}" for name in sorted(os.listdir(os.path.join(folder, "requirements")))
+            ]
+        except OSError:
+            names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        for name in names:
+            if re.fullmatch(r"requirements([-_.]\w+)*\.(txt|in)|requirements/[\w.-]+\.(txt|in)", name) and not re.search(
+                r"dev|test|doc|lint", name
+            ):
+                lines += text_of(os.path.join(folder, name)).splitlines()
+        try:
+            toml = tomllib.loads(text_of(os.path.join(folder, "pyproject.toml")))
+        except (tomllib.TOMLDecodeError, RecursionError):
+            continue
+        project, tool = toml.get("project"), toml.get("tool")
+        if isinstance(project, dict) and isinstance(project.get("dependencies"), list):
+            lines += [one for one in project["dependencies"] if isinstance(one, str)]
+        poetry = tool.get("poetry") if isinstance(tool, dict) else None
+        if isinstance(poetry, dict) and isinstance(poetry.get("dependencies"), dict):
+            lines += [name for name, what in poetry["dependencies"].items() if not (isinstance(what, dict) and what.get("optional"))]
+    declared: set[str] = set()
+    for line in lines:
+        match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?", line)
+        if match:
+            declared.add(re.sub(r"[-_.]+", "-", match[1]).lower())
+            declared |= {extra.strip().lower() for extra in (match[2] or "").split(",") if extra.strip()}  # celery[redis]
+    return declared
+
+
+def examples(root: str | Path, path: str) -> dict[str, set[str]]:
+    """The schemes of the variables that a dotenv file gives; nothing else of their values is kept."""
+    found: dict[str, set[str]] = {}
+    for folder in _folders(root, path):
+        for name in (".env.example", ".env.sample", ".env.template", ".env.dist", "example.env", ".flaskenv", ".env"):
+            for line in text_of(os.path.join(folder, name)).splitlines():
+                match = re.match(r"\s*(?:export\s+)?(\w+)\s*=\s*[\"']?(.{0,60})", line)
+                if match:
+                    found.setdefault(match[1], set()).update(schemes(match[2]))
+    return found
