@@ -303,3 +303,27 @@ def test_a_source_without_end_is_given_up_with_a_line(tmp_path: Path) -> None:
     nested = "from flask import Flask\napp = Flask(__name__)\nn = [0] + [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
     nested += "".join(f"{' ' * depth}for i{depth} in n:\n" for depth in range(9)) + " " * 9 + "x = 1\n"
     assert any("more source" in one.why for one in read(tmp_path, {"app.py": nested}).unresolved)
+
+
+def test_a_class_that_extends_an_extension_is_named_where_it_may_add_routes(tmp_path: Path) -> None:
+    source = """
+        from flask import Flask
+        from flask_restx import Api, Resource
+        class Ours(Api):
+            pass
+        class Later(Api):
+            def init_app(self, app):
+                super().init_app(app)
+        app = Flask(__name__, static_folder=None)
+        api = Ours(app)
+        api.add_resource(Resource, "/one")
+        later = Later()
+        later.init_app(app)
+    """
+    found = read(tmp_path, {"app.py": source})
+    assert found.routes == ()
+    assert [(one.line, one.why) for one in found.unresolved] == [
+        (7, "the app goes to flask_restx.Api that is not followed, which may add routes"),
+        (9, "the app goes to flask_restx.Api that is not followed, which may add routes"),
+        (10, "on an object that is known only at run time"),
+    ]

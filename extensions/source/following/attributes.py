@@ -20,7 +20,7 @@ def attribute(value: Any, name: str) -> Any:
         if name in value.attributes:
             return value.attributes[name]
         if value.of and isinstance(method := value.of.lookup(name), Function):
-            return Function(method.node, method.scope, value, method.guards)
+            return _bound(method, value, value.of)
         if name == "view_functions":
             return [one.endpoint for one in value.entries if isinstance(one, Rule)]
         if name == "name":
@@ -37,9 +37,9 @@ def attribute(value: Any, name: str) -> Any:
         found = cls.lookup(name)
         if found is UNKNOWN and isinstance(value, Class):
             return Method(value, name)
-        if isinstance(found, Function) and isinstance(value, Instance) and not _is_static(found):
-            return Function(found.node, found.scope, value, found.guards)
-        return found
+        if found is UNKNOWN and name in REGISTERING:
+            return Method(UNKNOWN, name)  # of a class from outside that it inherits from
+        return _bound(found, value if isinstance(value, Instance) else None, cls) if isinstance(found, Function) else found
     if isinstance(value, Function) and name in ("__name__", "__doc__"):
         return value.name if name == "__name__" else UNKNOWN
     if isinstance(value, (str, list, dict)):
@@ -47,6 +47,8 @@ def attribute(value: Any, name: str) -> Any:
     return Method(UNKNOWN, name) if name in REGISTERING else UNKNOWN
 
 
-def _is_static(function: Function) -> bool:
-    decorators = getattr(function.node, "decorator_list", [])
-    return any(isinstance(one, ast.Name) and one.id == "staticmethod" for one in decorators)
+def _bound(function: Function, me: Owner | Instance | None, cls: Class) -> Function:
+    """A function of a class, with what it is given first: nothing for one that is reached through the class."""
+    decorators = {one.id for one in getattr(function.node, "decorator_list", []) if isinstance(one, ast.Name)}
+    first = cls if "classmethod" in decorators else None if "staticmethod" in decorators else me
+    return function if first is None else Function(function.node, function.scope, first, function.guards)

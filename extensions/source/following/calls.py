@@ -49,6 +49,8 @@ class Calls:
         named: dict[str, Any] = {}
         for one in node.args:
             value = self._follower.value(one.value if isinstance(one, ast.Starred) else one, scope)
+            if "**" in named:
+                break  # after some that are not known, nobody knows which argument is which
             if not isinstance(one, ast.Starred):
                 arguments.append(value)
             elif isinstance(value, (list, tuple)):
@@ -60,7 +62,7 @@ class Calls:
             if pair.arg:
                 named[pair.arg] = value
             elif isinstance(value, dict):
-                named.update({key: one for key, one in value.items() if isinstance(key, str)})
+                named |= {key if isinstance(key, str) else "**": one for key, one in value.items()}
             else:
                 named["**"] = UNKNOWN
         return Call(arguments, named, node, scope)
@@ -76,6 +78,8 @@ class Calls:
         for base in cls.bases if cls else ():
             if isinstance(base, Class) and isinstance(method := base.lookup(name), Function):
                 return self.call(Function(method.node, method.scope, me), call)
+        outside = next(cls.externals(), None) if cls else None
+        handed(self._follower, outside, call)
         return UNKNOWN
 
     def call(self, function: Any, call: Call) -> Any:
@@ -124,6 +128,8 @@ class Calls:
             made = Instance(cls)
         if isinstance(start := cls.lookup("__init__"), Function):
             self.call(Function(start.node, start.scope, made), call)
+        elif outside and isinstance(made, Instance):
+            handed(self._follower, outside[0], call)
         return made
 
     def _owner(self, is_app: bool, call: Call) -> Owner:
@@ -171,7 +177,7 @@ class Calls:
         if isinstance(target, list):
             return of_list(target, name, call.arguments, bool(self._follower.doubts))
         if isinstance(target, dict):
-            return of_mapping(target, name, call.arguments)
+            return of_mapping(target, name, call.arguments, call.named, bool(self._follower.doubts))
         if target is UNKNOWN and name in REGISTERING and call.scope:
             if self._speaks_of_flask(call.scope):
                 self._follower.note(call.node, call.scope, "on an object that is known only at run time")

@@ -11,6 +11,10 @@ from .values import UNKNOWN
 LONGEST = 10_000  # characters of a text, items of a list: what doubles itself ends here
 
 
+_CHANGES_LIST = {"append", "add", "extend", "update", "insert", "remove", "discard", "pop", "clear"}
+_CHANGES_MAPPING = {"update", "setdefault", "pop", "popitem", "clear"}
+
+
 def of_text(text: str, method: str, arguments: list[Any], named: dict[str, Any]) -> Any:
     """What a method of a text gives, for the few that build paths."""
     if method in ("strip", "lstrip", "rstrip", "lower", "upper", "removeprefix", "removesuffix", "replace", "title"):
@@ -48,31 +52,44 @@ def added(left: Any, right: Any) -> Any:
     return UNKNOWN
 
 
-def of_list(items: list[Any], method: str, arguments: list[Any], doubtful: bool) -> Any:
-    """What a method of a list gives, which it may change; when it is doubtful whether it is called, what the list holds is unknown."""
-    if method not in ("append", "extend", "insert", "add", "update"):
-        return UNKNOWN
-    if doubtful:
-        items[:] = [UNKNOWN]
-    elif method in ("append", "add") and len(arguments) == 1:
-        items.append(arguments[0])
-    elif method == "extend" and len(arguments) == 1 and isinstance(arguments[0], list) and len(items) <= LONGEST:
-        items.extend(arguments[0])
+def forget(container: list[Any] | dict[Any, Any]) -> None:
+    """Make what a list or a mapping holds unknown, for all who have it."""
+    container.clear()
+    if isinstance(container, dict):
+        container[UNKNOWN] = UNKNOWN
     else:
-        items.append(UNKNOWN)
-    return None
+        container.append(UNKNOWN)
 
 
-def of_mapping(mapping: dict[Any, Any], method: str, arguments: list[Any]) -> Any:
-    """What a method of a mapping gives."""
+def of_list(items: list[Any], method: str, arguments: list[Any], doubtful: bool) -> Any:
+    """What a method of a list or a set gives, and what it changes; `doubtful` says that it may not be called."""
+    if method not in _CHANGES_LIST:
+        return UNKNOWN
+    one = arguments[0] if len(arguments) == 1 else UNKNOWN
+    if method in ("append", "add") and not doubtful:
+        items.append(one)
+    elif method in ("extend", "update") and isinstance(one, list) and len(items) <= LONGEST and not doubtful:
+        items.extend(one)
+    else:
+        forget(items)
+    return None if method != "pop" else UNKNOWN
+
+
+def of_mapping(mapping: dict[Any, Any], method: str, arguments: list[Any], named: dict[str, Any], doubtful: bool) -> Any:
+    """What a method of a mapping gives, and what it changes."""
     if method == "items":
         return [[key, value] for key, value in mapping.items()]
     if method == "values":
         return list(mapping.values())
     if method == "keys":
         return list(mapping)
-    if method == "get" and arguments and isinstance(arguments[0], (str, int)):
+    if method == "get" and arguments and isinstance(arguments[0], (str, int)) and UNKNOWN not in mapping:
         return mapping.get(arguments[0], arguments[1] if len(arguments) > 1 else None)
+    if method == "update" and not doubtful and all(isinstance(one, dict) for one in arguments) and "**" not in named:
+        for one in (*arguments, named):
+            mapping.update(one)
+    elif method in _CHANGES_MAPPING:
+        forget(mapping)
     return UNKNOWN
 
 

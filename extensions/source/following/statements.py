@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .plain import added
+from .plain import added, forget
 from .registration import REGISTERING
 from .values import (
     UNKNOWN,
@@ -110,13 +110,16 @@ class Statements:
             scope.top = self._follower.imports.modules[scope.file].scope
             scope.shared.update(node.names)
         elif isinstance(node, ast.Match):
-            for case in node.cases:
-                self._doubtful(case.body, scope, f"in a case of the match at line {node.lineno}")
+            return self._match(node, scope)
         elif isinstance(node, ast.Try) or type(node).__name__ == "TryStar":
             return self._try(node, scope)
         elif isinstance(node, ast.Delete):
             for target in node.targets:
-                self.bind(target, UNKNOWN, scope)
+                container = self._follower.value(target.value, scope) if isinstance(target, ast.Subscript) else None
+                if isinstance(container, (dict, list)):
+                    forget(container)
+                else:
+                    self.bind(target, UNKNOWN, scope)
         return None
 
     def _doubtful(self, body: Sequence[ast.stmt], scope: Scope, why: str) -> Any:
@@ -129,8 +132,6 @@ class Statements:
 
     def _if(self, node: ast.If, scope: Scope) -> Any:
         text = ast.unparse(node.test)
-        if "TYPE_CHECKING" in text:
-            return self._block(node.orelse, scope)
         test = truth(self._follower.value(node.test, scope))
         if test is not UNKNOWN:
             return self._block(node.body if test else node.orelse, scope)
@@ -156,6 +157,15 @@ class Statements:
             value = returned[0].value if len(returned) == 1 else either(returned[0].value, returned[1].value)
             return _Returned(value, False, doubt=why)
         return None
+
+    def _match(self, node: ast.Match, scope: Scope) -> Any:
+        result: Any = None
+        why = f"in a case of the match at line {node.lineno}"
+        for case in node.cases:
+            done = self._doubtful(case.body, scope, why)
+            if isinstance(done, _Returned) and not done.raised:
+                result = _Returned(either(result.value, done.value) if result else done.value, False, doubt=why)
+        return result
 
     def _for(self, node: ast.For | ast.AsyncFor, scope: Scope) -> Any:
         over = self._follower.value(node.iter, scope)
@@ -267,8 +277,7 @@ class Statements:
             if isinstance(container, dict) and isinstance(key, (str, int)) and not self._follower.doubts:
                 container[key] = value
             elif isinstance(container, (dict, list)):
-                container.clear()
-                self._forget(target.value, scope)
+                forget(container)
 
     def _augment(self, node: ast.AugAssign, scope: Scope) -> None:
         new = (
@@ -277,7 +286,3 @@ class Statements:
             else UNKNOWN
         )
         self.bind(node.target, new, scope)
-
-    def _forget(self, node: ast.expr, scope: Scope) -> None:
-        if isinstance(node, ast.Name):
-            scope.set(node.id, UNKNOWN)

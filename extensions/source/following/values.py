@@ -204,8 +204,12 @@ class Attribute:
 
 def truth(value: Any) -> Any:
     """Whether Python takes a value for true; UNKNOWN where that is not known."""
+    if isinstance(value, (list, dict)) and UNKNOWN in value:
+        return UNKNOWN
     if value is None or isinstance(value, (str, int, float, bool, list, dict)):
         return bool(value)
+    if isinstance(value, External) and value.name.endswith(".TYPE_CHECKING"):
+        return False
     return True if isinstance(value, (Owner, Module, Function, Class, Instance)) else UNKNOWN
 
 
