@@ -97,6 +97,120 @@ APPLICATIONS = [
     Application("httpbin==0.10.4", "71862093f371c3a39cfcdcd2f073aaf610b6433f9d4c0130248e676453fca65d", "httpbin", set(), set(), set()),
 ]
 
+# What these run on was written down from their documentation and default settings before the finder had seen them.
+BLIND = [
+    # default_airflow.cfg: SQLite and the SequentialExecutor. Hooks and operators for dozens of servers, of which it runs on none.
+    Application(
+        "apache-airflow==1.10.15", "25ac3988e1f2ca20c14b397fdb21ac6b160d868ff319c474af944b4b2b46db63", "airflow", set(), set(), set()
+    ),
+    # core/config.py: postgres_uri is required; redis_uri is None, files are on disk; S3 and Karton are what a person may choose.
+    Application(
+        "mwdb-core==2.20.0",
+        "9d1dec26ee15e8ffa4d46d56182b34b695b70b69e64dda2afdf477760fa7a6ed",
+        "mwdb",
+        {("postgresql", "MWDB_POSTGRES_URI")},
+        set(),
+        set(),
+    ),
+    # config.py: PostgreSQL at DB_HOST, Redis at KV_HOST (tokens, events, jobs), Meilisearch, which has no kind of ours. Files are local.
+    Application(
+        "zou==1.0.97",
+        "54d235fbe30cf6d2ec251ea07887a827a91c157722bd7f48b1c1a878b1c7d131",
+        "zou",
+        {("postgresql", "SQLALCHEMY_DATABASE_URI"), ("redis", "KV_HOST")},
+        set(),
+        set(),
+    ),
+    # settings.py: "DATABASE_URL = MONGO_URI  # default: MongoDB", CELERY_BROKER_URL is None.
+    Application(
+        "alerta-server==9.1.0",
+        "50e3d49655e14a2361341871901b9a23a8a99658c1c93316a636f8585ab3e2df",
+        "alerta",
+        {("mongodb", "DATABASE_URL")},
+        set(),
+        set(),
+    ),
+    # settings.py: MongoDB, Redis for Celery and as the cache; ELASTICSEARCH_URL and S3_URL are None.
+    Application(
+        "udata==17.18.0",
+        "dc359b6d1ee4ad5849ba731ffe3fa3703cc39c59368d91adffafdedb4136302f",
+        "udata",
+        {("mongodb", "MONGODB_HOST"), ("redis", "CELERY_BROKER_URL")},
+        set(),
+        set(),
+    ),
+    # docs/scalability: "one server will perform central functions (SQL, Redis, RabbitMQ)". Addresses stand in config.yml; S3 and Azure
+    # are off by default.
+    Application(
+        "docassemble.webapp==1.10.14",
+        "f31c787950fb2a99d4002608df565869cd2d96e15d136cb65e0450b02a06d94d",
+        "docassemble/webapp",
+        {("postgresql", "db"), ("redis", "redis"), ("rabbitmq", "rabbitmq")},
+        set(),
+        set(),
+    ),
+    # README: RQ_DASHBOARD_REDIS_URL.
+    Application(
+        "rq-dashboard==0.9.0",
+        "bcb670a097b1539d1cfe752a1609e3870177b253c4ef49e037d518eef2cd8b86",
+        "rq_dashboard",
+        {("redis", "RQ_DASHBOARD_REDIS_URL")},
+        set(),
+        set(),
+    ),
+    # default_settings.py: SQLite.
+    Application("ihatemoney==7.2.1", "19742d7c6d08ee5675b97beefc7c40f1e07fe8ee2124a1036f5679f20ff9e324", "ihatemoney", set(), set(), set()),
+    # config.py: SQLite, unless DATABASE_URL says otherwise; PI_REDIS_URL is "optional". LDAP and SQL servers of users are what people add.
+    Application(
+        "privacyidea==3.14", "86a24cbffa8a7316eab93eb220b4d8710ea68af2390990d0dddd58d7bd6947b1", "privacyidea", set(), set(), set()
+    ),
+    # default_settings.py: MongoDB, Elasticsearch and Redis, each for two things; media are in MongoDB, unless S3 is set.
+    Application(
+        "Superdesk-Core==2.5.3",
+        "cf7cae91b31bb174adc9eae0755c158287500ce40333c19bc5559635b360910f",
+        "superdesk",
+        {("mongodb", "MONGO_URI"), ("elasticsearch", "ELASTICSEARCH_URL"), ("redis", "REDIS_URL"), ("redis", "CELERY_BROKER_URL")},
+        set(),
+        set(),
+    ),
+    # config.py sets the addresses of PostgreSQL, RabbitMQ, Redis and a search engine, whose clients are made in packages beside it.
+    Application(
+        "invenio-app-ils==9.0.1",
+        "bb668ac4d8d7c8ec3e7266bf6169c0d1daa8be55d2ad52123a79b24f59542dd7",
+        "invenio_app_ils",
+        {
+            ("postgresql", "SQLALCHEMY_DATABASE_URI"),
+            ("rabbitmq", "CELERY_BROKER_URL"),
+            ("redis", "ACCOUNTS_SESSION_REDIS_URL"),
+            ("elasticsearch", "SEARCH_HOSTS"),
+        },
+        set(),
+        set(),
+    ),
+    # A framework of workers: "you will also need S3-compatible storage and Redis". From karton.ini or KARTON_REDIS_HOST, KARTON_S3_ADDRESS.
+    Application(
+        "karton-core==5.9.1",
+        "d86680af54be1e44acde59e0637ad68e67fdc54d7bbd9fafd35e6afebecef44b",
+        "karton",
+        {("redis", "KARTON_REDIS_HOST"), ("s3", "KARTON_S3_ADDRESS")},
+        set(),
+        set(),
+    ),
+    # A worker that reads a mailbox; Elasticsearch, Kafka, S3 and more are what its reports may be sent to, none by default.
+    Application(
+        "parsedmarc==11.1.0", "d30acc6778e8241b33c6fc098eabc0a060f6058f456804fadb1d54041d8f4548", "parsedmarc", set(), set(), set()
+    ),
+    # Watches a Celery: "you need to provide the broker URL", as an option of the celery command.
+    Application(
+        "flower==2.2.0",
+        "374cbdd92282576ffab66b0da3c3038a2ba1ec34b343b8197dca2e85ce4209f1",
+        "flower",
+        {("broker", "broker")},
+        set(),
+        set(),
+    ),
+]
+
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
