@@ -59,6 +59,7 @@ CLIENTS: dict[str, Client] = {
     "mysql.connector.": _MYSQL,
     "flask_mysqldb.MySQL": Client("mysql", settings=("MYSQL_HOST",)),
     "redis.": _REDIS,
+    "redis_sentinel_url.connect": _REDIS,
     "flask_redis.FlaskRedis": Client("redis", settings=("REDIS_URL",)),
     "flask_caching.Cache": Client("", ("config",), ("CACHE_REDIS_URL", "CACHE_REDIS_HOST", "CACHE_MEMCACHED_SERVERS")),
     "flask_limiter.Limiter": Client("", ("storage_uri",), ("RATELIMIT_STORAGE_URI", "RATELIMIT_STORAGE_URL")),
@@ -81,6 +82,7 @@ CLIENTS: dict[str, Client] = {
     "motor.motor_asyncio.AsyncIOMotorClient": _MONGODB,
     "mongoengine.connect": Client("mongodb", ("host",)),
     "flask_pymongo.PyMongo": Client("mongodb", (1, "uri"), ("MONGO_URI",)),
+    "eve.Eve": Client("mongodb", settings=("MONGO_URI", "MONGO_HOST")),
     "flask_mongoengine.MongoEngine": Client("mongodb", settings=("MONGODB_SETTINGS", "MONGODB_HOST")),
     "pymemcache.": _MEMCACHED,
     "pylibmc.Client": _MEMCACHED,
@@ -89,6 +91,7 @@ CLIENTS: dict[str, Client] = {
     "elasticsearch.Elasticsearch": _SEARCH,
     "elasticsearch.AsyncElasticsearch": _SEARCH,
     "opensearchpy.OpenSearch": _SEARCH,
+    "eve_elastic.Elastic": Client("elasticsearch", settings=("ELASTICSEARCH_URL",)),
     "confluent_kafka.": _KAFKA,
     "kafka.KafkaProducer": Client("kafka", ("bootstrap_servers",)),
     "kafka.KafkaConsumer": Client("kafka", ("bootstrap_servers",)),
@@ -147,6 +150,8 @@ def _words() -> dict[bytes, tuple[bytes, ...]]:
         top = name.split(".")[0].encode()
         if client.kind == "http":
             more = {last.encode()} if last[0].isupper() else {f"{root}.{verb}(".encode() for verb in _VERBS} | {b"from " + top + b" import"}
+        elif len(top) < 4:  # "eve" stands in many a word
+            more = {name.encode(), b"from " + top + b" import"}
         else:
             more = (
                 {last.encode()}

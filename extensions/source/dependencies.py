@@ -51,14 +51,15 @@ def find(root: str | Path, service: Mapping[str, str]) -> list[Dependency]:
     Nothing is imported or run. Every file of the service is read once, those that name a client library, a setting of one or a module
     beside the service are parsed once, and settings modules that those lead to, wherever they stand in the repository.
     """
-    return _Finder(root, service.get("path") or ".").find()
+    return _Finder(root, service.get("path") or ".", service.get("kind") == "web").find()
 
 
 class _Finder:
-    def __init__(self, root: str | Path, path: str) -> None:
-        self.root = root
+    def __init__(self, root: str | Path, path: str, web: bool) -> None:
+        self.web = web
         self.sources = Sources(root, path)
         self.found: list[tuple[Dependency, bool]] = []  # and whether it is a broker's client
+        self.parts: dict[tuple[str, str], set[str]] = {}  # by kind and target: the variables that an address is put together from
         self.declared = declared(root, self.sources.path)
         self.examples = examples(root, self.sources.path)
         self.imported: set[str] = set()
@@ -72,7 +73,7 @@ class _Finder:
             self.imported |= {link.dotted.split(".")[0] for link in source.links.values() if link.folder is None}
         for source in sources:
             self._source(source)
-        return _merged(self.found)
+        return _merged(self.found, self.parts)
 
     def _relevant(self) -> Iterator[Source]:
         """The files that name a client library, and those beside the service that such files, or its others, import."""
@@ -123,7 +124,8 @@ class _Finder:
     def _source(self, source: Source) -> None:
         guards = guards_of(source)
         calls, scopes = calls_of(source)
-        mark_starts(source, calls, scopes)
+        classes = {call.scope.owner for call in calls if call.scope and client_of(self._origin(source, call.node.func))} - {""}
+        script = mark_starts(source, calls, scopes, self.web, [name for name in sorted(classes) if self._is_made(name)])
         used: set[str] = set()
         for call in calls:
             origin = self._origin(source, call.node.func)
@@ -132,7 +134,7 @@ class _Finder:
             if client is None or self.sources.shadowed(top):
                 continue
             used.add(top)
-            self._client(source, call, origin, client, guards)
+            self._client(source, call, origin, client, guards, script)
         for name, link in source.links.items():
             top = link.dotted.split(".")[0]
             if link.folder is None and top in ROOTS and top not in used and not self.sources.shadowed(top):
@@ -155,10 +157,19 @@ class _Finder:
         bases = [place.origin(base) for base in cls.bases] if place and cls else []
         return next((base for base in bases if client_of(base)), origin)
 
+    def _is_made(self, name: str) -> bool:
+        """Whether a class is made somewhere in the service by a call that hangs on no setting."""
+        for file in self.sources.files:
+            text = self.sources.text(file)
+            source = self.sources.source(file, text) if f"{name}(".encode() in text else None
+            if source and any(call.name == name and not call.condition for call in calls_of(source)[0]):
+                return True
+        return False
+
     def _seen(self, kind: str, why: str) -> None:
         self.found.append((Dependency(kind, "", False, False, (shown(why),)), False))
 
-    def _client(self, source: Source, call: Call, origin: str, client: Client, guards: Mapping[str, str]) -> None:
+    def _client(self, source: Source, call: Call, origin: str, client: Client, guards: Mapping[str, str], script: bool) -> None:
         node = call.node
         here = f"{source.file}:{node.lineno} {origin}()"
         kind = client.kind
@@ -175,15 +186,18 @@ class _Finder:
             first = first.value
         guard = guards.get(first.id, "") if isinstance(first, ast.Name) else ""
         lazy = call.scope is not None and not call.scope.starts
+        aside = call.script and not script
         if kind == "http" and address.variables:
             lazy = False  # a peer is called when it is needed; its address is read at the start
         file_only = kind in ("sql", "broker") and bool(address.schemes) and address.schemes <= FILES
         missing = (
             guard
+            or (", where a file is run as a script" if aside else "")
             or (f", in {call.scope.node.name}(), which doesn't run at the start" if lazy and call.scope else "")
             or (", a file and no server" if file_only else "")
-            or (", its address is not told" if not address else "")
+            or (", its address is not told" if not address or (address.lost and kind in ("sql", "broker")) else "")
             or (", an address that no variable sets" if kind == "http" and not address.variables else "")
+            or (", a service of others by default" if kind == "http" and "https" in address.schemes else "")
         )
         if missing:
             self._seen(kind, here + missing)
@@ -192,14 +206,17 @@ class _Finder:
         why = [f"{here} is made at the start" if kind != "http" else f"{here} is called"]
         named = target or "its address"
         why.append(f"{address.where} {named} holds its address")
-        if call.condition:
-            why.append(f"{source.file}:{node.lineno} only if {call.condition}: optional")
-        required = (kind in REQUIRED or client.broker) and not call.condition
+        condition = call.condition or (call.scope.condition if call.scope else "")
+        if condition:
+            why.append(f"{source.file}:{node.lineno} only if {condition}: optional")
+        required = (kind in REQUIRED or client.broker) and not condition
+        if target not in address.variables:
+            self.parts.setdefault((kind, target), set()).update(address.variables)
         self.found.append((Dependency(kind, target, required, True, tuple(map(shown, why))), client.broker))
 
     def _address(self, source: Source, call: Call, client: Client, kind: str) -> Address:
         node = call.node
-        local = dict(bound(call.scope.node.body)) if call.scope else {}
+        local = bound(call.scope.node.body) if call.scope else {}
         given: list[ast.expr] = []
         if kind in AWS_NAMES:
             return self._aws(source, node, kind, local)
@@ -233,6 +250,7 @@ class _Finder:
                 address = self.sources.address(one, source)
                 if address:
                     return address
+        lost = Address()
         for name in client.settings:
             values = [(source, keys[name])] if name in keys else self.sources.setting(name)
             address = Address()
@@ -241,9 +259,11 @@ class _Finder:
             if address:
                 address.settings.insert(0 if name.isupper() else len(address.settings), name)  # Celery's own are no keys of the app
                 return address
-        return Address()
+            if any(not isinstance(value, ast.Constant) for _, value in values):
+                lost.add(Address(settings=[name], where=address.where, lost=True))
+        return lost
 
-    def _aws(self, source: Source, node: ast.Call, kind: str, local: dict[str, ast.expr]) -> Address:
+    def _aws(self, source: Source, node: ast.Call, kind: str, local: Mapping[str, list[ast.expr]]) -> Address:
         """A bucket or a queue, by the name that the file's calls give; else the endpoint of the client."""
         address = Address()
         for one in source.nodes:
@@ -309,8 +329,14 @@ def _line_of(source: Source, name: str) -> int:
     return 1
 
 
-def _merged(found: list[tuple[Dependency, bool]]) -> list[Dependency]:
-    """One entry for each server, and one for each kind that was only seen and is not proposed."""
+def _merged(found: list[tuple[Dependency, bool]], parts: Mapping[tuple[str, str], set[str]]) -> list[Dependency]:
+    """One entry for each server, and one for each kind that was only seen and is not proposed.
+
+    An address that is put together from a variable by which the same kind is known already is no second server.
+    """
+    targets = {(one.kind, one.target) for one, _ in found if one.proposed}
+    same = {key: name for key, names in parts.items() for name in sorted(names) if (key[0], name) in targets}
+    found = [(replace(one, target=same.get((one.kind, one.target), one.target)), broker) for one, broker in found]
     whole: dict[tuple[str, str, bool], Dependency] = {}
     kinds = {one.kind for one, _ in found if one.proposed}
     kinds |= {"sql"} if not kinds.isdisjoint(SQLS) else set()

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .addresses import Source, flat
 
-_START = re.compile(r"_?(create|make|build|get)_(app|application|celery|celery_app|flask_app)|main|init_app|lifespan|on_startup")
+_START = re.compile(r"_?(create|make|build|get)_(app|application|celery|celery_app|flask_app)|init_app|lifespan|on_startup")
+_SCRIPT = "__name__"
+_SERVES = {"run", "serve", "serve_forever", "run_forever", "start_consuming"}
 _APP = {"app", "application", "flask_app"}
 _CACHED = {"cache", "lru_cache", "cached_property"}
 
 
 @dataclass
 class Scope:
-    """A function, with the class around it and whether its body runs when the service starts."""
+    """A function, with the class around it, whether its body runs when the service starts, and the setting that this hangs on."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef
     owner: str
     starts: bool = False
+    condition: str = ""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call, the function around it, and the setting that an `if` around it asks for."""
+    """A call, the function around it, the setting that an `if` around it asks for, and whether it asks if the file is run as a script."""
 
     node: ast.Call
     scope: Scope | None
     condition: str
+    script: bool
+
+    @property
+    def name(self) -> str:
+        """The last part of what is called."""
+        function = self.node.func
+        return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
 
 
 def guards_of(source: Source) -> dict[str, str]:
@@ -81,7 +92,7 @@ def calls_of(source: Source) -> tuple[list[Call], list[Scope]]:
     while todo:
         node, scope, owner, condition = todo.pop()
         if isinstance(node, ast.Call):
-            calls.append(Call(node, scope, condition))
+            calls.append(Call(node, scope, "" if condition == _SCRIPT else condition, condition == _SCRIPT))
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             outer = scope
             scope = Scope(node, owner)
@@ -103,40 +114,53 @@ def calls_of(source: Source) -> tuple[list[Call], list[Scope]]:
 
 
 def _asks(test: ast.expr) -> str:
-    """The test, where it asks for a setting: what stands under it is not always there."""
+    """The test, where it asks for a setting: what stands under it is not always there. _SCRIPT where it asks who runs the file."""
     text = ast.unparse(test)
-    return text[:60] if re.search(r"environ|getenv|config|settings|\b[A-Z][A-Z0-9_]{3,}\b", text) and "__name__" not in text else ""
+    if "__name__" in text:
+        return _SCRIPT
+    return text[:60] if re.search(r"environ|getenv|config|settings|\b[A-Z][A-Z0-9_]{3,}\b", text) else ""
 
 
-def mark_starts(source: Source, calls: list[Call], scopes: list[Scope]) -> None:
-    """Mark the functions that run when the service starts: factories, what gets the app, cached getters, and what those call."""
+def mark_starts(source: Source, calls: list[Call], scopes: list[Scope], web: bool, made: Collection[str]) -> bool:
+    """Mark the functions that run when the service starts: factories, what gets the app, cached getters, and what those call.
+
+    `web` says that the service is served from its app: a script beside it has a main that the service doesn't run. `made` are classes
+    that other files make. The result is whether the service runs the file as a script.
+    """
+    makes_app = [call for call in calls if source.origin(call.node.func) in ("flask.Flask", "quart.Quart")]
+    script = not web or bool(makes_app) or any(call.name in _SERVES for call in calls)
     by_name: dict[str, list[Scope]] = {}
     for scope in scopes:
         by_name.setdefault(scope.node.name, []).append(scope)
-        scope.starts = _is_start(scope.node)
-    inside: dict[int, list[ast.Call]] = {}
+        gets_app = not _APP.isdisjoint(one.arg for one in [*scope.node.args.posonlyargs, *scope.node.args.args])
+        scope.starts = _is_start(scope.node) or (script and scope.node.name == "main")
+        scope.starts |= gets_app and (scope.node.name != "__init__" or scope.owner in made)
+    inside: dict[int, list[Call]] = {}
     for call in calls:
-        inside.setdefault(id(call.scope), []).append(call.node)
-        if call.scope and source.origin(call.node.func) in ("flask.Flask", "quart.Quart"):
+        inside.setdefault(id(call.scope), []).append(call)
+    for call in makes_app:
+        if call.scope:
             call.scope.starts = True
-    todo = [call.node for call in calls if call.scope is None or call.scope.starts]
+    todo = [call for call in calls if (call.scope is None or call.scope.starts) and (script or not call.script)]
     while todo:
-        function = todo.pop().func
+        call = todo.pop()
+        function = call.node.func
         name = function.id if isinstance(function, ast.Name) else ""
         if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id in ("self", "cls"):
             name = function.attr
         reached = by_name.get(name, []) if name not in source.classes else []
         reached = reached + [one for one in by_name.get("__init__", []) if one.owner == name]
+        condition = call.condition or (call.scope.condition if call.scope else "")
         for scope in reached:
-            if not scope.starts:
-                scope.starts = True
+            if not scope.starts or (scope.condition and not condition):
+                scope.starts, scope.condition = True, condition
                 todo += inside.get(id(scope), [])
+    return script
 
 
 def _is_start(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    arguments = {one.arg for one in [*node.args.posonlyargs, *node.args.args]}
     decorators = {ast.unparse(one.func if isinstance(one, ast.Call) else one).split(".")[-1] for one in node.decorator_list}
-    if _START.fullmatch(node.name) or not _APP.isdisjoint(arguments) or not _CACHED.isdisjoint(decorators):
+    if _START.fullmatch(node.name) or not _CACHED.isdisjoint(decorators):
         return True
     names = {name for one in flat(node.body) if isinstance(one, ast.Global) for name in one.names}
     for one in flat(node.body):
