@@ -243,6 +243,71 @@ BLIND = [
 ]
 
 
+# The same once more, after the rules had been mended by what those showed.
+BLIND_AGAIN = [
+    # config.py: DATABASE_URL; models use PostGIS. REDIS_URL for its workers and for limits of requests.
+    Application(
+        "fittrackee==1.3.6",
+        "6aefd582e04de2ab6abb80d7910fa2260107c9f96bd67f846e1595cc2b05c28e",
+        "fittrackee",
+        {("postgresql", "DATABASE_URL"), ("redis", "REDIS_URL")},
+        set(),
+        set(),
+    ),
+    # README: "You need to have a Postgres running first"; its address stands in server.ini. Celery is on by default, over Redis.
+    Application(
+        "faradaysec==5.25.2",
+        "e1ea7da64a03ddef3f8ce7774a0e825948d44055ac9b04269c8529856eae098a",
+        "faraday",
+        {("postgresql", "SQLALCHEMY_DATABASE_URI"), ("redis", "celery_broker_url")},
+        set(),
+        set(),
+    ),
+    # default.cfg: "OpenCVE only supports PostgreSQL as database"; Redis as broker, for locks and for limits of requests.
+    Application(
+        "opencve==1.5.0",
+        "3823f4843737491434c4ae15e0c7da083bfd8f66b0e374cd187027aa59a2efc1",
+        "opencve",
+        {("postgresql", "SQLALCHEMY_DATABASE_URI"), ("redis", "core.celery_broker_url"), ("redis", "core.celery_lock_url")},
+        set(),
+        set(),
+    ),
+    # manage.py writes a configuration with PostgreSQL. Celery, over Redis, is what a person may set up.
+    Application(
+        "lemur==1.9.3",
+        "22d5d8723b4b8617dd4d648a483fc352bbc34e90e7546b2d9ad8b40d753a8f7b",
+        "lemur",
+        {("postgresql", "SQLALCHEMY_DATABASE_URI")},
+        set(),
+        set(),
+    ),
+    # SQLite.
+    Application(
+        "calibreweb==0.6.27", "c6d4173d31a4495e09c615857f30f0d03d9f7eabc7bb50558164f67083d4f72d", "calibreweb", set(), set(), set()
+    ),
+    # config.py: SQLite.
+    Application("anitya==2.3.0", "439b48d8111fd6eb51486ba35d00be59ac8d2c0add542ec45bad3970b0a976d6", "anitya", set(), set(), set()),
+    # conda_store_config.py: SQLite, a folder; redis_url is None.
+    Application(
+        "conda-store-server==2025.2.2",
+        "ea9bc3d61ec7f61f7ad6b1c28ae719dc06a9e36d04e22ff3bb869189a456784e",
+        "conda_store_server",
+        set(),
+        set(),
+        set(),
+    ),
+    # settings.py: SQLite; Elasticsearch and Redis on localhost.
+    Application(
+        "argilla-server==2.8.0",
+        "e21a5c979ef6536fca634dc957469daca8fb09440c39b2fbeefb223459cc61e0",
+        "argilla_server",
+        {("elasticsearch", "ARGILLA_ELASTICSEARCH"), ("redis", "ARGILLA_REDIS_URL")},
+        set(),
+        set(),
+    ),
+]
+
+
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     return fresh_machine(tmp_path_factory)
