@@ -252,7 +252,7 @@ BLIND_AGAIN = [
         "fittrackee",
         {("postgresql", "DATABASE_URL"), ("redis", "REDIS_URL")},
         set(),
-        set(),
+        {"http", "rabbitmq"},
     ),
     # README: "You need to have a Postgres running first"; its address stands in server.ini. Celery is on by default, over Redis.
     Application(
@@ -260,17 +260,23 @@ BLIND_AGAIN = [
         "e1ea7da64a03ddef3f8ce7774a0e825948d44055ac9b04269c8529856eae098a",
         "faraday",
         {("postgresql", "SQLALCHEMY_DATABASE_URI"), ("redis", "celery_broker_url")},
-        set(),
-        set(),
+        {("redis", "celery_broker_url")},
+        {"broker", "elasticsearch", "http"},
+        frozenset({("redis", "")}),
     ),
     # default.cfg: "OpenCVE only supports PostgreSQL as database"; Redis as broker, for locks and for limits of requests.
     Application(
         "opencve==1.5.0",
         "3823f4843737491434c4ae15e0c7da083bfd8f66b0e374cd187027aa59a2efc1",
         "opencve",
-        {("postgresql", "SQLALCHEMY_DATABASE_URI"), ("redis", "core.celery_broker_url"), ("redis", "core.celery_lock_url")},
-        set(),
-        set(),
+        {
+            ("postgresql", "SQLALCHEMY_DATABASE_URI"),
+            ("redis", "BROKER_URL"),
+            ("redis", "RATELIMIT_STORAGE_URL"),
+            ("redis", "CELERY_LOCK_URL"),
+        },
+        {("redis", "CELERY_LOCK_URL")},
+        {"http"},
     ),
     # manage.py writes a configuration with PostgreSQL. Celery, over Redis, is what a person may set up.
     Application(
@@ -278,15 +284,28 @@ BLIND_AGAIN = [
         "22d5d8723b4b8617dd4d648a483fc352bbc34e90e7546b2d9ad8b40d753a8f7b",
         "lemur",
         {("postgresql", "SQLALCHEMY_DATABASE_URI")},
-        set(),
-        set(),
+        {("postgresql", "SQLALCHEMY_DATABASE_URI")},
+        {"http", "postgresql", "sql"},
+        frozenset({("redis", "CELERY_BROKER_URL")}),
     ),
     # SQLite.
     Application(
-        "calibreweb==0.6.27", "c6d4173d31a4495e09c615857f30f0d03d9f7eabc7bb50558164f67083d4f72d", "calibreweb", set(), set(), set()
+        "calibreweb==0.6.27",
+        "c6d4173d31a4495e09c615857f30f0d03d9f7eabc7bb50558164f67083d4f72d",
+        "calibreweb",
+        set(),
+        set(),
+        {"http", "sql"},
     ),
     # config.py: SQLite.
-    Application("anitya==2.3.0", "439b48d8111fd6eb51486ba35d00be59ac8d2c0add542ec45bad3970b0a976d6", "anitya", set(), set(), set()),
+    Application(
+        "anitya==2.3.0",
+        "439b48d8111fd6eb51486ba35d00be59ac8d2c0add542ec45bad3970b0a976d6",
+        "anitya",
+        set(),
+        set(),
+        {"http", "sql"},
+    ),
     # conda_store_config.py: SQLite, a folder; redis_url is None.
     Application(
         "conda-store-server==2025.2.2",
@@ -294,7 +313,7 @@ BLIND_AGAIN = [
         "conda_store_server",
         set(),
         set(),
-        set(),
+        {"broker", "http", "redis", "sql"},
     ),
     # settings.py: SQLite; Elasticsearch and Redis on localhost.
     Application(
@@ -302,8 +321,8 @@ BLIND_AGAIN = [
         "e21a5c979ef6536fca634dc957469daca8fb09440c39b2fbeefb223459cc61e0",
         "argilla_server",
         {("elasticsearch", "ARGILLA_ELASTICSEARCH"), ("redis", "ARGILLA_REDIS_URL")},
-        set(),
-        set(),
+        {("elasticsearch", "ARGILLA_ELASTICSEARCH")},
+        {"elasticsearch", "http", "sql"},
     ),
 ]
 
@@ -327,7 +346,7 @@ def unpacked(application: Application, machine: Machine, folder: Path) -> Path:
     return folder / "source"
 
 
-@pytest.mark.parametrize("application", [*APPLICATIONS, *BLIND], ids=lambda one: one.package)
+@pytest.mark.parametrize("application", [*APPLICATIONS, *BLIND, *BLIND_AGAIN], ids=lambda one: one.package)
 def test_a_real_application_is_proposed_what_it_runs_on_and_nothing_else(
     machine: Machine, tmp_path: Path, application: Application
 ) -> None:

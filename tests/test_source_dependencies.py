@@ -381,6 +381,16 @@ SEEN: dict[str, tuple[Files, set[str]]] = {
         },
         {"sql"},
     ),
+    "pydantic-settings whose default is made by a validator": (
+        {
+            "settings.py": "from pydantic import field_validator\nfrom pydantic_settings import BaseSettings\n"
+            "class Settings(BaseSettings):\n"
+            "    database_url: str = ''\n    @field_validator('database_url')\n    @classmethod\n    def made(cls, value):\n"
+            "        return value or 'sqlite:///here.db'\nsettings = Settings()\n",
+            "db.py": "from sqlalchemy import create_engine\nfrom settings import settings\nengine = create_engine(settings.database_url)\n",
+        },
+        {"sql"},
+    ),
     "a service of others, unless a variable says otherwise": (
         {
             "c.py": "import os, requests\nTELEMETRY_URL = os.getenv('TELEMETRY_URL', 'https://telemetry.example.org/')\n"

@@ -358,6 +358,8 @@ class Sources:
                 found.add(self.address(value, source, None, depth + 1))
                 found.settings += [name] if found and not pydantic and _SETTING.fullmatch(name) else []
             if pydantic:
+                for made in _validated(cls, name):  # where the default may come from
+                    found.schemes |= self.address(made, source, None, depth + 1).schemes
                 found.where = f"{source.file}:{cls.lineno}"
                 found.variables[:] = [_variable(cls, name, value)]
             return
@@ -515,6 +517,13 @@ def _names(node: ast.AST, name: str) -> bool:
 
 def _returns(function: ast.FunctionDef | ast.AsyncFunctionDef | None) -> list[ast.expr]:
     return [one.value for one in flat(function.body) if isinstance(one, ast.Return) and one.value] if function else []
+
+
+def _validated(cls: ast.ClassDef, name: str) -> list[ast.expr]:
+    """What the validators of a field return."""
+    functions = [one for one in cls.body if isinstance(one, ast.FunctionDef)]
+    calls = [(one, call) for one in functions for call in one.decorator_list if isinstance(call, ast.Call)]
+    return [value for one, call in calls if any(_text(argument) == name for argument in call.args) for value in _returns(one)]
 
 
 def _names_host(key: str) -> bool:

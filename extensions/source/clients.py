@@ -91,6 +91,7 @@ CLIENTS: dict[str, Client] = {
     "elasticsearch.Elasticsearch": _SEARCH,
     "elasticsearch.AsyncElasticsearch": _SEARCH,
     "opensearchpy.OpenSearch": _SEARCH,
+    "opensearchpy.AsyncOpenSearch": _SEARCH,
     "eve_elastic.Elastic": Client("elasticsearch", settings=("ELASTICSEARCH_URL",)),
     "confluent_kafka.": _KAFKA,
     "kafka.KafkaProducer": Client("kafka", ("bootstrap_servers",)),
