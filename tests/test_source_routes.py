@@ -327,3 +327,76 @@ def test_a_class_that_extends_an_extension_is_named_where_it_may_add_routes(tmp_
         (9, "the app goes to flask_restx.Api that is not followed, which may add routes"),
         (10, "on an object that is known only at run time"),
     ]
+
+
+def test_the_resources_of_flask_restful_are_routes(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        {
+            "app.py": """
+                from flask import Blueprint, Flask
+                from flask_restful import Api, Resource
+                from views import Thing, Things
+                app = Flask(__name__, static_folder=None)
+                api = Api(app, "/api")
+                api.add_resource(Things, "/things", "/all", resource_class_kwargs={"a": 1})
+
+                @api.resource("/one", endpoint="first")
+                class One(Resource):
+                    def get(self): ...
+
+                part = Blueprint("part", __name__, url_prefix="/part")
+                later = Api()
+                later.add_resource(Thing, "/thing/<int:id>")
+                later.init_app(part)
+                app.register_blueprint(part)
+            """,
+            "views.py": """
+                from flask_login import login_required
+                from flask_restful import Resource
+
+                class Base(Resource):
+                    method_decorators = [login_required]
+
+                class Things(Base):
+                    def get(self): ...
+                    def post(self): ...
+
+                class Thing(Base):
+                    def delete(self, id): ...
+            """,
+        },
+    )
+    told = [(one.rule, one.endpoint, [method for method in one.methods if method not in ("HEAD", "OPTIONS")]) for one in found.routes]
+    assert told == [
+        ("/api/things", "things", ["GET", "POST"]),
+        ("/api/all", "things", ["GET", "POST"]),
+        ("/api/one", "first", ["GET"]),
+        ("/part/thing/<int:id>", "part.thing", ["DELETE"]),
+    ]
+    assert [[auth.name for auth in one.auth] for one in found.routes] == [["login_required"]] * 2 + [[], ["login_required"]]
+    assert found.unresolved == ()
+
+
+def test_what_is_not_known_of_flask_restful_is_named(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        {
+            "app.py": """
+                import os
+                from flask import Flask
+                from flask_restful import Api, Resource
+                app = Flask(__name__, static_folder=None)
+                class Thing(Resource):
+                    def get(self): ...
+                Api(app, prefix=os.environ["PREFIX"]).add_resource(Thing, "/one")
+                Api(app, decorators=[print]).add_resource(Thing, "/two")
+                api = Api(app)
+                api.add_resource(Thing, os.environ["THREE"])
+                if os.environ.get("FOUR"):
+                    api.add_resource(Thing, "/four")
+            """
+        },
+    )
+    assert found.routes == ()
+    assert [one.line for one in found.unresolved] == [7, 8, 10, 12]

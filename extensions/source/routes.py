@@ -21,6 +21,7 @@ from .following.follower import Follower, TooMuch
 from .following.values import UNKNOWN, Call, Class, External, Function, Nested, Owner, Rule, ViewClass
 
 _VIEW_METHODS = {"get", "post", "head", "options", "delete", "put", "trace", "patch"}
+_METHOD_VIEWS = {"flask.views.MethodView", "flask_restful.Resource"}
 _REGISTERS = re.compile(rb"\.\s*(?:route|add_url_rule|register_blueprint)\s*\(|\b\w*(?:Flask|Blueprint)\s*\(")
 _VARIABLE = re.compile(r"<(?:(?P<converter>[a-zA-Z_][a-zA-Z0-9_]*)(?:\((?P<arguments>.*?)\))?:)?(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)>")
 
@@ -347,9 +348,9 @@ def _view_methods(view: ViewClass) -> list[str] | None:
     if given is not None:
         return given if isinstance(given, list) and all(isinstance(one, str) for one in given) else None
     outside = [one for one in view.of.externals() if one != "builtins.object"]
-    if any(not one.startswith("flask.views.") for one in outside):
+    if any(not one.startswith("flask.views.") and one not in _METHOD_VIEWS for one in outside):
         return None  # a base class of others may bring methods
-    if not any(one.endswith(".MethodView") for one in outside):
+    if _METHOD_VIEWS.isdisjoint(outside):
         return ["GET"]
     return sorted(method.upper() for method in _handlers(view.of)) or ["GET"]
 
@@ -384,7 +385,7 @@ def _view(view: Any) -> View | None:
 
 
 def _by_method(view: Any) -> dict[str, View]:
-    if not isinstance(view, ViewClass) or not any(one.endswith(".MethodView") for one in view.of.externals()):
+    if not isinstance(view, ViewClass) or _METHOD_VIEWS.isdisjoint(view.of.externals()):
         return {}
     handlers = _handlers(view.of)
     return {name.upper(): View(f"{view.of.node.name}.{name}", *_at(one), _doc(one.node)) for name, one in sorted(handlers.items())}

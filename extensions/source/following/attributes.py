@@ -6,7 +6,7 @@ import ast
 from typing import Any
 
 from .registration import REGISTERING
-from .values import UNKNOWN, Attribute, Class, External, Function, Instance, Method, Module, Owner, Rule
+from .values import UNKNOWN, Api, Attribute, Class, External, Function, Instance, Method, Module, Owner, Rule
 
 
 def attribute(value: Any, name: str) -> Any:
@@ -28,7 +28,7 @@ def attribute(value: Any, name: str) -> Any:
         if name in ("url_map", "config", "jinja_env", "logger", "extensions", "wsgi_app", "cli"):
             return Attribute(value, name) if name == "url_map" else UNKNOWN
         return Method(value, name)
-    if isinstance(value, Attribute):
+    if isinstance(value, (Attribute, Api)):
         return Method(value, name)
     if isinstance(value, (Instance, Class)):
         if isinstance(value, Instance) and name in value.attributes:

@@ -7,10 +7,11 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import restful
 from .attributes import attribute
 from .plain import of_builtin, of_list, of_mapping, of_text
-from .registration import REGISTERING, handed, register
-from .values import UNKNOWN, Attribute, Call, Class, Decorator, External, Function, Instance, Method, Owner, Place, Scope, ViewClass
+from .registration import REGISTERING, class_guards, handed, register
+from .values import UNKNOWN, Api, Attribute, Call, Class, Decorator, External, Function, Instance, Method, Owner, Place, Scope, ViewClass
 
 if TYPE_CHECKING:
     from .follower import Follower
@@ -145,6 +146,8 @@ class Calls:
             if is_flask(name) and not name.startswith("flask.") and call.scope:
                 self._follower.note(call.node, call.scope, f"{name} may add routes of its own")
             return owner
+        if name == restful.API and not function.made:
+            return restful.made(self._follower, call)
         if name == "builtins.getattr" and len(call.arguments) > 1 and isinstance(call.arguments[1], str):
             return attribute(call.arguments[0], call.arguments[1])
         if name.startswith("builtins.") and (value := of_builtin(name.partition(".")[2], call.arguments, call.named)) is not UNKNOWN:
@@ -161,6 +164,8 @@ class Calls:
         target, name = method.owner, method.name
         if isinstance(target, Owner):
             return register(self._follower, target, name, call)
+        if isinstance(target, Api):
+            return restful.method(self._follower, target, name, call)
         if isinstance(target, Attribute):
             if target.name == "url_map" and name == "add" and call.scope:
                 self._follower.note(call.node, call.scope, "a rule is put into the url_map directly")
@@ -168,7 +173,7 @@ class Calls:
         if isinstance(target, Class):
             if name == "as_view":
                 given = call.arguments[0] if call.arguments else call.named.get("name", UNKNOWN)
-                return ViewClass(target, given, tuple(self._class_guards(target)))
+                return ViewClass(target, given, tuple(class_guards(self._follower, target, "decorators")))
             if name == "register" and any("classful" in one or "classy" in one for one in target.externals()) and call.scope:
                 self._follower.note(call.node, call.scope, "its routes are made from the class's methods at run time")
             return UNKNOWN
@@ -189,19 +194,6 @@ class Calls:
         module = self._follower.imports.modules.get(scope.file)
         names = module.scope.names.values() if module else ()
         return any(isinstance(one, External) and "flask" in one.name.lower() for one in names)
-
-    def _class_guards(self, cls: Class) -> Iterator[tuple[ast.expr, Any]]:
-        """The class's `decorators`, as they stand in the source."""
-        for node in cls.node.body:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-            if any(isinstance(one, ast.Name) and one.id == "decorators" for one in targets):
-                listed = getattr(node, "value", None)
-                if isinstance(listed, (ast.List, ast.Tuple)):
-                    yield from ((one, self._follower.value(one, cls.scope)) for one in listed.elts)
-                return
-        for base in cls.bases:
-            if isinstance(base, Class):
-                yield from self._class_guards(base)
 
 
 def _is_super(node: ast.Call) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from .plain import is_plain
-from .values import UNKNOWN, Call, Decorator, Nested, Owner, Place, Rule
+from .values import UNKNOWN, Call, Class, Decorator, Nested, Owner, Place, Rule
 
 if TYPE_CHECKING:
     from .follower import Follower
@@ -37,6 +38,20 @@ def handed(follower: Follower, name: str | None, call: Call) -> None:
             what = "app" if one.is_app else "blueprint"
             follower.note(call.node, call.scope, f"the {what} goes to {name or 'code'} that is not followed, which may add routes")
             return
+
+
+def class_guards(follower: Follower, cls: Class, name: str) -> Iterator[tuple[ast.expr, Any]]:
+    """The decorators that a class of views lists under that name, as they stand in the source."""
+    for node in cls.node.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        if any(isinstance(one, ast.Name) and one.id == name for one in targets):
+            listed = getattr(node, "value", None)
+            if isinstance(listed, (ast.List, ast.Tuple)):
+                yield from ((one, follower.value(one, cls.scope)) for one in listed.elts)
+            return
+    for base in cls.bases:
+        if isinstance(base, Class):
+            yield from class_guards(follower, base, name)
 
 
 def register(follower: Follower, owner: Owner, name: str, call: Call) -> Any:

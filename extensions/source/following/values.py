@@ -194,6 +194,15 @@ class Call:
     scope: Scope | None = None
 
 
+@dataclass(eq=False)
+class Api:
+    """Flask-RESTful's Api. `waiting` are resources that came before the app: the class, its addresses, and the call."""
+
+    prefix: Any
+    owner: Owner | None = None
+    waiting: list[tuple[Any, list[Any], Call]] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Attribute:
     """`app.url_map` and such: known by the name of the owner's attribute only."""
