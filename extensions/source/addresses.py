@@ -13,17 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..disk import LARGEST, text_of
+from ..disk import LARGEST
+from .clients import schemes
+from .declared import options
 from .files import aside, parsed, walk
 
 DEEPEST = 12  # steps from one name to the next; settings refer to each other in circles
-_SCHEME = re.compile(r"([a-z][a-z0-9]*)(?:\+[a-z0-9_]+)?:/{2}", re.IGNORECASE)
 _SETTING = re.compile(r"[A-Z][A-Z0-9_]+|broker_url|broker_read_url|broker_write_url")
 _WHOLE = re.compile(r"ur[il]s?(?![a-z])|dsn|connection_?string|bucket|queue", re.IGNORECASE)
 _HOST = re.compile(r"host|endpoint|server|addr|bootstrap|broker|node|base|cluster", re.IGNORECASE)
 _SECRET = re.compile(r"passw|secret|token|passphrase|credential|(^|_)(key|user|username|pw|pwd|pass)$", re.IGNORECASE)
-_INI = re.compile(r"^\[([^\]\n]+)\]|^(\w+)[ \t]*[=:][ \t]*([^\n]{0,60})", re.MULTILINE)
-_TOOLS = {"setup.cfg", "tox.ini", "pytest.ini", "mypy.ini", "alembic.ini"}  # they say nothing of how the service runs
 _READERS = {"getenv", "env", "config", "str", "url", "get", "db", "cache", "db_url", "require", "string"}
 _KEEPERS = re.compile(r"config|settings|defaults?|__init__|app|conf|env\w*|constants?")  # names of modules that hold settings
 
@@ -192,17 +191,9 @@ class Sources:
         return self._settings.get(name, [])
 
     def options(self, section: str) -> dict[str, set[str]]:
-        """The options that a section of the service's .cfg and .ini files gives, each with the schemes of its values."""
+        """The options of a section of the service's .cfg and .ini files, each with the schemes of its values."""
         if self._options is None:
-            self._options = {}
-            for folder in sorted({self.path, *(posixpath.dirname(file) for file in self.files)}):
-                for text in _ini_files(os.path.join(self.root, folder)):
-                    here: dict[str, set[str]] = {}
-                    for match in _INI.finditer(text):
-                        if match[1]:
-                            here = self._options.setdefault(match[1].lower(), {})
-                        else:
-                            here.setdefault(match[2].lower(), set()).update(schemes(match[3]))
+            self._options = options(self.root, sorted({self.path, *(posixpath.dirname(file) for file in self.files)}))
         return self._options.get(section.lower(), {})
 
     # Following an expression
@@ -431,19 +422,6 @@ class Sources:
         if place is None or function is None:
             return None
         return place, [(value, bound(function.body)) for value in _returns(function)]
-
-
-def _ini_files(folder: str) -> Iterator[str]:
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        return
-    yield from (text_of(os.path.join(folder, name)) for name in names if name.endswith((".cfg", ".ini")) and name not in _TOOLS)
-
-
-def schemes(text: str) -> set[str]:
-    """The scheme of an address, in small letters and without its driver: `postgresql` of `postgresql+psycopg://…`."""
-    return {match[1].lower() for match in [_SCHEME.match(text.strip())] if match}
 
 
 def flat(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:

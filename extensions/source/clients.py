@@ -114,6 +114,7 @@ _CLASSES = re.compile(
     r"|Producer|Consumer|SerializingProducer|DeserializingConsumer|AIOKafka\w+|connect|MySQLConnectionPool"
     r"|BlockingConnection|SelectConnection|AsyncioConnection)"
 )
+_SCHEME = re.compile(r"([a-z][a-z0-9]*)(?:\+[a-z0-9_]+)?:/{2}", re.IGNORECASE)
 # The kind of server, by the scheme of its address.
 SCHEMES = {
     **dict.fromkeys(("postgresql", "postgres", "postgis"), "postgresql"),
@@ -168,6 +169,11 @@ WORDS = _words()
 IMPORTS = re.compile(
     rb"^[ \t]*(?:from|import)[ \t]+(" + b"|".join(re.escape(name.encode()) for name in ROOTS) + rb")\b[^\n]*", re.MULTILINE
 )
+
+
+def schemes(text: str) -> set[str]:
+    """The scheme of an address, in small letters and without its driver: `postgresql` of `postgresql+psycopg://…`."""
+    return {match[1].lower() for match in [_SCHEME.match(text.strip())] if match}
 
 
 def client_of(origin: str) -> Client | None:

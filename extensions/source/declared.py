@@ -1,14 +1,18 @@
-"""What a repository says beside its source: the packages that are always installed, and the examples in its dotenv files."""
+"""What a repository says beside its source: installed packages, examples in dotenv files, options in .cfg and .ini files."""
 
 from __future__ import annotations
 
 import os
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..disk import text_of
-from .addresses import schemes
+from .clients import schemes
+
+_INI = re.compile(r"^\[([^\]\n]+)\]|^(\w+)[ \t]*[=:][ \t]*([^\n]{0,60})", re.MULTILINE)
+_TOOLS = {"setup.cfg", "tox.ini", "pytest.ini", "mypy.ini", "alembic.ini"}  # they say nothing of how the service runs
 
 
 def _folders(root: str | Path, path: str) -> list[str]:
@@ -58,4 +62,23 @@ def examples(root: str | Path, path: str) -> dict[str, set[str]]:
                 match = re.match(r"\s*(?:export\s+)?(\w+)\s*=\s*[\"']?(.{0,60})", line)
                 if match:
                     found.setdefault(match[1], set()).update(schemes(match[2]))
+    return found
+
+
+def options(root: str | Path, folders: Iterable[str]) -> dict[str, dict[str, set[str]]]:
+    """By section and name, in small letters: the schemes of what the .cfg and .ini files of these folders of `root` set."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for folder in folders:
+        try:
+            names = sorted(os.listdir(os.path.join(root, folder)))
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith((".cfg", ".ini")) and name not in _TOOLS:
+                here: dict[str, set[str]] = {}
+                for match in _INI.finditer(text_of(os.path.join(root, folder, name))):
+                    if match[1]:
+                        here = found.setdefault(match[1].lower(), {})
+                    else:
+                        here.setdefault(match[2].lower(), set()).update(schemes(match[3]))
     return found

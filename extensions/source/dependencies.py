@@ -48,8 +48,9 @@ class Dependency:
 def find(root: str | Path, service: Mapping[str, str]) -> list[Dependency]:
     """What the service at `service["path"]` of the repository `root` runs on; what is only seen comes last. Never raises for what it reads.
 
-    Nothing is imported or run. Every file of the service is read once, those that name a client library, a setting of one or a module
-    beside the service are parsed once, and settings modules that those lead to, wherever they stand in the repository.
+    Of a service whose kind is "web", what only a script's main makes is not proposed. Nothing is imported or run. Parsed, once each, are
+    files that name a client library, a setting of one or a module beside the service, those that make a class that makes a client, and
+    settings modules that those lead to, wherever they stand in the repository.
     """
     return _Finder(root, service.get("path") or ".", service.get("kind") == "web").find()
 
