@@ -44,9 +44,9 @@ class Address:
     schemes: set[str] = field(default_factory=set)
     literal: bool = False
     parts: bool = False  # put together from several values: none of them is the address
-    lost: bool = False  # a setting that is set, but by what can't be followed
     opaque: bool = False  # an attribute of a settings object that reads a file when it runs
     where: str = ""  # file:line of the place that names it
+    lost: bool = False  # a setting that is set, but by what can't be followed
 
     def __bool__(self) -> bool:
         return bool(self.variables or self.settings or self.literal)
