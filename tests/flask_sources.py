@@ -329,4 +329,92 @@ SOURCES = {
         ["/1/<uuid:id> GET", "/2/<any(a, b):id> GET", "/health GET", "/in GET", "/base/end GET"],
         unresolved=["app.py:13"],
     ),
+    "lists and mappings that change": Source(
+        {
+            "flags.py": "FLAGS = {}\nMORE = {'a': 1}\n",
+            "app.py": """
+                import os
+                import flags
+                from flags import FLAGS, MORE
+                from flask import Blueprint, Flask
+                app = Flask(__name__, static_folder=None)
+                one = Blueprint("one", __name__)
+                one.add_url_rule("/one", "one", lambda: "")
+                two = Blueprint("two", __name__)
+                two.add_url_rule("/two", "two", lambda: "")
+                BLUEPRINTS = [one, two]
+                BLUEPRINTS.remove(two)
+                for blueprint in BLUEPRINTS:
+                    app.register_blueprint(blueprint)
+                if os.environ.get("NOWHERE_SET"):
+                    FLAGS["a"] = 1
+                if "a" not in flags.FLAGS:
+                    app.add_url_rule("/off", "off", lambda: "")
+                MORE.pop("a")
+                if "a" in MORE:
+                    app.add_url_rule("/on", "on", lambda: "")
+                SET = {"x": "/x"}
+                SET.update({"y": "/y"}, z="/z")
+                for name, path in SET.items():
+                    app.add_url_rule(path, name, lambda: "")
+            """,
+        },
+        ["/x GET", "/y GET", "/z GET"],
+        unresolved=["app.py:13 which blueprint", "app.py:17 only where", "app.py:20 only where", "app.py:6", "app.py:8"],
+        wanting=["/one GET", "/off GET"],
+    ),
+    "ways out of a function": Source(
+        {
+            "app.py": """
+                import os, sys
+                from contextlib import nullcontext
+                from typing import TYPE_CHECKING
+                from flask import Flask
+                app = Flask(__name__, static_folder=None)
+                if not TYPE_CHECKING:
+                    app.add_url_rule("/typed", "typed", lambda: "")
+
+                def matched(kind):
+                    match kind:
+                        case "nothing":
+                            return
+                    app.add_url_rule("/matched", "matched", lambda: "")
+
+                def twice():
+                    with nullcontext():
+                        if os.environ.get("NOWHERE_SET"):
+                            return
+                        if os.environ.get("NOR_THIS"):
+                            return
+                    app.add_url_rule("/twice", "twice", lambda: "")
+
+                matched(os.environ.get("KIND"))
+                twice()
+            """
+        },
+        ["/typed GET"],
+        unresolved=["app.py:13 in a case of the match", "app.py:21 only where"],
+        wanting=["/matched GET", "/twice GET"],
+    ),
+    "classes that are given the app": Source(
+        {
+            "app.py": """
+                from flask import Flask
+                app = Flask(__name__, static_folder=None)
+
+                class Health:
+                    @classmethod
+                    def install(cls, app):
+                        app.add_url_rule(cls.path(), "health", lambda: "")
+
+                    @staticmethod
+                    def path():
+                        return "/health"
+
+                Health.install(app)
+                Health().install(Flask("other"))
+            """
+        },
+        ["/health GET"],
+    ),
 }

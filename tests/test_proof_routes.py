@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from extensions.source import routes
+from tests import test_proof_dependencies
 from tests.flask_sources import SOURCES
 from tests.proofs import Machine, fresh_machine
 from tests.test_proof_foreign import FOREIGN, unpacked
@@ -36,6 +37,7 @@ class Application:
     pairs: int
     unresolved: tuple[tuple[str, str], ...] = ()
     named: str = ""
+    settings: str = ""  # variables without which it doesn't start
 
 
 APPLICATIONS = {
@@ -49,6 +51,20 @@ APPLICATIONS = {
         "httpbin/core.py app.route(staticroute)",
     ),
     "bepasty": Application("src/bepasty", "src", "bepasty.wsgi:application", 88),
+}
+
+# Wheels of the table of dependencies, whose url_map nobody here had seen when their routes were first told.
+WHEELS = {
+    "ihatemoney": Application("ihatemoney", ".", "ihatemoney.run:create_app()", 146),
+    "mwdb": Application(
+        "mwdb",
+        ".",
+        "mwdb.app:app",
+        234,
+        tuple((rule, method) for rule in ("/", "/<path:path>") for method in ("GET", "HEAD", "OPTIONS")),
+        "mwdb/app.py app.register_blueprint(static_blueprint)",
+        "MWDB_POSTGRES_URI=postgresql://localhost/x MWDB_SECRET_KEY=x MWDB_ENABLE_SSDEEP=0",
+    ),
 }
 
 
@@ -65,9 +81,9 @@ def flask_python(machine: Machine) -> Path:
     return machine.home / "flask/bin/python"
 
 
-def url_map(machine: Machine, python: Path, folder: Path, app: str) -> list[tuple[str, str]]:
+def url_map(machine: Machine, python: Path, folder: Path, app: str, settings: str = "") -> list[tuple[str, str]]:
     """(rule, method) of each rule of the app that runs, sorted."""
-    said = machine.run(f"{python} -W ignore {machine.home}/url_map.py {folder} '{app}' 2>/dev/null", folder)
+    said = machine.run(f"{settings} {python} -W ignore {machine.home}/url_map.py {folder} '{app}' 2>/dev/null", folder)
     return sorted((rule, method) for rule, method in json.loads(said.splitlines()[-1]))
 
 
@@ -82,7 +98,22 @@ def test_the_routes_of_a_foreign_application_are_those_of_its_url_map(machine: M
     folder = unpacked(FOREIGN[name], machine, tmp_path, name)
     python = tmp_path / "venv/bin/python"
     machine.run(f"uv venv --quiet {tmp_path}/venv && uv pip install --quiet --python {python} -e .", folder)
-    real = url_map(machine, python, folder / application.imported_from, application.app)
+    compare(machine, python, folder, name, application)
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_the_routes_of_an_unseen_application_are_those_of_its_url_map(machine: Machine, tmp_path: Path, name: str) -> None:
+    row = next(one for one in test_proof_dependencies.BLIND if one.package == name)
+    folder = test_proof_dependencies.unpacked(row, machine, tmp_path)
+    wheel = next((machine.caches / "wheels" / name).glob("*.whl"))
+    python = tmp_path / "venv/bin/python"
+    machine.run(f"uv venv --quiet {tmp_path}/venv && uv pip install --quiet --python {python} {wheel}", tmp_path)
+    compare(machine, python, folder, name, WHEELS[name])
+
+
+def compare(machine: Machine, python: Path, folder: Path, name: str, application: Application) -> None:
+    """The url_map of the app that runs has what is told from its source, and besides only what is said to be unresolved."""
+    real = url_map(machine, python, folder / application.imported_from, application.app, application.settings)
     assert len(real) == application.pairs
     found = routes.find(folder, {**service(application.app, application.path), "name": name})
     told = sorted((one.rule, method) for one in found.routes for method in one.methods)

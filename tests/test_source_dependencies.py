@@ -49,7 +49,8 @@ PROPOSED: dict[str, tuple[Files, set[tuple[str, str]]]] = {
     "an address put together from parts": (
         {
             "app.py": "import os\nfrom flask_sqlalchemy import SQLAlchemy\nuser = os.environ['DB_USER']\npassword = os.environ['DB_PW']\n"
-            "def create_app(app):\n    app.config['SQLALCHEMY_DATABASE_URI'] = f\"postgresql://{user}:{password}@{os.environ['DB_HOST']}/x\"\n"
+            "def create_app(app):\n"
+            "    app.config['SQLALCHEMY_DATABASE_URI'] = f\"postgresql://{user}:{password}@{os.environ['DB_HOST']}/x\"\n"
             "db = SQLAlchemy()\n"
         },
         {("postgresql", "SQLALCHEMY_DATABASE_URI")},
@@ -124,7 +125,8 @@ PROPOSED: dict[str, tuple[Files, set[tuple[str, str]]]] = {
     ),
     "Celery with a broker from the environment": (
         {
-            "tasks.py": "import os\nfrom celery import Celery\napp = Celery('t', broker=os.environ.get('BROKER_URL', 'amqp://guest:guest@mq//'))\n"
+            "tasks.py": "import os\nfrom celery import Celery\n"
+            "app = Celery('t', broker=os.environ.get('BROKER_URL', 'amqp://guest:guest@mq//'))\n"
         },
         {("rabbitmq", "BROKER_URL")},
     ),
@@ -235,6 +237,65 @@ PROPOSED: dict[str, tuple[Files, set[tuple[str, str]]]] = {
         },
         {("postgresql", "DB_HOST")},
     ),
+    "a name that a function binds more than once": (
+        {
+            "db.py": "import os, psycopg2\ndef create_app():\n    host = os.environ.get('DB_HOST')\n    if not host:\n"
+            "        host = 'localhost'\n"
+            "    psycopg2.connect(host=host)\n"
+        },
+        {("postgresql", "DB_HOST")},
+    ),
+    "one server, by its host and by an address that is put together from it": (
+        {
+            "config.py": "import os\nKV_STORE = {'host': os.getenv('KV_HOST', 'localhost'), 'port': os.getenv('KV_PORT', '6379')}\n",
+            "app.py": "import redis, config\nfrom celery import Celery\ndef url():\n    host = config.KV_STORE['host']\n"
+            "    port = config.KV_STORE['port']\n    return f'redis://{host}:{port}/1'\n"
+            "store = redis.Redis(host=config.KV_STORE['host'])\ncelery = Celery('t', broker=url())\n",
+        },
+        {("redis", "KV_HOST")},
+    ),
+    "a setting that is set by what can't be followed, and models that tell the product": (
+        {
+            "app.py": "from flask import Flask\nfrom typedconfig import load\nfrom models import db\nsettings = load()\n"
+            "app = Flask(__name__)\n"
+            "app.config['SQLALCHEMY_DATABASE_URI'] = settings.main.uri\n",
+            "models.py": "from flask_sqlalchemy import SQLAlchemy\nfrom sqlalchemy.dialects.postgresql import JSONB\ndb = SQLAlchemy()\n",
+        },
+        {("postgresql", "SQLALCHEMY_DATABASE_URI")},
+    ),
+    "an option of a cfg file": (
+        {
+            "shop/shop.cfg": "[core]\n# its database\ndb_conn = postgresql://localhost/shop\n",
+            "shop/db.py": "from sqlalchemy import create_engine\nfrom shop.configuration import conf\n"
+            "engine = create_engine(conf.get('core', 'DB_CONN'))\n",
+        },
+        {("postgresql", "core.db_conn")},
+    ),
+    "Eve": (
+        {
+            "app.py": "import eve\nclass Ours(eve.Eve):\n    pass\napp = Ours()\n",
+            "settings.py": "import os\nMONGO_URI = os.environ.get('MONGO_URL', 'mongodb://localhost/x')\n",
+        },
+        {("mongodb", "MONGO_URL")},
+    ),
+    "a function that is called only if a setting is there": (
+        {
+            "app.py": "import os, pymongo\nfrom flask import Flask\nimport config\ndef create_app():\n"
+            "    if config.KEEP_HISTORY:\n        connect()\n"
+            "def connect():\n    return pymongo.MongoClient(config.HISTORY_URL)\n",
+            "config.py": "import os\nKEEP_HISTORY = os.environ.get('KEEP_HISTORY')\nHISTORY_URL = os.environ['HISTORY_URL']\n",
+        },
+        {("mongodb?", "HISTORY_URL")},
+    ),
+    "a class that gets the app, and is made in another file": (
+        {
+            "store.py": "import redis\nclass Store:\n    def __init__(self, app):\n"
+            "        self.redis = redis.from_url(app.config['REDIS_URL'])\n",
+            "app.py": "import os\nfrom flask import Flask\nfrom store import Store\napp = Flask(__name__)\n"
+            "app.config['REDIS_URL'] = os.environ['REDIS_URL']\nstore = Store(app)\n",
+        },
+        {("redis?", "REDIS_URL")},
+    ),
 }
 
 # name: files, and the kinds that are seen. Nothing is proposed.
@@ -290,6 +351,61 @@ SEEN: dict[str, tuple[Files, set[str]]] = {
         set(),
     ),
     "text that only names a library": ({"c.py": "# redis, pika, pymongo\nHELP = 'import redis'\n"}, set()),
+    "an option of a cfg file that is SQLite": (
+        {
+            "shop.cfg": "[core]\ndb_conn = sqlite:///{HOME}/shop.db\n",
+            "config.py": "from configuration import conf\nSQLALCHEMY_DATABASE_URI = conf.get('core', 'db_conn')\n",
+            "db.py": "from flask_sqlalchemy import SQLAlchemy\ndb = SQLAlchemy()\n",
+        },
+        {"sql"},
+    ),
+    "a text that is given to a call is no address": (
+        {
+            "env.py": "from alembic import context\nfrom sqlalchemy import create_engine\n"
+            "engine = create_engine(context.config.option('sqlalchemy.url'))\n"
+        },
+        {"sql"},
+    ),
+    "an address that somebody types in": (
+        {
+            "main.py": "import redis\ndef create_app():\n    host = 'localhost'\n    host = ask('Which host?', host)\n"
+            "    redis.Redis(host=host)\n"
+        },
+        {"redis"},
+    ),
+    "a setting that is set by what can't be followed, and nothing tells the product": (
+        {
+            "app.py": "from flask import Flask\nfrom flask_sqlalchemy import SQLAlchemy\nfrom typedconfig import load\n"
+            "app = Flask(__name__)\n"
+            "app.config['SQLALCHEMY_DATABASE_URI'] = load().uri\ndb = SQLAlchemy(app)\n",
+        },
+        {"sql"},
+    ),
+    "pydantic-settings whose default is made by a validator": (
+        {
+            "settings.py": "from pydantic import field_validator\nfrom pydantic_settings import BaseSettings\n"
+            "class Settings(BaseSettings):\n"
+            "    database_url: str = ''\n    @field_validator('database_url')\n    @classmethod\n    def made(cls, value):\n"
+            "        return value or 'sqlite:///here.db'\nsettings = Settings()\n",
+            "db.py": "from sqlalchemy import create_engine\nfrom settings import settings\nengine = create_engine(settings.database_url)\n",
+        },
+        {"sql"},
+    ),
+    "a service of others, unless a variable says otherwise": (
+        {
+            "c.py": "import os, requests\nTELEMETRY_URL = os.getenv('TELEMETRY_URL', 'https://telemetry.example.org/')\n"
+            "def tell():\n    requests.post(TELEMETRY_URL)\n"
+        },
+        {"http"},
+    ),
+    "a class that gets the app, and is made only if a setting is there": (
+        {
+            "media.py": "import os, boto3\nclass Media:\n    def __init__(self, app):\n"
+            "        self.client = boto3.client('s3', endpoint_url=os.environ['S3_ENDPOINT'])\n",
+            "app.py": "from media import Media\ndef create_app(app):\n    if app.config['S3_BUCKET']:\n        Media(app)\n",
+        },
+        {"s3"},
+    ),
     "what isn't Python": ({"c.py": "import redis\nr = redis.from_url(\n"}, set()),
 }
 
@@ -368,3 +484,14 @@ def test_a_service_without_a_folder_and_broken_files_are_no_error(written: Calla
     (root / "c.py").write_bytes(b"# coding: latin-1\n# \xe9\nimport os, redis\nr = redis.from_url(os.environ['R_URL'])\n")
     assert [short(one) for one in find(root, {"path": "."}) if one.proposed] == [("redis?", "R_URL")]
     assert find(root, {"path": "nowhere"}) == []
+
+
+def test_a_script_beside_a_web_service_says_nothing_about_it(written: Callable[[Files], Path]) -> None:
+    repair = (
+        "import os, psycopg2\ndef main():\n    psycopg2.connect(os.environ['DATABASE_URL'])\nif __name__ == '__main__':\n    main()\n"
+        "    psycopg2.connect(os.environ['OTHER_URL'])\n"
+    )
+    root = written({"app.py": "from flask import Flask\napp = Flask(__name__)\n", "repair.py": repair})
+    assert [short(one) for one in find(root, {"path": ".", "kind": "web"}) if one.proposed] == []
+    both = [("postgresql", "DATABASE_URL"), ("postgresql", "OTHER_URL")]
+    assert [short(one) for one in find(root, {"path": ".", "kind": "worker"}) if one.proposed] == both

@@ -303,3 +303,100 @@ def test_a_source_without_end_is_given_up_with_a_line(tmp_path: Path) -> None:
     nested = "from flask import Flask\napp = Flask(__name__)\nn = [0] + [1, 2, 3, 4, 5, 6, 7, 8, 9]\n"
     nested += "".join(f"{' ' * depth}for i{depth} in n:\n" for depth in range(9)) + " " * 9 + "x = 1\n"
     assert any("more source" in one.why for one in read(tmp_path, {"app.py": nested}).unresolved)
+
+
+def test_a_class_that_extends_an_extension_is_named_where_it_may_add_routes(tmp_path: Path) -> None:
+    source = """
+        from flask import Flask
+        from flask_restx import Api, Resource
+        class Ours(Api):
+            pass
+        class Later(Api):
+            def init_app(self, app):
+                super().init_app(app)
+        app = Flask(__name__, static_folder=None)
+        api = Ours(app)
+        api.add_resource(Resource, "/one")
+        later = Later()
+        later.init_app(app)
+    """
+    found = read(tmp_path, {"app.py": source})
+    assert found.routes == ()
+    assert [(one.line, one.why) for one in found.unresolved] == [
+        (7, "the app goes to flask_restx.Api that is not followed, which may add routes"),
+        (9, "the app goes to flask_restx.Api that is not followed, which may add routes"),
+        (10, "on an object that is known only at run time"),
+    ]
+
+
+def test_the_resources_of_flask_restful_are_routes(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        {
+            "app.py": """
+                from flask import Blueprint, Flask
+                from flask_restful import Api, Resource
+                from views import Thing, Things
+                app = Flask(__name__, static_folder=None)
+                api = Api(app, "/api")
+                api.add_resource(Things, "/things", "/all", resource_class_kwargs={"a": 1})
+
+                @api.resource("/one", endpoint="first")
+                class One(Resource):
+                    def get(self): ...
+
+                part = Blueprint("part", __name__, url_prefix="/part")
+                later = Api()
+                later.add_resource(Thing, "/thing/<int:id>")
+                later.init_app(part)
+                app.register_blueprint(part)
+            """,
+            "views.py": """
+                from flask_login import login_required
+                from flask_restful import Resource
+
+                class Base(Resource):
+                    method_decorators = [login_required]
+
+                class Things(Base):
+                    def get(self): ...
+                    def post(self): ...
+
+                class Thing(Base):
+                    def delete(self, id): ...
+            """,
+        },
+    )
+    told = [(one.rule, one.endpoint, [method for method in one.methods if method not in ("HEAD", "OPTIONS")]) for one in found.routes]
+    assert told == [
+        ("/api/things", "things", ["GET", "POST"]),
+        ("/api/all", "things", ["GET", "POST"]),
+        ("/api/one", "first", ["GET"]),
+        ("/part/thing/<int:id>", "part.thing", ["DELETE"]),
+    ]
+    assert [[auth.name for auth in one.auth] for one in found.routes] == [["login_required"]] * 2 + [[], ["login_required"]]
+    assert found.unresolved == ()
+
+
+def test_what_is_not_known_of_flask_restful_is_named(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        {
+            "app.py": """
+                import os
+                from flask import Flask
+                from flask_restful import Api, Resource
+                app = Flask(__name__, static_folder=None)
+                class Thing(Resource):
+                    def get(self): ...
+                Api(app, prefix=os.environ["PREFIX"]).add_resource(Thing, "/one")
+                Api(app, decorators=[print]).add_resource(Thing, "/two")
+                api = Api(app)
+                api.add_resource(Thing, os.environ["THREE"])
+                if os.environ.get("FOUR"):
+                    api.add_resource(Thing, "/four")
+            """
+        },
+    )
+    assert found.routes == ()
+    assert [one.line for one in found.unresolved] == [7, 8, 10, 12]

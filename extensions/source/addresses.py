@@ -9,15 +9,16 @@ import ast
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..disk import LARGEST
+from .clients import schemes
+from .declared import options
 from .files import aside, parsed, walk
 
 DEEPEST = 12  # steps from one name to the next; settings refer to each other in circles
-_SCHEME = re.compile(r"([a-z][a-z0-9]*)(?:\+[a-z0-9_]+)?:/{2}", re.IGNORECASE)
 _SETTING = re.compile(r"[A-Z][A-Z0-9_]+|broker_url|broker_read_url|broker_write_url")
 _WHOLE = re.compile(r"ur[il]s?(?![a-z])|dsn|connection_?string|bucket|queue", re.IGNORECASE)
 _HOST = re.compile(r"host|endpoint|server|addr|bootstrap|broker|node|base|cluster", re.IGNORECASE)
@@ -45,6 +46,7 @@ class Address:
     parts: bool = False  # put together from several values: none of them is the address
     opaque: bool = False  # an attribute of a settings object that reads a file when it runs
     where: str = ""  # file:line of the place that names it
+    lost: bool = False  # a setting that is set, but by what can't be followed
 
     def __bool__(self) -> bool:
         return bool(self.variables or self.settings or self.literal)
@@ -56,6 +58,7 @@ class Address:
         self.literal |= other.literal
         self.parts |= other.parts
         self.opaque |= other.opaque
+        self.lost |= other.lost
         self.where = self.where or other.where
 
     @property
@@ -82,7 +85,6 @@ class Source:
         self.file = file
         self.tree = tree
         self.links: dict[str, Link] = {}
-        self.values: dict[str, list[ast.expr]] = {}
         self.classes: dict[str, ast.ClassDef] = {}
         self.functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef] = {}
         self.nodes = list(ast.walk(tree))
@@ -105,8 +107,7 @@ class Source:
                 self.classes[node.name] = node
             elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 self.functions[node.name] = node
-        for name, value in bound(tree.body):
-            self.values.setdefault(name, []).append(value)
+        self.values = bound(tree.body)
 
     def origin(self, node: ast.expr) -> str:
         """The dotted name that `node` has where it was imported from (`redis.from_url`); "" where it is not from outside."""
@@ -131,6 +132,7 @@ class Sources:
         self.files = [file for file in own if not aside(file)]
         self._parsed: dict[str, Source | None] = {}
         self._settings: dict[str, list[tuple[Source, ast.expr]]] = {}
+        self._options: dict[str, dict[str, set[str]]] | None = None
         self._looked_for: set[str] = set()
         folders, above = [self.path], self.path
         while above:
@@ -188,9 +190,15 @@ class Sources:
                         self.source(file, text)
         return self._settings.get(name, [])
 
+    def options(self, section: str) -> dict[str, set[str]]:
+        """The options of a section of the service's .cfg and .ini files, each with the schemes of its values."""
+        if self._options is None:
+            self._options = options(self.root, sorted({self.path, *(posixpath.dirname(file) for file in self.files)}))
+        return self._options.get(section.lower(), {})
+
     # Following an expression
 
-    def address(self, node: ast.expr, source: Source, local: dict[str, ast.expr] | None = None, depth: int = 0) -> Address:
+    def address(self, node: ast.expr, source: Source, local: Mapping[str, list[ast.expr]] | None = None, depth: int = 0) -> Address:
         """Where the value of `node`, which stands in `source`, comes from. `local` has the names of the function around it."""
         found = Address(where=f"{source.file}:{node.lineno}")
         if depth > DEEPEST:
@@ -209,9 +217,11 @@ class Sources:
                 found.schemes |= schemes(node.value)
         elif isinstance(node, ast.Name):
             if node.id in local:
-                value = local.pop(node.id)  # `url = url.replace(…)` would lead to itself
-                follow(value)
-                local[node.id] = value
+                others = {name: values for name, values in local.items() if name != node.id}  # `url = url.replace(…)` would lead to itself
+                ways = [self.address(value, source, others, depth + 1) for value in local[node.id]]
+                known = all(ways) or any(way.variables or way.settings for way in ways)
+                for way in ways if known else []:  # a literal beside what somebody types in is no address
+                    found.add(way)
             else:
                 self._named(found, source, [node.id], depth)
         elif isinstance(node, ast.Attribute):
@@ -339,6 +349,8 @@ class Sources:
                 found.add(self.address(value, source, None, depth + 1))
                 found.settings += [name] if found and not pydantic and _SETTING.fullmatch(name) else []
             if pydantic:
+                for made in _validated(cls, name):  # where the default may come from
+                    found.schemes |= self.address(made, source, None, depth + 1).schemes
                 found.where = f"{source.file}:{cls.lineno}"
                 found.variables[:] = [_variable(cls, name, value)]
             return
@@ -357,15 +369,22 @@ class Sources:
             found.add(self.address(value, source, None, depth + 1))
             found.parts = True
 
-    def _called(self, found: Address, node: ast.Call, source: Source, local: dict[str, ast.expr], depth: int) -> None:
+    def _called(self, found: Address, node: ast.Call, source: Source, local: Mapping[str, list[ast.expr]], depth: int) -> None:
         function = node.func
         name = function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
         receiver = function.value if isinstance(function, ast.Attribute) else None
         key = _text(node.args[0]) if node.args else ""
         defaults = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "default")]
+        followed = True
         if key and name in _READERS and _reads_environment(name, receiver, function, source):
             found.variables.append(key)
             defaults = defaults if name not in ("db", "cache") else []
+        elif key and name == "get" and receiver is not None and _is_settings(receiver) and (options := self.options(key)):
+            option = _text(node.args[1]).lower() if len(node.args) > 1 else ""  # as configparser has it: a section and an option
+            found.settings.append(f"{key}.{option}")
+            found.schemes |= options.get(option, set())
+            found.opaque = option not in options
+            defaults = []
         elif key and name in ("get", "setdefault", "pop") and receiver is not None and _is_settings(receiver):
             self._setting(found, key, depth)
         elif name == "Field" or (receiver is not None and name in ("replace", "strip", "rstrip", "lstrip", "decode", "split")):
@@ -378,6 +397,7 @@ class Sources:
                 found.add(self.address(value, place, names, depth + 1))
             defaults = []
         else:
+            followed = False
             defaults = [word.value for word in node.keywords if word.arg is None or not _SECRET.search(word.arg)]
             defaults += node.args
             if receiver is not None and not isinstance(receiver, (ast.Name, ast.Attribute)):
@@ -386,11 +406,12 @@ class Sources:
             for one in [*named, *(node.args[:1] if name in ("URL", "create") else [])]:
                 found.schemes |= schemes(_text(one) + "://")
         for one in defaults:
-            found.add(self.address(one, source, local, depth + 1))
+            if followed or not isinstance(one, ast.Constant) or schemes(_text(one)):  # what else is given to a call is no address
+                found.add(self.address(one, source, local, depth + 1))
         if name in ("format", "create") or "format" in name:
             found.parts |= len(found.variables) > 1
 
-    def _results(self, name: str, source: Source) -> tuple[Source, list[tuple[ast.expr, dict[str, ast.expr]]]] | None:
+    def _results(self, name: str, source: Source) -> tuple[Source, list[tuple[ast.expr, Mapping[str, list[ast.expr]]]]] | None:
         """What a function of the repository returns, with the names bound in it."""
         place: Source | None = source
         if name in source.links:
@@ -400,12 +421,7 @@ class Sources:
         function = place.functions.get(name) if place else None
         if place is None or function is None:
             return None
-        return place, [(value, dict(bound(function.body))) for value in _returns(function)]
-
-
-def schemes(text: str) -> set[str]:
-    """The scheme of an address, in small letters and without its driver: `postgresql` of `postgresql+psycopg://…`."""
-    return {match[1].lower() for match in [_SCHEME.match(text.strip())] if match}
+        return place, [(value, bound(function.body)) for value in _returns(function)]
 
 
 def flat(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
@@ -419,15 +435,17 @@ def flat(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from flat(handler.body)
 
 
-def bound(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
-    """The plain names that a scope binds, with their values."""
+def bound(body: Iterable[ast.stmt]) -> dict[str, list[ast.expr]]:
+    """The plain names that a scope binds, with all their values in source order."""
+    names: dict[str, list[ast.expr]] = {}
     for statement in flat(body):
         if isinstance(statement, ast.Assign):
             for target in statement.targets:
                 if isinstance(target, ast.Name):
-                    yield target.id, statement.value
+                    names.setdefault(target.id, []).append(statement.value)
         elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
-            yield statement.target.id, statement.value
+            names.setdefault(statement.target.id, []).append(statement.value)
+    return names
 
 
 def fields(cls: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None, ast.expr | None]]:
@@ -477,6 +495,13 @@ def _names(node: ast.AST, name: str) -> bool:
 
 def _returns(function: ast.FunctionDef | ast.AsyncFunctionDef | None) -> list[ast.expr]:
     return [one.value for one in flat(function.body) if isinstance(one, ast.Return) and one.value] if function else []
+
+
+def _validated(cls: ast.ClassDef, name: str) -> list[ast.expr]:
+    """What the validators of a field return."""
+    functions = [one for one in cls.body if isinstance(one, ast.FunctionDef)]
+    calls = [(one, call) for one in functions for call in one.decorator_list if isinstance(call, ast.Call)]
+    return [value for one, call in calls if any(_text(argument) == name for argument in call.args) for value in _returns(one)]
 
 
 def _names_host(key: str) -> bool:

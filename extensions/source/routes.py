@@ -17,9 +17,11 @@ from typing import Any
 
 from ..disk import LARGEST
 from .files import aside, walk
-from .following import VIEW_METHODS, Follower, TooMuch
-from .values import UNKNOWN, Class, External, Function, Nested, Owner, Rule, ViewClass
+from .following.follower import Follower, TooMuch
+from .following.values import UNKNOWN, Call, Class, External, Function, Nested, Owner, Rule, ViewClass
 
+_VIEW_METHODS = {"get", "post", "head", "options", "delete", "put", "trace", "patch"}
+_METHOD_VIEWS = {"flask.views.MethodView", "flask_restful.Resource"}
 _REGISTERS = re.compile(rb"\.\s*(?:route|add_url_rule|register_blueprint)\s*\(|\b\w*(?:Flask|Blueprint)\s*\(")
 _VARIABLE = re.compile(r"<(?:(?P<converter>[a-zA-Z_][a-zA-Z0-9_]*)(?:\((?P<arguments>.*?)\))?:)?(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)>")
 
@@ -146,7 +148,8 @@ def find(root: Path, service: Mapping[str, str]) -> Routes:
     else:
         unresolved.append(Unresolved(path or ".", 1, service.get("app", ""), "which object is the service's app can't be told"))
     unresolved += _left(follower, root, path, registered)
-    return Routes(tuple(routes), tuple(sorted(set(unresolved), key=lambda one: (one.file, one.line, one.what))), service.get("app", ""))
+    lines = sorted(set(unresolved), key=lambda one: (one.file, one.line, one.what, one.why))
+    return Routes(tuple(routes), tuple(lines), service.get("app", ""))
 
 
 # The app
@@ -164,10 +167,10 @@ def _folders(root: Path, path: str, target: str) -> list[str]:
 
 def _target(follower: Follower, target: str, call: str) -> Any:
     """The object that gunicorn would serve."""
-    module = follower.module(target)
+    module = follower.imports.module(target)
     value = getattr(module, "scope", None) and module.scope.names.get(call.removesuffix("()"), UNKNOWN)
     if call.endswith("()") and isinstance(value, (Function, Class)):
-        return follower.call(value, [], {}, ast.Call(ast.Name(call[:-2]), [], [], lineno=1), module.scope)
+        return follower.calls.call(value, Call([], {}, ast.Call(ast.Name(call[:-2]), [], [], lineno=1), module.scope))
     return value
 
 
@@ -176,10 +179,10 @@ def _only_app(follower: Follower, root: Path, path: str) -> Any:
     if not follower.apps:
         for file in _python(root, path):
             if b"Flask" in _bytes(root, file):
-                module = follower.load(file, file[len(path) :].strip("/").removesuffix(".py").replace("/", "."))
+                module = follower.imports.load(file, file[len(path) :].strip("/").removesuffix(".py").replace("/", "."))
                 for value in list(module.scope.names.values()):
                     if isinstance(value, Function) and value.scope is module.scope and value.name in ("create_app", "make_app"):
-                        follower.call(value, [], {}, value.node, module.scope)
+                        follower.calls.call(value, Call([], {}, value.node, module.scope))
     return follower.apps[0] if len(follower.apps) == 1 else UNKNOWN
 
 
@@ -188,9 +191,9 @@ def _seam(follower: Follower) -> None:
     for health, app in follower.seams:
         folder = posixpath.join(posixpath.dirname(health), "capabilities")
         for one in sorted((follower.root / folder).glob("[!_]*.py")):
-            module = follower.load(posixpath.join(folder, one.name), f"capabilities.{one.stem}")
+            module = follower.imports.load(posixpath.join(folder, one.name), f"capabilities.{one.stem}")
             if isinstance(start := module.scope.names.get("init"), Function):
-                follower.call(start, [app, UNKNOWN], {}, start.node, module.scope)
+                follower.calls.call(start, Call([app, UNKNOWN], {}, start.node, module.scope))
 
 
 # Rules, as Flask makes them
@@ -345,9 +348,9 @@ def _view_methods(view: ViewClass) -> list[str] | None:
     if given is not None:
         return given if isinstance(given, list) and all(isinstance(one, str) for one in given) else None
     outside = [one for one in view.of.externals() if one != "builtins.object"]
-    if any(not one.startswith("flask.views.") for one in outside):
+    if any(not one.startswith("flask.views.") and one not in _METHOD_VIEWS for one in outside):
         return None  # a base class of others may bring methods
-    if not any(one.endswith(".MethodView") for one in outside):
+    if _METHOD_VIEWS.isdisjoint(outside):
         return ["GET"]
     return sorted(method.upper() for method in _handlers(view.of)) or ["GET"]
 
@@ -358,7 +361,7 @@ def _handlers(cls: Class) -> dict[str, Function]:
     for base in reversed(cls.bases):
         if isinstance(base, Class):
             found.update(_handlers(base))
-    found.update({name: value for name, value in cls.scope.names.items() if name in VIEW_METHODS and isinstance(value, Function)})
+    found.update({name: value for name, value in cls.scope.names.items() if name in _VIEW_METHODS and isinstance(value, Function)})
     return found
 
 
@@ -382,7 +385,7 @@ def _view(view: Any) -> View | None:
 
 
 def _by_method(view: Any) -> dict[str, View]:
-    if not isinstance(view, ViewClass) or not any(one.endswith(".MethodView") for one in view.of.externals()):
+    if not isinstance(view, ViewClass) or _METHOD_VIEWS.isdisjoint(view.of.externals()):
         return {}
     handlers = _handlers(view.of)
     return {name.upper(): View(f"{view.of.node.name}.{name}", *_at(one), _doc(one.node)) for name, one in sorted(handlers.items())}
@@ -485,7 +488,7 @@ def _left(follower: Follower, root: Path, path: str, registered: set[Owner]) -> 
             what = f"blueprint {one.name} with {count} route{'s' * (count != 1)}"
             yield Unresolved(one.place.file, one.place.line, what, "nothing is seen to register it")
     for file in _python(root, path):
-        if file in follower.modules:
+        if file in follower.imports.modules:
             continue
         text = _bytes(root, file)
         if (b"flask" in text or b"lueprint" in text) and (match := _REGISTERS.search(text)):

@@ -1,10 +1,10 @@
-"""What following.py knows values by: as much of a service's objects as its routes need."""
+"""What values are known by: as much of a service's objects as its routes need."""
 
 from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -184,9 +184,59 @@ class Decorator:
     register: Callable[[Any], None]
 
 
+@dataclass
+class Call:
+    """What is given in a call, and where it stands. The name "**" stands for arguments that are not known."""
+
+    arguments: list[Any]
+    named: dict[str, Any]
+    node: ast.AST
+    scope: Scope | None = None
+
+
+@dataclass(eq=False)
+class Api:
+    """Flask-RESTful's Api. `waiting` are resources that came before the app: the class, its addresses, and the call."""
+
+    prefix: Any
+    owner: Owner | None = None
+    waiting: list[tuple[Any, list[Any], Call]] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Attribute:
     """`app.url_map` and such: known by the name of the owner's attribute only."""
 
     owner: Owner
     name: str
+
+
+def truth(value: Any) -> Any:
+    """Whether Python takes a value for true; UNKNOWN where that is not known."""
+    if isinstance(value, (list, dict)) and UNKNOWN in value:
+        return UNKNOWN
+    if value is None or isinstance(value, (str, int, float, bool, list, dict)):
+        return bool(value)
+    if isinstance(value, External) and value.name.endswith(".TYPE_CHECKING"):
+        return False
+    return True if isinstance(value, (Owner, Module, Function, Class, Instance)) else UNKNOWN
+
+
+def either(one: Any, other: Any) -> Any:
+    """The value of which it is not known which of two it is. An app beats nothing: where there is none, no route is served."""
+    if one is other or (type(one) is type(other) and isinstance(one, (str, int, bool)) and one == other):
+        return one
+    owners = [value for value in (one, other) if isinstance(value, Owner)]
+    others = [value for value in (one, other) if not isinstance(value, Owner)]
+    return owners[0] if len(owners) == 1 and others[0] is None else UNKNOWN
+
+
+def merge(names: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Make `names` what is known of a scope after one of two ways was taken."""
+    for name in {*names, *other}:
+        if name in names and name in other:
+            names[name] = either(names[name], other[name])
+        else:
+            value = names.get(name, other.get(name))
+            # A name that only one of two ways binds: who uses it has gone that way.
+            names[name] = value if isinstance(value, (Owner, Function, Class, Module, External)) else UNKNOWN
