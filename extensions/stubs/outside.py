@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..disk import shown
-from ..source.dependencies import ROOTS
+from ..source.clients import ROOTS
 from ..source.modules import Function
 from . import values
 from .heads import arguments, asserted
