@@ -18,6 +18,7 @@ from pathlib import Path
 from ..disk import shown, text_of
 from .addresses import Address, Link, Source, Sources, bound, flat, schemes
 from .files import aside
+from .objects import enough, kept
 
 MOST_EVIDENCE = 5  # lines for each dependency; a large service imports requests in a hundred files
 
@@ -34,6 +35,8 @@ class Dependency:
         services can answer without. Nor is what is made only if a setting is there.
     proposed: False for "seen in the source, not checked"; then the evidence says what was missing.
     evidence: lines "file:line why".
+    client: where the code keeps the client, FILE.py:NAME from the service's folder; "" where a check can't have or use it.
+    alone: whether what the target holds is enough for another client.
     """
 
     kind: str
@@ -41,6 +44,8 @@ class Dependency:
     required: bool
     proposed: bool
     evidence: tuple[str, ...]
+    client: str = ""
+    alone: bool = True
 
 
 @dataclass(frozen=True)
@@ -341,12 +346,13 @@ class _Finder:
         lazy = call.scope is not None and not call.scope.starts
         if kind == "http" and address.variables:
             lazy = False  # a peer is called when it is needed; its address is read at the start
+        called = "name" if kind in _AWS_NAMES else "address"
         file_only = kind in ("sql", "broker") and bool(address.schemes) and address.schemes <= _FILES
         missing = (
             guard
             or (f", in {call.scope.node.name}(), which doesn't run at the start" if lazy and call.scope else "")
             or (", a file and no server" if file_only else "")
-            or (", its address is not told" if not address else "")
+            or (f", its {called} is not told" if not address else "")
             or (", an address that no variable sets" if kind == "http" and not address.variables else "")
         )
         if missing:
@@ -355,18 +361,19 @@ class _Finder:
         target = address.target
         why = [f"{here} is made at the start" if kind != "http" else f"{here} is called"]
         named = target or "its address"
-        why.append(f"{address.where} {named} holds its address")
+        why.append(f"{address.where} {named} holds its {called}")
         if call.condition:
             why.append(f"{source.file}:{node.lineno} only if {call.condition}: optional")
         required = (kind in _REQUIRED or client.broker) and not call.condition
-        self.found.append((Dependency(kind, target, required, True, tuple(map(shown, why))), client.broker))
+        where, alone = kept(source, node, origin, kind, self.sources.path), enough(source, node, kind, address)
+        self.found.append((Dependency(kind, target, required, True, tuple(map(shown, why)), where, alone), client.broker))
 
     def _address(self, source: Source, call: _Call, client: _Client, kind: str) -> Address:
         node = call.node
         local = dict(bound(call.scope.node.body)) if call.scope else {}
         given: list[ast.expr] = []
         if kind in _AWS_NAMES:
-            return self._aws(source, node, kind, local)
+            return self._aws(source, kind)
         for place in client.arguments:
             if isinstance(place, int):
                 given += node.args[place : place + 1]
@@ -407,8 +414,8 @@ class _Finder:
                 return address
         return Address()
 
-    def _aws(self, source: Source, node: ast.Call, kind: str, local: dict[str, ast.expr]) -> Address:
-        """A bucket or a queue, by the name that the file's calls give; else the endpoint of the client."""
+    def _aws(self, source: Source, kind: str) -> Address:
+        """A bucket or a queue, by the name that the file's calls give."""
         address = Address()
         for one in source.nodes:
             if isinstance(one, ast.Call):
@@ -417,12 +424,8 @@ class _Finder:
                     named += one.args[:1]
                 for value in named:
                     found = self.sources.address(value, source)
-                    if found.variables or found.settings:
+                    if found.variables and not found.piece:  # a literal, or what is put together, is in no setting
                         address.add(found)
-        if not address:
-            for word in node.keywords:
-                if word.arg == "endpoint_url":
-                    address.add(self.sources.address(word.value, source, local))
         return address
 
     def _kind(self, kind: str, client: _Client, address: Address) -> str:
@@ -661,10 +664,15 @@ def _merged(found: list[tuple[Dependency, bool]]) -> list[Dependency]:
     for one, _ in found:
         if not one.proposed and one.kind in kinds:
             continue
-        key = (one.kind, one.target, one.proposed)
+        key = (one.kind, one.target or one.client, one.proposed)
         before = whole.get(key, one)
-        evidence = tuple(dict.fromkeys([*before.evidence, *one.evidence]))
-        whole[key] = replace(before, required=before.required or one.required, evidence=evidence)
+        whole[key] = replace(
+            before,
+            required=before.required or one.required,
+            evidence=tuple(dict.fromkeys([*before.evidence, *one.evidence])),
+            client=before.client or one.client,
+            alone=before.alone and one.alone,
+        )
     order = sorted(whole.values(), key=lambda one: (not one.proposed, not one.required, one.kind, one.target))
     return [_shortened(one) for one in order]
 

@@ -45,6 +45,10 @@ class NotSet(LookupError):
     """The setting that should hold an address is empty."""
 
 
+class NotLoaded(LookupError):
+    """Nothing has imported the module that makes the client, and there is no address to ask without it."""
+
+
 class Check:
     """One thing that the service needs, and the last that was heard of it."""
 
@@ -124,8 +128,8 @@ class Readiness:
         listed, own = here / "readiness.json", here / "checks.py"
         checks = []
         for entry in json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else []:
-            about = f"{entry['kind']} at {entry['target']}"
-            checks.append(Check(entry["name"], self._inside(partial(self._probe, entry)), entry["required"], about))
+            about = f"{entry['kind']} at {entry['target'] or entry['client']}"
+            checks.append(Check(entry["name"], self._inside(self._probe(entry)), entry["required"], about))
         # A checks.py that was here before, for something else, isn't even imported.
         if own.is_file() and "READINESS" in own.read_text(encoding="utf-8", errors="replace"):
             try:
@@ -137,8 +141,10 @@ class Readiness:
                 checks.append(Check("checks.py", partial(fail, error), True, "your own checks, which can't be loaded"))
         return checks
 
-    def _probe(self, entry: Mapping[str, Any]) -> object:
+    def _probe(self, entry: Mapping[str, Any]) -> Callable[[], object]:
+        """Return what asks for an entry of readiness.json. Its probe is loaded once, when it is first asked."""
         path = Path(__file__).parent / "probes" / f"{entry['probe']}_probe.py"
+        probe = cache(lambda: load(path, f"{entry['name']} of {path.parent}").probe)
 
         def address() -> str:
             value = getattr(self.app, "config", {}).get(entry["target"]) or os.getenv(entry["target"])
@@ -146,7 +152,13 @@ class Readiness:
                 raise NotSet(entry["target"])
             return str(value)
 
-        return load(path, f"{path.stem} of {path.parent}").probe(self.app, address, DEADLINE)
+        def ask() -> object:
+            client = made(entry["client"]) if "client" in entry else None
+            if client is None and not entry["target"]:
+                raise NotLoaded(entry["client"])
+            return probe()(self.app, client, address, DEADLINE)
+
+        return ask
 
     def _inside(self, ask: Callable[[], object]) -> Callable[[], object]:
         """Return `ask` as it runs inside the Flask app, where there is one."""
@@ -156,6 +168,18 @@ class Readiness:
                 return ask()
 
         return inside
+
+
+def made(client: str) -> Any:
+    """Return the object that FILE.py:NAME is, from this folder, or None where no module of that file is loaded."""
+    file, _, name = client.partition(":")
+    path = os.path.realpath(Path(__file__).parent / file)
+    for module in list(sys.modules.values()):
+        if isinstance(module, ModuleType):
+            names = object.__getattribute__(module, "__dict__")  # a lazy module loads when it is asked any other way
+            if name in names and os.path.realpath(str(names.get("__file__"))) == path:
+                return names[name]
+    return None
 
 
 def fail(error: Exception) -> None:
