@@ -129,56 +129,46 @@ class Readiness:
         checks = []
         for entry in json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else []:
             about = f"{entry['kind']} at {entry['target'] or entry['client']}"
-            checks.append(Check(entry["name"], self._inside(self._probe(entry)), entry["required"], about))
+            checks.append(Check(entry["name"], partial(self._probe, entry), entry["required"], about))
         # A checks.py that was here before, for something else, isn't even imported.
         if own.is_file() and "READINESS" in own.read_text(encoding="utf-8", errors="replace"):
             try:
                 module = load(own, f"{package}checks of {here}")  # what it imports from its own package is found
                 for key, required in (("READINESS", True), ("READINESS_OPTIONAL", False)):
                     for ask in getattr(module, key, ()):
-                        checks.append(Check(ask.__name__, self._inside(ask), required, ask.__doc__ or ""))
+                        checks.append(Check(ask.__name__, partial(self._inside, ask), required, ask.__doc__ or ""))
             except Exception as error:
                 checks.append(Check("checks.py", partial(fail, error), True, "your own checks, which can't be loaded"))
         return checks
 
-    def _probe(self, entry: Mapping[str, Any]) -> Callable[[], object]:
-        """Return what asks for an entry of readiness.json. Its probe is loaded once, when it is first asked."""
-        path = Path(__file__).parent / "probes" / f"{entry['probe']}_probe.py"
-        probe = cache(lambda: load(path, f"{entry['name']} of {path.parent}").probe)
+    def _probe(self, entry: Mapping[str, Any]) -> object:
+        path, client = Path(__file__).parent / f"probes/{entry['probe']}_probe.py", made(entry.get("client", ""))
+        if client is None and not entry["target"]:
+            raise NotLoaded(entry["client"])
 
         def address() -> str:
-            value = getattr(self.app, "config", {}).get(entry["target"]) or os.getenv(entry["target"])
-            if not value:
-                raise NotSet(entry["target"])
-            return str(value)
+            if value := getattr(self.app, "config", {}).get(entry["target"]) or os.getenv(entry["target"]):
+                return str(value)
+            raise NotSet(entry["target"])
 
-        def ask() -> object:
-            client = made(entry["client"]) if "client" in entry else None
-            if client is None and not entry["target"]:
-                raise NotLoaded(entry["client"])
-            return probe()(self.app, client, address, DEADLINE)
+        name = f"{entry['name']} of {path.parent}"  # each check has a probe of its own, which may keep what is costly
+        probe = (sys.modules.get(name) or load(path, name)).probe
+        return self._inside(partial(probe, self.app, client, address, DEADLINE))
 
-        return ask
-
-    def _inside(self, ask: Callable[[], object]) -> Callable[[], object]:
-        """Return `ask` as it runs inside the Flask app, where there is one."""
-
-        def inside() -> object:
-            with self.app.app_context() if self.app is not None else contextlib.nullcontext():
-                return ask()
-
-        return inside
+    def _inside(self, ask: Callable[[], object]) -> object:
+        """Ask inside the Flask app, where there is one."""
+        with self.app.app_context() if self.app is not None else contextlib.nullcontext():
+            return ask()
 
 
 def made(client: str) -> Any:
-    """Return the object that FILE.py:NAME is, from this folder, or None where no module of that file is loaded."""
+    """Return the object of FILE.py:NAME below this folder, or None where no module of that file is loaded."""
     file, _, name = client.partition(":")
     path = os.path.realpath(Path(__file__).parent / file)
-    for module in list(sys.modules.values()):
-        if isinstance(module, ModuleType):
-            names = object.__getattribute__(module, "__dict__")  # a lazy module loads when it is asked any other way
-            if name in names and os.path.realpath(str(names.get("__file__"))) == path:
-                return names[name]
+    for module in [one for one in list(sys.modules.values()) if isinstance(one, ModuleType)]:
+        names = object.__getattribute__(module, "__dict__")  # a lazy module loads when it is asked any other way
+        if name in names and os.path.realpath(str(names.get("__file__"))) == path:
+            return names[name]
     return None
 
 
