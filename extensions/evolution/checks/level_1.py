@@ -49,8 +49,8 @@ def readiness_checks(facts: Facts) -> Answer:
     asked, level = facts.recorded.get("readiness", ()), facts.recorded["level"]
     seen = [f"seen in the source, not checked: {line}" for line in found.seen]
     if missing := readiness.lacking(found.entries, asked):
-        place = "below `readiness:`" if asked else "below `readiness:`, in place of `[]`,"
-        how = f"in .copier-answers.yml, {place} the lines that you want, and before you commit `{facts.make} upgrade LEVEL={level}`:"
+        place = "below `readiness:`" if asked else "below `readiness:` in place of `[]`"
+        how = f"write what you want of these into .copier-answers.yml, {place}, and before you commit `{facts.make} upgrade LEVEL={level}`:"
         return todo(
             "\n".join(["the source runs on what is not asked:", *(found.checked[index] for index in missing), *seen]),
             "\n".join([how, *(answers.line(found.entries[index]) for index in missing)]),
