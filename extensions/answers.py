@@ -199,13 +199,20 @@ def _readiness(where: str, value: Any) -> None:
     seen: set[tuple[str, str, str]] = set()
     for index, entry in enumerate(value):
         here = f"{where}[{index}]"
-        if not isinstance(entry, Mapping) or entry.keys() != READINESS_FIELDS.keys():
-            _refuse(here, entry, "a mapping with " + ", ".join(READINESS_FIELDS))
+        if not isinstance(entry, Mapping) or entry.keys() - {"client"} != READINESS_FIELDS.keys() - {"client"}:
+            _refuse(here, entry, "a mapping with service, kind, target, required, and client where there is one")
         for key, look in READINESS_FIELDS.items():
-            look(f"{here}.{key}", entry[key])
-        one = (entry["service"], entry["kind"], entry["target"])
+            if key in entry and not (key == "target" and entry[key] == "" and "client" in entry):
+                look(f"{here}.{key}", entry[key])
+        kind = entry["kind"]
+        if "client" in entry and kind not in readiness.BY_CLIENT:
+            raise Refused(f"{here}.client: {kind} is asked by its target alone")
+        if entry["target"] == "" and kind in readiness.NAMED:
+            raise Refused(f"{here}.target: a client needs a name to ask for; say which setting holds it, as UPLOAD_BUCKET")
+        what = entry["target"] or entry["client"]
+        one = (entry["service"], kind, what)
         if one in seen:
-            raise Refused(f"{here}: {entry['kind']} at {entry['target']} is checked for {entry['service']} already")
+            raise Refused(f"{here}: {kind} at {what} is checked for {entry['service']} already")
         seen.add(one)
 
 
@@ -229,6 +236,9 @@ READINESS_FIELDS: dict[str, Callable[[str, Any], None]] = {
     # What it holds may be a password, which shall not be repeated in a message either.
     "target": _matches(r"[A-Za-z_][A-Za-z0-9_]*", "the name of the setting that holds the address, as DATABASE_URL", secret=True),
     "required": _bool,
+    "client": _matches(
+        readiness.CLIENT.pattern, "FILE.py:NAME, a client at the top of a file below the service's folder, as db/__init__.py:engine"
+    ),
 }
 
 CHECKS: dict[str, Callable[[str, Any], None]] = {
@@ -289,3 +299,8 @@ def kept(path: str, keep: list[str]) -> bool:
 def dump(recorded: Mapping[str, Any]) -> str:
     """Answers as the YAML of the answers file."""
     return yaml.safe_dump(dict(recorded), sort_keys=False, allow_unicode=True, width=1000)
+
+
+def line(entry: Mapping[str, Any]) -> str:
+    """An entry of a list as one line of the answers file."""
+    return f"- {yaml.safe_dump(dict(entry), sort_keys=False, default_flow_style=True, width=1000).strip()}"

@@ -177,10 +177,23 @@ def test_a_server_that_readiness_does_not_ask_is_named(at_level: AtLevel) -> Non
     client = 'import redis\n\ncache = redis.Redis.from_url(os.environ["REDIS_URL"])\n'
     project.write("services/api/app.py", app.replace("import config\n", f"import config\n{client}"))
     item = items(project)["readiness_checks"]
-    assert item.state == "todo"
-    entry = json.loads(item.fix.splitlines()[1])
-    assert (entry["service"], entry["kind"], entry["target"]) == ("api", "redis", "REDIS_URL")
+    assert item.state == "todo" and "in place of `[]`" in item.fix
+    assert "api: redis at REDIS_URL by app.py:cache, optional (services/api/app.py:" in item.detail
+    (entry,) = yaml.safe_load(item.fix.splitlines()[1])  # the lines are those of the answers file
+    assert entry == {"service": "api", "kind": "redis", "target": "REDIS_URL", "required": False, "client": "app.py:cache"}
     assert items(project, readiness=[entry])["readiness_checks"].state == "done"
+    del entry["client"]  # as it was recorded before there were clients
+    assert items(project, readiness=[entry])["readiness_checks"].detail == "asked: redis at REDIS_URL of api"
+
+
+def test_what_readiness_cannot_ask_is_named_with_its_line(at_level: AtLevel) -> None:
+    project = at_level(1)
+    client = 'from elasticsearch import Elasticsearch\n\nsearch = Elasticsearch(os.environ["SEARCH_URL"])\n'
+    project.replace("services/api/app.py", "import config\n", f"import config\n{client}")
+    item = items(project)["readiness_checks"]
+    assert item.state == "done" and re.search(
+        r"not checked: api: elasticsearch at SEARCH_URL \(services/api/app.py:\d+ .*: no check asks this kind", item.detail
+    )
 
 
 def test_the_api_is_documented_once_the_docs_say_what_the_source_says(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch) -> None:

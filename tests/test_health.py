@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -190,6 +191,126 @@ def test_another_service_is_asked_over_http(health: ModuleType, monkeypatch: pyt
         peer.server_close()
     answer = readiness(health).answer(details=True)
     assert (answer["ready"], answer["checks"]["http"]["status"], answer["checks"]["http"]["error"]) == (True, "warn", "URLError")
+
+
+PROBE = "def probe(app, client, address, seconds):\n    {}\n"
+
+
+def clients(health: ModuleType, probe: str, target: str = "", client: str = "db/store.py:store") -> dict[str, Any]:
+    """The state of a check that asks by a client, with this body of its probe."""
+    folder = Path(health.__file__ or "").parent
+    (folder / "probes").mkdir()
+    (folder / "probes/its_probe.py").write_text(PROBE.format(probe))
+    entry = {"name": "store", "probe": "its", "kind": "redis", "target": target, "client": client, "required": True}
+    return readiness(health, listed=[entry]).answer(details=True)["checks"]["store"]
+
+
+def module(monkeypatch: pytest.MonkeyPatch, path: Path, name: str, code: str) -> ModuleType:
+    """A module of the service that something has imported under this name."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(code)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, loaded)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def test_a_client_is_found_by_its_file_whatever_its_module_is_called(
+    health: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module(monkeypatch, tmp_path / "elsewhere/store.py", "store", "store = [2]\n")
+    mine = module(monkeypatch, tmp_path / "db/store.py", "shop.db.store", "store = []\n")
+    state = clients(health, "client.append(1)", target="STORE_URL")
+    assert (state["status"], state["about"]) == ("pass", "redis at STORE_URL")
+    assert mine.store == [1]
+
+
+@pytest.mark.parametrize("code", [None, "", "store = None\n"], ids=["not loaded", "no such name", "not made"])
+def test_without_its_client_a_check_asks_by_the_address(
+    health: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str | None
+) -> None:
+    if code is not None:
+        module(monkeypatch, tmp_path / "db/store.py", "store", code)
+    monkeypatch.setenv("STORE_URL", "redis://cache")
+    assert clients(health, "assert (client, address()) == (None, 'redis://cache')", target="STORE_URL")["status"] == "pass"
+
+
+def test_without_client_and_address_a_check_fails_and_imports_nothing(health: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db/store.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\nstore = 1\n")
+    state = clients(health, "raise AssertionError")
+    assert (state["status"], state["error"], state["about"]) == ("fail", "NotLoaded", "redis at db/store.py:store")
+    assert not (tmp_path / "imported").exists()
+
+
+def test_looking_for_a_client_wakes_no_lazy_module(health: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "lazy.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\nstore = 1\n")
+    spec = importlib.util.spec_from_file_location("lazy", tmp_path / "lazy.py")
+    assert spec is not None and spec.loader is not None
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    lazy = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "lazy", lazy)
+    monkeypatch.setitem(sys.modules, "odd", object())  # what some libraries put there
+    spec.loader.exec_module(lazy)
+    assert health.made("lazy.py:store") is None and not (tmp_path / "imported").exists()
+
+
+def test_a_client_that_hangs_costs_one_thread(health: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It may have no timeout of its own: the deadline holds all the same."""
+    health.FRESH = 0.0
+    module(monkeypatch, tmp_path / "db/store.py", "store", "import threading\nstore = threading.Event()\n")
+    assert clients(health, "client.wait(20)")["error"] == "TimeoutError"
+    ready = readiness(health)
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(lambda _: ready.answer(details=True), range(100)))
+    assert {answer["checks"]["store"]["error"] for answer in answers} == {"TimeoutError"}
+    assert [thread.name for thread in threading.enumerate()].count("check store") == 2  # one for each of two readinesses
+    sys.modules["store"].store.set()
+
+
+def test_a_password_in_a_clients_exception_is_shown_to_nobody(
+    health: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    module(monkeypatch, tmp_path / "db/store.py", "store", "store = 'redis://:hunter2@cache'\n")
+    state = clients(health, "raise ConnectionError(client)")
+    assert state["error"] == "ConnectionError" and "hunter2" not in str(state) + caplog.text
+
+
+@pytest.mark.parametrize("address", ["{}", "memcached://{}", "{}, memcached://{}"])
+def test_memcached_is_asked_for_its_version(address: str) -> None:
+    probe = load(ROOT / "levels/1-basic/@memcached/probes/memcached_probe.py").probe
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        said = b"VERSION 1.6.18\r\n"
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    assert connection.recv(64) == b"version\r\n"
+                    connection.sendall(said)
+
+        threading.Thread(target=answer, daemon=True).start()
+        probe(None, None, lambda: address.format(place, place), 2)
+        said = b"HTTP/1.1 400 Bad Request\r\n"
+        with pytest.raises(ConnectionError):
+            probe(None, None, lambda: address.format(place, place), 2)
+        server.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(OSError):
+        probe(None, None, lambda: address.format(place, place), 2)
+
+
+def load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_health_json_is_for_those_who_ask_for_it(health: ModuleType) -> None:

@@ -10,7 +10,7 @@ import copier
 import pytest
 from copier.errors import UserMessageError
 
-from extensions import moves
+from extensions import moves, readiness
 from tests.projects import Project
 
 APP = """\
@@ -23,7 +23,9 @@ parts = redis.Redis(host=os.environ["OTHER_HOST"])
 
 
 def create_app():
-    return Flask(__name__)
+    app = Flask(__name__)
+    app.sessions = redis.Redis(host=os.environ["SESSIONS_HOST"])
+    return app
 """
 DATABASE = {"kind": "postgresql", "target": "DATABASE_URL", "required": True}
 
@@ -38,20 +40,41 @@ def test_what_the_code_runs_on_is_proposed_with_its_lines(project: Project, capf
     project.write("shop/__init__.py", APP)
     project.write("requirements.txt", "flask\nredis\n")
     copier.run_copy(str(project.template), project.folder, defaults=True, unsafe=True)
-    assert project.answers()["readiness"] == [{"service": "shop", "kind": "redis", "target": "REDIS_URL", "required": False}]
+    redis = {"service": "shop", "kind": "redis", "required": False}
+    assert project.answers()["readiness"] == [
+        {**redis, "target": "", "client": "__init__.py:parts"},  # a host alone is no address
+        {**redis, "target": "REDIS_URL", "client": "__init__.py:cache"},
+    ]
     said = capfd.readouterr().err
-    assert "shop: redis at REDIS_URL, optional (shop/__init__.py:5" in said
-    assert "not checked:\n  shop: redis at OTHER_HOST (" in said
+    assert "shop: redis at REDIS_URL by __init__.py:cache, optional (shop/__init__.py:5" in said
+    assert "shop: redis at OTHER_HOST by __init__.py:parts, optional (shop/__init__.py:6" in said
+    assert "not checked:\n  shop: redis at SESSIONS_HOST (shop/__init__.py:11" in said
+    assert "): no setting has all that its client is made of, and no module a client\n" in said
+
+
+def test_a_client_is_rendered_and_names_its_check_where_there_is_no_target(project: Project) -> None:
+    redis = {"service": "api", "kind": "redis", "required": True}
+    entries = [{**redis, "target": "", "client": "cache.py:client"}, {**redis, "target": "QUEUE_URL"}]
+    project.copy(services=["api"], readiness=entries)
+    listed = [
+        {"probe": "redis", "kind": "redis", "required": True, **one}
+        for one in (
+            {"name": "redis:cache.py:client", "target": "", "client": "cache.py:client"},
+            {"name": "redis:QUEUE_URL", "target": "QUEUE_URL"},
+        )
+    ]
+    assert json.loads(project.read("services/api/readiness.json")) == listed
+    assert project.answers()["readiness"] == entries
 
 
 def test_only_what_is_checked_is_rendered(project: Project) -> None:
     services = [{"name": "market-data"}, {"name": "bot", "kind": "worker"}]
-    readiness = [
+    entries = [
         {"service": "bot", **DATABASE},
         {"service": "bot", **DATABASE, "kind": "redis", "target": "CACHE_URL"},
         {"service": "bot", **DATABASE, "kind": "redis", "target": "QUEUE_URL", "required": False},
     ]
-    project.copy(services=services, readiness=readiness)
+    project.copy(services=services, readiness=entries)
     rendered = {path for path in project.tree() if "probes" in path or "readiness" in path}
     assert rendered == {f"services/bot/{name}" for name in ("readiness.json", "probes/redis_probe.py", "probes/sql_probe.py")}
     listed = json.loads(project.read("services/bot/readiness.json"))
@@ -64,13 +87,16 @@ def test_only_what_is_checked_is_rendered(project: Project) -> None:
 
 
 def test_every_kind_renders_and_stays_through_all_levels(project: Project) -> None:
-    kinds = ("postgresql", "mysql", "sql", "redis", "rabbitmq", "broker", "mongodb", "http")
-    readiness = [{"service": "api", "kind": kind, "target": f"{kind.upper()}_URL", "required": True} for kind in kinds]
-    project.copy(readiness=readiness)
+    entries = [{"service": "api", "kind": kind, "target": f"{kind.upper()}_URL", "required": True} for kind in readiness.PROBES]
+    entries += [
+        {**one, "target": f"{one['kind'].upper()}_2", "client": "db.py:client"} for one in entries if one["kind"] in readiness.BY_CLIENT
+    ]
+    project.copy(readiness=entries)
     before = project.tree()
+    assert {path for path in before if "/probes/" in path} == {f"services/api/probes/{name}_probe.py" for name in readiness.MODULES}
     project.move(4).commit("up").move(1)
     assert project.tree().keys() == before.keys()
-    assert project.answers()["readiness"] == readiness
+    assert project.answers()["readiness"] == entries
 
 
 def test_the_checks_of_a_service_go_with_it(project: Project) -> None:
@@ -101,6 +127,21 @@ def test_an_edited_answer_is_taken(project: Project, monkeypatch: pytest.MonkeyP
         ({"service": "api"}, "readiness[0]: expected a mapping with service, kind, target, required"),
         ({"service": "api", **DATABASE, "required": "yes"}, 'readiness[0].required: expected true or false, got "yes"'),
         ("postgresql", "readiness[0]: expected a mapping"),
+        ({"service": "api", **DATABASE, "target": ""}, "readiness[0].target: expected the name of the setting"),
+        *[
+            ({"service": "api", **DATABASE, "client": where}, "readiness[0].client: expected FILE.py:NAME")
+            for where in ("../db.py:engine", "/db.py:engine", "a/../db.py:engine", "db.py", "db:engine", "db.py:a-b", "db.py:a.b", "", None)
+        ],
+        ({"service": "api", **DATABASE, "client": "redis://:hunter2@x"}, 'got "redis://...@x"'),
+        ({"service": "api", **DATABASE, "kind": "http", "client": "a.py:b"}, "readiness[0].client: http is asked by its target alone"),
+        (
+            {"service": "api", **DATABASE, "kind": "s3", "target": "", "client": "a.py:b"},
+            "readiness[0].target: a client needs a name to ask for; say which setting holds it, as UPLOAD_BUCKET",
+        ),
+        (
+            {"service": "api", **DATABASE, "colour": "red"},
+            "readiness[0]: expected a mapping with service, kind, target, required, and client",
+        ),
     ],
 )
 def test_what_cannot_be_checked_is_refused_before_anything_is_written(project: Project, entry: Any, said: str) -> None:

@@ -410,6 +410,76 @@ SEEN: dict[str, tuple[Files, set[str]]] = {
 }
 
 
+# The client of one dependency, as a check finds it: the lines of db.py, the kind, and whether its module's name is usable.
+OS = "import os\nfrom os import environ\n"
+CLIENTS = {
+    "redis-py": ("import redis\nc = redis.Redis(host=environ['H'])", "redis", True),
+    "redis-py by an address": ("from redis import Redis\nc: Redis = Redis.from_url(environ['R_URL'])", "redis", True),
+    "Flask-Redis": ("from flask_redis import FlaskRedis\nc = FlaskRedis()\nREDIS_URL = environ['R']", "redis", True),
+    "redis for an event loop": ("import redis.asyncio\nc = redis.asyncio.Redis(host=environ['H'])", "redis", False),
+    "a pool of redis connections": ("import redis\nc = redis.ConnectionPool(host=environ['H'])", "redis", False),
+    "SQLAlchemy": ("from sqlalchemy import create_engine\nc = create_engine(environ['D_URL'])", "sql", True),
+    "SQLAlchemy for an event loop": (
+        "from sqlalchemy.ext.asyncio import create_async_engine\nc = create_async_engine(environ['D_URL'])",
+        "sql",
+        False,
+    ),
+    "psycopg's pool": ("from psycopg_pool import ConnectionPool\nc = ConnectionPool(environ['D_URL'])", "postgresql", True),
+    "psycopg's pool for an event loop": (
+        "import psycopg_pool\nc = psycopg_pool.AsyncConnectionPool(environ['D_URL'])",
+        "postgresql",
+        False,
+    ),
+    "psycopg2's pool": (
+        "from psycopg2.pool import ThreadedConnectionPool\nc = ThreadedConnectionPool(1, 9, environ['D'])",
+        "postgresql",
+        True,
+    ),
+    "psycopg2's pool for one thread": (
+        "from psycopg2.pool import SimpleConnectionPool\nc = SimpleConnectionPool(1, 9, environ['D'])",
+        "postgresql",
+        False,
+    ),
+    "a connection": ("import psycopg\nc = psycopg.connect(environ['D_URL'])", "postgresql", False),
+    "PyMongo": ("import pymongo\nc = pymongo.MongoClient(environ['M'])", "mongodb", True),
+    "Motor": ("from motor.motor_asyncio import AsyncIOMotorClient\nc = AsyncIOMotorClient(environ['M'])", "mongodb", False),
+    "pika": ("import pika\nc = pika.BlockingConnection(pika.URLParameters(environ['B']))", "rabbitmq", False),
+    "Celery": ("from celery import Celery\nc = Celery('t', broker=environ.get('B', 'amqp://mq'))", "rabbitmq", True),
+    "Celery on Redis": ("from celery import Celery\nc = Celery('t', broker=environ.get('B', 'redis://r'))", "redis", False),
+    "pymemcache": ("from pymemcache.client.base import Client\nc = Client(environ['M'])", "memcached", False),
+    "confluent-kafka": ("from confluent_kafka import Producer\nc = Producer({'bootstrap.servers': environ['K']})", "kafka", True),
+    "confluent-kafka's admin": (
+        "from confluent_kafka.admin import AdminClient\nc = AdminClient({'bootstrap.servers': environ['K']})",
+        "kafka",
+        True,
+    ),
+    "kafka-python": ("from kafka import KafkaProducer\nc = KafkaProducer(bootstrap_servers=environ['K'])", "kafka", False),
+    "boto3": ("import boto3\nc = boto3.client('s3')\nc.head_bucket(Bucket=environ['B'])", "s3", True),
+    "boto3's resource": ("import boto3\nc = boto3.resource('sqs')\nq = c.Queue(environ['Q'])", "sqs", True),
+    "bound twice": ("import redis\nc = None\nc = redis.Redis(host=environ['H'])", "redis", False),
+    "a part of the value": ("import redis\nc = wrap(redis.Redis(host=environ['H']))", "redis", False),
+    "two names": ("import redis\nc = d = redis.Redis(host=environ['H'])", "redis", False),
+    "in a function": ("import redis\ndef create_app():\n    c = redis.Redis(host=environ['H'])", "redis", False),
+    "under a condition": ("import redis\nif environ.get('H'):\n    c = redis.Redis(host=environ['H'])", "redis", True),
+}
+
+# What a client is made of, and whether the target alone is enough for another one.
+ALONE = {
+    "import boto3\nc = boto3.client('s3')\nc.head_bucket(Bucket=environ['B'])": ("B", True),
+    "import boto3\nc = boto3.client('s3', region_name='eu-west-1')\nc.head_bucket(Bucket=environ['B'])": ("B", False),
+    "from pymemcache.client.base import Client\nc = Client((environ['M'], 11211))": ("M", True),
+    "from pymemcache.client.base import Client\nc = Client((environ['M'], 11212))": ("M", False),
+    "from pymemcache.client.base import Client\nc = Client((environ['M_HOST'], int(environ['P'])))": ("M_HOST", False),
+    "from pymemcache.client.base import Client\nc = Client(f\"{environ['M']}:11212\")": ("M", False),
+    "from pymemcache.client.hash import HashClient\nc = HashClient(environ['MEMCACHED_SERVERS'].split(','))": ("MEMCACHED_SERVERS", True),
+    "import bmemcached\nc = bmemcached.Client(environ['M'], username='u', password='p')": ("M", False),
+    "from kafka import KafkaProducer\nc = KafkaProducer(bootstrap_servers=[environ['K']])": ("K", True),
+    "from kafka import KafkaProducer\nc = KafkaProducer(bootstrap_servers=environ['K'], security_protocol='SSL')": ("K", False),
+    "from confluent_kafka import Producer\nc = Producer({'bootstrap.servers': environ['K'], 'sasl.username': 'x'})": ("K", False),
+    "from confluent_kafka import Producer\nSERVERS = 'kafka:9092'\nc = Producer({'bootstrap.servers': SERVERS})": ("SERVERS", False),
+}
+
+
 @pytest.fixture
 def written(tmp_path: Path) -> Callable[[Files], Path]:
     def write(files: Files) -> Path:
@@ -444,6 +514,36 @@ def test_what_the_source_only_mentions_is_not_proposed(written: Callable[[Files]
     assert [one for one in found if one.proposed] == []
     assert {one.kind for one in found} == expected, found
     assert all(one.evidence and one.evidence[0].split(":")[0] in files for one in found)
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_client_that_a_check_may_use_is_named(written: Callable[[Files], Path], name: str) -> None:
+    code, kind, usable = CLIENTS[name]
+    (found,) = (one for one in find(written({"services/api/shop/db.py": OS + code}), {"path": "services/api"}) if one.proposed)
+    assert (found.kind, found.client) == (kind, "shop/db.py:c" if usable else "")
+
+
+def test_a_client_beside_the_service_is_not_named(written: Callable[[Files], Path]) -> None:
+    files = {"services/api/app.py": "from common.db import c\n", "common/db.py": OS + CLIENTS["redis-py"][0]}
+    assert [(one.kind, one.client) for one in find(written(files), {"path": "services/api"})] == [("redis", "")]
+
+
+def test_two_servers_at_fixed_addresses_are_two(written: Callable[[Files], Path]) -> None:
+    files = {"a.py": "import redis\na = redis.Redis('one')\nb = redis.Redis('two')\n"}
+    assert [(one.target, one.client) for one in find(written(files), {"path": "."})] == [("", "a.py:a"), ("", "a.py:b")]
+
+
+@pytest.mark.parametrize("code", ALONE)
+def test_a_target_is_enough_only_where_nothing_is_said_beside_it(written: Callable[[Files], Path], code: str) -> None:
+    (found,) = (one for one in find(written({"db.py": OS + code}), {"path": "."}) if one.proposed)
+    assert (found.target, found.alone) == ALONE[code]
+
+
+@pytest.mark.parametrize("bucket", ["'uploads'", "f\"{environ['STAGE']}-uploads\"", "environ['STAGE'] + '-uploads'"])
+def test_a_bucket_whose_name_is_in_no_variable_is_only_seen(written: Callable[[Files], Path], bucket: str) -> None:
+    code = f"import boto3\ns3 = boto3.client('s3')\nBUCKET = {bucket}\ns3.head_bucket(Bucket=BUCKET)\n"
+    (found,) = find(written({"db.py": OS + code}), {"path": "."})
+    assert (found.proposed, found.target) == (False, "") and found.evidence == ("db.py:4 boto3.client(), its name is not told",)
 
 
 def test_no_password_leaves_the_source(written: Callable[[Files], Path]) -> None:

@@ -18,6 +18,7 @@ from .clients import schemes
 from .declared import options
 from .files import aside, parsed, walk
 
+_PORT = 11211  # memcached's: the one that need not be said beside a host
 DEEPEST = 12  # steps from one name to the next; settings refer to each other in circles
 _SETTING = re.compile(r"[A-Z][A-Z0-9_]+|broker_url|broker_read_url|broker_write_url")
 _WHOLE = re.compile(r"ur[il]s?(?![a-z])|dsn|connection_?string|bucket|queue", re.IGNORECASE)
@@ -44,6 +45,7 @@ class Address:
     schemes: set[str] = field(default_factory=set)
     literal: bool = False
     parts: bool = False  # put together from several values: none of them is the address
+    piece: bool = False  # text or a port stands around the value
     opaque: bool = False  # an attribute of a settings object that reads a file when it runs
     where: str = ""  # file:line of the place that names it
     lost: bool = False  # a setting that is set, but by what can't be followed
@@ -57,6 +59,7 @@ class Address:
         self.schemes |= other.schemes
         self.literal |= other.literal
         self.parts |= other.parts
+        self.piece |= other.piece
         self.opaque |= other.opaque
         self.lost |= other.lost
         self.where = self.where or other.where
@@ -242,15 +245,18 @@ class Sources:
             found.schemes |= begins
             follow(*values)
             found.parts |= len(found.variables) > 1 or bool(begins)
+            found.piece |= len(node.values) > 1
         elif isinstance(node, ast.BinOp):
             follow(node.left, node.right)
             found.parts |= len(found.variables) > 1
+            found.piece = True
         elif isinstance(node, ast.BoolOp):
             follow(*node.values)
         elif isinstance(node, ast.IfExp):
             follow(node.body, node.orelse)
         elif isinstance(node, (ast.List, ast.Tuple, ast.Set)):
             follow(*node.elts)
+            found.piece |= any(isinstance(one, ast.Constant) and isinstance(one.value, int) and one.value != _PORT for one in node.elts)
         elif isinstance(node, ast.Dict):
             hosts = [value for key, value in zip(node.keys, node.values, strict=True) if key and _names_host(_text(key))]
             follow(*hosts)
@@ -410,6 +416,7 @@ class Sources:
                 found.add(self.address(one, source, local, depth + 1))
         if name in ("format", "create") or "format" in name:
             found.parts |= len(found.variables) > 1
+        found.piece |= "format" in name or name == "join"
 
     def _results(self, name: str, source: Source) -> tuple[Source, list[tuple[ast.expr, Mapping[str, list[ast.expr]]]]] | None:
         """What a function of the repository returns, with the names bound in it."""

@@ -19,6 +19,7 @@ from .addresses import Address, Link, Source, Sources, bound
 from .clients import AWS_NAMES, BY_SETTING, DRIVERS, FILES, IMPORTS, REQUIRED, ROOTS, SCHEMES, SETTINGS, SQLS, WORDS, Client, client_of
 from .declared import declared, examples
 from .files import aside
+from .objects import enough, kept
 from .starts import Call, calls_of, guards_of, mark_starts
 
 MOST_EVIDENCE = 5  # lines for each dependency; a large service imports requests in a hundred files
@@ -36,6 +37,8 @@ class Dependency:
         services can answer without. Nor is what is made only if a setting is there.
     proposed: False for "seen in the source, not checked"; then the evidence says what was missing.
     evidence: lines "file:line why".
+    client: where the code keeps the client, FILE.py:NAME from the service's folder; "" where a check can't have or use it.
+    alone: whether what the target holds is enough for another client.
     """
 
     kind: str
@@ -43,6 +46,8 @@ class Dependency:
     required: bool
     proposed: bool
     evidence: tuple[str, ...]
+    client: str = ""
+    alone: bool = True
 
 
 def find(root: str | Path, service: Mapping[str, str]) -> list[Dependency]:
@@ -190,13 +195,14 @@ class _Finder:
         aside = call.script and not script
         if kind == "http" and address.variables:
             lazy = False  # a peer is called when it is needed; its address is read at the start
+        called = "name" if kind in AWS_NAMES else "address"
         file_only = kind in ("sql", "broker") and bool(address.schemes) and address.schemes <= FILES
         missing = (
             guard
             or (", where a file is run as a script" if aside else "")
             or (f", in {call.scope.node.name}(), which doesn't run at the start" if lazy and call.scope else "")
             or (", a file and no server" if file_only else "")
-            or (", its address is not told" if not address or (address.lost and kind in ("sql", "broker")) else "")
+            or (f", its {called} is not told" if not address or (address.lost and kind in ("sql", "broker")) else "")
             or (", an address that no variable sets" if kind == "http" and not address.variables else "")
             or (", a service of others by default" if kind == "http" and "https" in address.schemes else "")
         )
@@ -206,21 +212,22 @@ class _Finder:
         target = address.target
         why = [f"{here} is made at the start" if kind != "http" else f"{here} is called"]
         named = target or "its address"
-        why.append(f"{address.where} {named} holds its address")
+        why.append(f"{address.where} {named} holds its {called}")
         condition = call.condition or (call.scope.condition if call.scope else "")
         if condition:
             why.append(f"{source.file}:{node.lineno} only if {condition}: optional")
         required = (kind in REQUIRED or client.broker) and not condition
         if target not in address.variables:
             self.parts.setdefault((kind, target), set()).update(address.variables)
-        self.found.append((Dependency(kind, target, required, True, tuple(map(shown, why))), client.broker))
+        where, alone = kept(source, node, origin, kind, self.sources.path), enough(source, node, kind, address)
+        self.found.append((Dependency(kind, target, required, True, tuple(map(shown, why)), where, alone), client.broker))
 
     def _address(self, source: Source, call: Call, client: Client, kind: str) -> Address:
         node = call.node
         local = bound(call.scope.node.body) if call.scope else {}
         given: list[ast.expr] = []
         if kind in AWS_NAMES:
-            return self._aws(source, node, kind, local)
+            return self._aws(source, kind)
         for place in client.arguments:
             if isinstance(place, int):
                 given += node.args[place : place + 1]
@@ -264,8 +271,8 @@ class _Finder:
                 lost.add(Address(settings=[name], where=address.where, lost=True))
         return lost
 
-    def _aws(self, source: Source, node: ast.Call, kind: str, local: Mapping[str, list[ast.expr]]) -> Address:
-        """A bucket or a queue, by the name that the file's calls give; else the endpoint of the client."""
+    def _aws(self, source: Source, kind: str) -> Address:
+        """A bucket or a queue, by the name that the file's calls give."""
         address = Address()
         for one in source.nodes:
             if isinstance(one, ast.Call):
@@ -274,12 +281,8 @@ class _Finder:
                     named += one.args[:1]
                 for value in named:
                     found = self.sources.address(value, source)
-                    if found.variables or found.settings:
+                    if found.variables and not found.piece:  # a literal, or what is put together, is in no setting
                         address.add(found)
-        if not address:
-            for word in node.keywords:
-                if word.arg == "endpoint_url":
-                    address.add(self.sources.address(word.value, source, local))
         return address
 
     def _kind(self, kind: str, client: Client, address: Address) -> str:
@@ -345,10 +348,15 @@ def _merged(found: list[tuple[Dependency, bool]], parts: Mapping[tuple[str, str]
     for one, _ in found:
         if not one.proposed and one.kind in kinds:
             continue
-        key = (one.kind, one.target, one.proposed)
+        key = (one.kind, one.target or one.client, one.proposed)
         before = whole.get(key, one)
-        evidence = tuple(dict.fromkeys([*before.evidence, *one.evidence]))
-        whole[key] = replace(before, required=before.required or one.required, evidence=evidence)
+        whole[key] = replace(
+            before,
+            required=before.required or one.required,
+            evidence=tuple(dict.fromkeys([*before.evidence, *one.evidence])),
+            client=before.client or one.client,
+            alone=before.alone and one.alone,
+        )
     order = sorted(whole.values(), key=lambda one: (not one.proposed, not one.required, one.kind, one.target))
     return [_shortened(one) for one in order]
 

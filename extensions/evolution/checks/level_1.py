@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from urllib.parse import quote
 
-from ... import closing
+from ... import answers, closing
 from ..facts import Facts
 from . import Answer, done, not_applicable, todo, unknown
 
@@ -47,19 +46,19 @@ def readiness_checks(facts: Facts) -> Answer:
     # Proposed at adoption for code that was there before; new code grows into it.
     services = [{**service, "code": "theirs"} for service in facts.services]
     found = readiness.propose(services, lambda service: dependencies.find(facts.folder, service))
-    asked = {(entry["service"], entry["target"]) for entry in facts.recorded.get("readiness", ())}
-    missing = [entry for entry in found.entries if (entry["service"], entry["target"]) not in asked]
+    asked, level = facts.recorded.get("readiness", ()), facts.recorded["level"]
     seen = [f"seen in the source, not checked: {line}" for line in found.seen]
-    if missing:
-        lines = [json.dumps(entry) for entry in missing]
-        how = [
-            f"below `readiness` in .copier-answers.yml, before you commit `{facts.make} upgrade LEVEL={facts.recorded['level']}`:",
-            *lines,
-        ]
-        return todo("\n".join([f"{len(missing)} not asked, of those that the source proposes", *seen]), "\n".join(how))
+    if missing := readiness.lacking(found.entries, asked):
+        place = "below `readiness:`" if asked else "below `readiness:` in place of `[]`"
+        how = f"write what you want of these into .copier-answers.yml, {place}, and before you commit `{facts.make} upgrade LEVEL={level}`:"
+        return todo(
+            "\n".join(["the source runs on what is not asked:", *(found.checked[index] for index in missing), *seen]),
+            "\n".join([how, *(answers.line(found.entries[index]) for index in missing)]),
+        )
     if not found.entries and not asked:
         return done("\n".join(seen)) if seen else not_applicable("no service runs on a server that its source tells of")
-    return done("\n".join([f"asked: {', '.join(f'{target} of {service}' for service, target in sorted(asked))}", *seen]))
+    names = sorted(f"{entry['kind']} at {entry['target'] or entry['client']} of {entry['service']}" for entry in asked)
+    return done("\n".join([f"asked: {', '.join(names)}", *seen]))
 
 
 def unit_tests(facts: Facts) -> Answer:

@@ -45,6 +45,10 @@ class NotSet(LookupError):
     """The setting that should hold an address is empty."""
 
 
+class NotLoaded(LookupError):
+    """Nothing has imported the module that makes the client, and there is no address to ask without it."""
+
+
 class Check:
     """One thing that the service needs, and the last that was heard of it."""
 
@@ -124,38 +128,48 @@ class Readiness:
         listed, own = here / "readiness.json", here / "checks.py"
         checks = []
         for entry in json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else []:
-            about = f"{entry['kind']} at {entry['target']}"
-            checks.append(Check(entry["name"], self._inside(partial(self._probe, entry)), entry["required"], about))
+            about = f"{entry['kind']} at {entry['target'] or entry['client']}"
+            checks.append(Check(entry["name"], partial(self._probe, entry), entry["required"], about))
         # A checks.py that was here before, for something else, isn't even imported.
         if own.is_file() and "READINESS" in own.read_text(encoding="utf-8", errors="replace"):
             try:
                 module = load(own, f"{package}checks of {here}")  # what it imports from its own package is found
                 for key, required in (("READINESS", True), ("READINESS_OPTIONAL", False)):
                     for ask in getattr(module, key, ()):
-                        checks.append(Check(ask.__name__, self._inside(ask), required, ask.__doc__ or ""))
+                        checks.append(Check(ask.__name__, partial(self._inside, ask), required, ask.__doc__ or ""))
             except Exception as error:
                 checks.append(Check("checks.py", partial(fail, error), True, "your own checks, which can't be loaded"))
         return checks
 
     def _probe(self, entry: Mapping[str, Any]) -> object:
-        path = Path(__file__).parent / "probes" / f"{entry['probe']}_probe.py"
+        path, client = Path(__file__).parent / f"probes/{entry['probe']}_probe.py", made(entry.get("client", ""))
+        if client is None and not entry["target"]:
+            raise NotLoaded(entry["client"])
 
         def address() -> str:
-            value = getattr(self.app, "config", {}).get(entry["target"]) or os.getenv(entry["target"])
-            if not value:
-                raise NotSet(entry["target"])
-            return str(value)
+            if value := getattr(self.app, "config", {}).get(entry["target"]) or os.getenv(entry["target"]):
+                return str(value)
+            raise NotSet(entry["target"])
 
-        return load(path, f"{path.stem} of {path.parent}").probe(self.app, address, DEADLINE)
+        name = f"{entry['name']} of {path.parent}"  # each check has a probe of its own, which may keep what is costly
+        probe = (sys.modules.get(name) or load(path, name)).probe
+        return self._inside(partial(probe, self.app, client, address, DEADLINE))
 
-    def _inside(self, ask: Callable[[], object]) -> Callable[[], object]:
-        """Return `ask` as it runs inside the Flask app, where there is one."""
+    def _inside(self, ask: Callable[[], object]) -> object:
+        """Ask inside the Flask app, where there is one."""
+        with self.app.app_context() if self.app is not None else contextlib.nullcontext():
+            return ask()
 
-        def inside() -> object:
-            with self.app.app_context() if self.app is not None else contextlib.nullcontext():
-                return ask()
 
-        return inside
+def made(client: str) -> Any:
+    """Return the object of FILE.py:NAME below this folder, or None where no module of that file is loaded."""
+    file, _, name = client.partition(":")
+    path = os.path.realpath(Path(__file__).parent / file)
+    for module in [one for one in list(sys.modules.values()) if isinstance(one, ModuleType)]:
+        names = object.__getattribute__(module, "__dict__")  # a lazy module loads when it is asked any other way
+        if name in names and os.path.realpath(str(names.get("__file__"))) == path:
+            return names[name]
+    return None
 
 
 def fail(error: Exception) -> None:

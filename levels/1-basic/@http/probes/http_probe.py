@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def probe(app: Any, address: Callable[[], str], seconds: float) -> None:
+def probe(app: Any, client: Any, address: Callable[[], str], seconds: float) -> None:
     """Send a HEAD request. Any answer will do but one that says that the server is at fault. Raises OSError."""
     url = address()
     if not url.startswith(("http://", "https://")):

@@ -1,6 +1,7 @@
-"""Whether a database answers: by Flask-SQLAlchemy's engine where there is one, else by the driver that is installed."""
+"""Whether a database answers: by the engine or pool that the code has, else by the driver that is installed."""
 
 import importlib
+import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -17,16 +18,43 @@ DATABASES = {
 DRIVERS = {"postgresql": ("psycopg", "psycopg2", "pg8000.dbapi"), "mysql": ("pymysql", "MySQLdb")}
 
 
-def probe(app: Any, address: Callable[[], str], seconds: float) -> None:
-    """Have the database answer a query. Raises what its driver raises, and ImportError where none is installed."""
-    extension = getattr(app, "extensions", {}).get("sqlalchemy")
-    if engine := getattr(extension, "engine", None):
+def probe(app: Any, client: Any, address: Callable[[], str], seconds: float) -> None:
+    """Have the database answer a query; `client` is an engine, a pool or None.
+
+    Raises what its driver raises, and ImportError where none is installed.
+    """
+    if client is None:
+        client = getattr(app, "extensions", {}).get("sqlalchemy")
+    if hasattr(client, "getconn"):
+        by_pool(client, seconds)
+    elif engine := getattr(client, "engine", None):
         by_engine(engine)
-        return
-    with closing(connect(address(), seconds)) as connection:
-        cursor = connection.cursor()
-        cursor.execute("SELECT 1")
-        cursor.fetchone()
+    else:
+        with closing(connect(address(), seconds)) as connection:
+            ask(connection)
+
+
+def ask(connection: Any) -> None:
+    """Have a driver's connection answer."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT 1")
+    cursor.fetchone()
+
+
+def by_pool(pool: Any, seconds: float) -> None:
+    """Ask by a connection of psycopg's pool. Those that died with the server are given back, which ends them."""
+    end = time.monotonic() + seconds
+    while True:
+        connection = pool.getconn()
+        try:
+            ask(connection)
+            connection.rollback()
+            return
+        except Exception:
+            if not connection.closed or time.monotonic() > end:
+                raise
+        finally:
+            pool.putconn(connection)
 
 
 def by_engine(engine: Any) -> None:
