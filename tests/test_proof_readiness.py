@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -11,11 +12,12 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.projects import Project
+from tests.projects import ROOT, Project
 from tests.servers import Server, becomes, get, serving
 
 pytest_plugins = ["tests.real_servers"]
@@ -188,3 +190,39 @@ def test_a_worker_is_asked_by_the_driver_that_it_has(
         server.stop()
         assert "Error" in error()
         server.start()
+
+
+@pytest.fixture
+def seam(tmp_path: Path) -> ModuleType:
+    """health.py in a folder of its own, as a service has it."""
+    (tmp_path / "health.py").write_bytes((ROOT / "levels/1-basic/@service/health.py").read_bytes())
+    spec = importlib.util.spec_from_file_location("seam", tmp_path / "health.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_in_capabilities_is_started_in_order_and_asking_twice_does_no_harm(seam: ModuleType, tmp_path: Path) -> None:
+    import flask
+
+    (tmp_path / "capabilities").mkdir()
+    for name in ("second", "_helper", "first"):
+        code = f"def init(app, service_name):\n    app.config.setdefault('STARTED', []).append(('{name}', service_name))\n"
+        (tmp_path / "capabilities" / f"{name}.py").write_text(code)
+    app = flask.Flask("shop")
+    assert seam.init_service(app, "shop") is app
+    assert app.config["STARTED"] == [("first", "shop"), ("second", "shop")]
+    rules = len(list(app.url_map.iter_rules()))
+    assert seam.create_health_endpoint(app, "shop") is app and len(list(app.url_map.iter_rules())) == rules
+
+
+def test_a_worker_serves_nothing_but_its_health(seam: ModuleType) -> None:
+    server = seam.serve_health("bot", port=0)
+    try:
+        address = f"http://127.0.0.1:{server.server_port}"
+        assert get(f"{address}/health")[0] == 200
+        assert get(f"{address}/secrets") == (404, {"error": "not found"})
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import time
-import urllib.error
 import urllib.request
 from datetime import datetime
 from pathlib import Path
@@ -102,37 +100,6 @@ def test_why_a_check_failed_is_for_those_who_have_the_token(client, checks, monk
     assert "secret" not in response.text
 
 
-def test_a_check_that_hangs_is_not_waited_for(client, checks, health, monkeypatch):
-    monkeypatch.setattr(health, "DEADLINE", 0.2)
-    checks("import time\n\n\ndef mail():\n    time.sleep(2)\n\n\nREADINESS = [mail]\n")
-    begun = time.monotonic()
-    assert client.get("/readiness").status_code == 503
-    assert time.monotonic() - begun < 1.5
-
-
-def test_asking_twice_for_the_addresses_does_no_harm(client, health):
-    assert health.create_health_endpoint(client.application, NAME) is client.application
-
-
-def test_what_is_in_capabilities_is_started_in_order(health, client, monkeypatch, tmp_path):
-    (tmp_path / "capabilities").mkdir()
-    for name in ("second", "_helper", "first"):
-        code = (
-            f"def init(app, service_name):\n    app.config.setdefault('STARTED', []).append(('{name}', service_name))\n"
-        )
-        (tmp_path / "capabilities" / f"{name}.py").write_text(code, encoding="utf-8")
-    monkeypatch.setattr(health, "__file__", str(tmp_path / "health.py"))
-    assert health.init_service(client.application, NAME) is client.application
-    assert client.application.config["STARTED"] == [("first", NAME), ("second", NAME)]
-
-
 def test_a_worker_serves_its_health(server):
     check_health(get(f"{server}/health"))
     assert get(f"{server}/readiness") == {"ready": True, "status": "pass", "checks": {}}
-
-
-def test_a_worker_serves_nothing_else(server):
-    with pytest.raises(urllib.error.HTTPError) as error:
-        get(f"{server}/secrets")
-    assert error.value.code == 404
-    error.value.close()
