@@ -147,6 +147,11 @@ TAILS = {
     "nothing that reading tells": ("return n > today()", []),
     "nothing but a constant": ("return 1", []),
     "something done before": ("n = abs(n)\n    return n > 1", []),
+    "something done after guards": (
+        "if n == 1:\n        return 0\n    elif n == 2:\n        return 0\n    if n == 3:\n        n = 5\n    return n",
+        [],
+    ),
+    "an else": ("if n == 1:\n        return 0\n    else:\n        n = 5\n    return n", []),
 }
 
 

@@ -44,8 +44,10 @@ def tests(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
 def _tail(subject: Subject, one: Function, told: str, made: _Made) -> Iterator[Candidate]:
     """The test of a function whose guards are followed by `return` and a constant, or a comparison: as it holds, and as it doesn't."""
     *head, last = one.node.body
-    plainly = all(isinstance(node, (ast.If, ast.Import, ast.ImportFrom)) or node is _docstring(one) for node in head)
-    if not isinstance(last, ast.Return) or last.value is None or not plainly or len(one.guards) < sum(isinstance(n, ast.If) for n in head):
+    docstring = one.node.body[0] if one.docstring is not None else None
+    conditions = [guard.condition for guard in one.guards]
+    plainly = all(node is docstring or isinstance(node, (ast.Import, ast.ImportFrom)) or _is_guard(node, conditions) for node in head)
+    if not isinstance(last, ast.Return) or last.value is None or not plainly:
         return
     expression = last.value
     if isinstance(expression, (ast.Compare, ast.BoolOp)) or (isinstance(expression, ast.UnaryOp) and isinstance(expression.op, ast.Not)):
@@ -70,8 +72,13 @@ def _tail(subject: Subject, one: Function, told: str, made: _Made) -> Iterator[C
             yield test
 
 
-def _docstring(one: Function) -> ast.stmt | None:
-    return one.node.body[0] if one.docstring is not None else None
+def _is_guard(node: ast.stmt, conditions: list[ast.expr]) -> bool:
+    """Whether a statement is nothing but guards: each test of it is one of these, and no `else` follows."""
+    while isinstance(node, ast.If) and any(node.test is one for one in conditions):
+        if len(node.orelse) != 1:
+            return not node.orelse
+        node = node.orelse[0]
+    return False
 
 
 def _called(subject: Subject, one: Function, made: _Made, given: _Given) -> tuple[str, dict[str, Any]]:

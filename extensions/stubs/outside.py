@@ -52,15 +52,15 @@ def effect(one: Function | ast.AST, patched: tuple[str, ...] = ()) -> str:
         if isinstance(inner, (ast.Global, ast.Nonlocal)):
             return "`global`"
         if isinstance(inner, ast.Call):
-            name = values.last_name(inner.func)
+            called = values.last_name(inner.func)
             head = inner.func
             while isinstance(head, (ast.Attribute, ast.Call)):
                 head = head.value if isinstance(head, ast.Attribute) else head.func
             root = head.id if isinstance(head, ast.Name) else ""
-            if any(root == one.split(".")[0] for one in patched):
+            if any(root == name.split(".")[0] for name in patched):
                 continue  # what comes out of a mock is one, too
-            if root in STANDARD | OTHERS or EFFECTS.match(name):
-                return shown(f"{root}.{name}" if root and root != name else name)[:40]
+            if root in STANDARD | OTHERS or EFFECTS.match(called):
+                return shown(f"{root}.{called}" if root and root != called else called)[:40]
     return ""
 
 
