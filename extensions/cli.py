@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the answer is no (a conflict, a check), 2 bad input, told 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import sys
@@ -159,6 +160,11 @@ def _new(options: argparse.Namespace) -> int:
         key, separator, value = pair.partition("=")
         if not separator:
             raise answers.Refused(f"--data {pair}: expected KEY=VALUE")
+        if key not in answers.CHECKS:
+            near = difflib.get_close_matches(key, answers.CHECKS, 1)
+            raise answers.Refused(
+                f"--data {key}: there is no such answer{f'; did you mean {near[0]}?' if near else ', see docs/answers.md'}"
+            )
         data[key] = value
     if options.level is not None:
         data["level"] = level_of(options.level)

@@ -23,7 +23,11 @@ from .template import installed_from, root
 
 
 def new(dest: Path, data: dict[str, Any], defaults: bool) -> int:
-    """Render into a new or an existing folder. Returns the exit code."""
+    """Render into a new or an existing folder. Returns the exit code. Raises Refused for a file, and for a project that stands already."""
+    if dest.exists() and not dest.is_dir():
+        raise answers.Refused(f"{dest}: expected a folder, new or existing; this is a file")
+    if answers.recorded_answers(dest):
+        raise answers.Refused(f"{dest}: is a project of this template already; in it, `make upgrade LEVEL=2` or `make service NAME=orders`")
     source, ref, warnings = where_from()
     for warning in warnings:
         print(f"levels: {warning}", file=sys.stderr)

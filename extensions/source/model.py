@@ -45,6 +45,7 @@ class Guard:
     parameter: str | None
     exception: str  # "ValueError", "errors.Refused"; "" where it returns
     answer: ast.expr | None  # what it returns; None where it raises, or returns without a value
+    plain: bool  # nothing is computed on the way but the condition: no import before, no message put together
     line: int  # of the condition
     exit_line: int  # of the raise or the return
 

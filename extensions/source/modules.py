@@ -277,16 +277,19 @@ class _Reading:
     def _guards(self, node: FunctionNode, parameters: tuple[Parameter, ...], in_class: bool) -> Iterator[Guard]:
         names = {one.name for one in parameters}
         receiver = parameters[0].name if in_class and parameters else ""
-        for test, leaves in _head(node.body):
+        imports = any(isinstance(one, (ast.Import, ast.ImportFrom)) for one in node.body)
+        for test, leaves, alone_there in _head(node.body):
             reads = [one for one in ast.walk(test) if isinstance(one, ast.Name)]
             reads.sort(key=lambda one: (one.lineno, one.col_offset))
             read = tuple(dict.fromkeys(one.id for one in reads))
             tested = [name for name in read if name in names]
             alone = tested[0] if len(tested) == 1 and tested[0] != receiver else None
+            plain = alone_there and not imports and (isinstance(leaves, ast.Return) or _says_plainly(leaves.exc))
+            where = (plain, test.lineno, leaves.lineno)
             if isinstance(leaves, ast.Return):
-                yield Guard(test, self._text(test), read, alone, "", leaves.value, test.lineno, leaves.lineno)
+                yield Guard(test, self._text(test), read, alone, "", leaves.value, *where)
             elif leaves.exc:
-                yield Guard(test, self._text(test), read, alone, self._callee(leaves.exc), None, test.lineno, leaves.lineno)
+                yield Guard(test, self._text(test), read, alone, self._callee(leaves.exc), None, *where)
 
     def _class(self, one: _Definition, node: ast.ClassDef, decorators: tuple[str, ...], enums: set[str]) -> Class:
         docstring, examples = self._docstring(node)
@@ -479,17 +482,31 @@ def _yields(node: FunctionNode) -> bool:
     return False
 
 
-def _head(body: list[ast.stmt]) -> Iterator[tuple[ast.expr, ast.Raise | ast.Return]]:
-    """The tests that stand before anything is done, each with the raise or return that is all that follows from it."""
+def _head(body: list[ast.stmt]) -> Iterator[tuple[ast.expr, ast.Raise | ast.Return, bool]]:
+    """The tests that stand before anything is done, each with the raise or return that follows from it, and whether that is all."""
     for position, statement in enumerate(body):
         if isinstance(statement, (ast.Import, ast.ImportFrom)) or (position == 0 and _constant_text(statement)):
             continue
         following = [statement]
         while len(following) == 1 and isinstance(branch := following[0], ast.If) and (leaves := _only_leaves(branch.body)):
-            yield branch.test, leaves
+            yield branch.test, leaves, len(branch.body) == 1
             following = branch.orelse
         if following:
             return
+
+
+def _says_plainly(node: ast.expr | None) -> bool:
+    """Whether raising this computes nothing that may fail: a class, with constants, names and texts of them."""
+    if isinstance(node, ast.Call):
+        parts = [*node.args, *(word.value for word in node.keywords)]
+        texts = [piece for part in parts if isinstance(part, ast.JoinedStr) for piece in part.values]
+        plain = all(isinstance(part, (ast.Constant, ast.Name, ast.JoinedStr)) for part in parts)
+        return plain and all(isinstance(one, ast.Constant) or _is_name(one) for one in texts)
+    return isinstance(node, (ast.Name, ast.Attribute))
+
+
+def _is_name(node: ast.expr) -> bool:
+    return isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name) and node.format_spec is None
 
 
 def _only_leaves(body: list[ast.stmt]) -> ast.Raise | ast.Return | None:

@@ -34,10 +34,15 @@ def find(module: Module, dotted: str = "", local: frozenset[str] = frozenset()) 
             continue
         told = signatures[one.qualname] = class_signature(one) if isinstance(one, Class) else signature(one)
         if isinstance(one, Class):
+            if one.qualname in subject.rebound:
+                continue
             _examples(subject, found, one.qualname, one.examples, one.line, told)
             found += classes.tests(subject, one, told)
             continue
         count += 1
+        if one.qualname.split(".")[0] in subject.rebound:
+            without.append(NoOracle(one.qualname, one.line, "its name is bound again", told))
+            continue
         reason = _function(subject, found, _typed(one), told)
         reached[one.qualname] = outside.calls(subject, one)
         if reason:

@@ -28,7 +28,18 @@ def tests(subject: Subject, one: Class, told: str) -> Iterator[Candidate]:
 
 def _enum(subject: Subject, one: Class, told: str) -> Candidate | None:
     methods = {node.name for node in one.node.body if isinstance(node, ast.FunctionDef)}
-    if not one.members or methods & {"__new__", "__init__", "_generate_next_value_", "__eq__", "__hash__", "__getattribute__"}:
+    if not one.members or methods & {
+        "__new__",
+        "__init__",
+        "_generate_next_value_",
+        "__eq__",
+        "__hash__",
+        "__getattribute__",
+        "name",
+        "value",
+    }:
+        return None
+    if one.qualname in ("name", "value"):
         return None
     bases = {base.split(".")[-1] for base in one.bases}
     flags = bases & {"Flag", "IntFlag"}
@@ -68,6 +79,8 @@ def _enum(subject: Subject, one: Class, told: str) -> Candidate | None:
     if rows:
         body = [f"assert {name}[name].value == value", f"assert {name}(value) is {name}[name]"]
         rows = [row for row in rows if len(row[0]) + len(row[1]) < 100]
+        if not rows:
+            return None
         return subject.test(name, "enum", "members", one.line, told, body, parameters=("name", "value"), cases=tuple(rows), sure=True)
     if autos and not methods:
         body = [f"assert {name}({name}[{written(autos[0])}].value) is {name}[{written(autos[0])}]"]
@@ -82,6 +95,8 @@ def _dataclass(subject: Subject, one: Class, told: str) -> Iterator[Candidate]:
     if not bases <= NOTHING or methods & {"__init__", "__new__", "__setattr__", "__getattribute__"} or len(one.decorators) != 1:
         return
     if one.node.keywords or "init=False" in options or any("InitVar" in field.annotation for field in one.fields):
+        return
+    if any(field.name.startswith("__") for field in one.fields):
         return
     given: dict[str, Any] = {}
     defaults: dict[str, Any] = {}

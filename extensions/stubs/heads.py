@@ -28,6 +28,7 @@ def tests(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
         if given is None:
             continue
         call, more = _called(subject, one, made, given)
+        more["sure"] = more["sure"] and guard.plain and (not guard.exception or subject.raises_surely(guard.exception, one.is_async))
         try:
             body = _refused(subject, guard, call) if guard.exception else [_answered(call, guard.answer, given)]
         except Exception:  # whatever their literals raise together
@@ -179,14 +180,17 @@ def _meeting(
         return None
     names, others, fit = _others(subject, one, parameter, before)
     read = {node.id for part in (condition, near) if part for node in ast.walk(part) if isinstance(node, ast.Name)}
-    if read - {parameter.name, *names, *values.TYPES, *values.FUNCTIONS}:
+    builtin = {*values.TYPES, *values.FUNCTIONS} - subject.names
+    if read - {parameter.name, *names, *builtin}:
         return None
     # What is mutable may be another by then.
-    sure = fit and not any(isinstance(subject.known.get(name), (list, dict, set)) for name in read)
+    sure = fit and not any(isinstance(value, (list, dict, set)) for value in subject.known.values())
     usual = samples(parameter.annotation)
     for value in (
         [*values.near(near, subject.known), *usual, *values.PROBES] if near else [*usual, *values.probes(condition, subject.known)]
     ):
+        if value is object and read & {"callable", "type"}:
+            continue  # a test gives an object, not the class
         now = {**names, parameter.name: value}
         state = [holds(earlier.condition, now) for earlier in before]
         if holds(condition, now) is not True or any(met is not False if near else met for met in state):

@@ -11,7 +11,7 @@ from typing import Any
 from ..disk import shown
 from ..source.clients import ROOTS
 from ..source.modules import Function
-from . import values
+from . import raising, values
 from .heads import arguments, asserted
 from .model import Candidate
 from .subject import Subject, awaited, plain, required
@@ -38,16 +38,27 @@ FAILURES = {"Exception", "OSError", "IOError", "ConnectionError", "TimeoutError"
 HANDLERS = 3  # of one function
 
 
-def calls(subject: Subject, one: Function, clients: bool = False) -> tuple[str, ...]:
-    """What a function calls of other packages, as the module names it, in order: "requests.get", "cache.set"; or only of `clients`."""
-    heads = _heads(subject, clients)
+def calls(subject: Subject, one: Function) -> tuple[str, ...]:
+    """What a function calls of other packages, as the module names it, in order: "requests.get", "cache.set"."""
+    heads = _heads(subject)
     told = dict.fromkeys(ast.unparse(node.func) for node in _in_order([one.node]))
     return tuple(name for name in told if _is_below(name, heads))
 
 
-def effect(one: Function | ast.AST, patched: tuple[str, ...] = ()) -> str:
-    """The first call in a function that may leave traces, but for those that are patched; empty where there is none."""
-    node = one.node if isinstance(one, Function) else one
+def reached(subject: Subject, one: Function) -> str:
+    """The first call that leaves traces or goes outside, of a function or of those of its module that it calls; "" where there is none."""
+    heads = _heads(subject, clients=True)
+    for function in raising.with_called(subject, one):
+        found = effect(function.node)
+        if not found:
+            found = next((name for node in _in_order([function.node]) if _is_below(name := ast.unparse(node.func), heads)), "")
+        if found:
+            return found
+    return ""
+
+
+def effect(node: ast.AST) -> str:
+    """The first call below a node that may leave traces; "" where there is none."""
     for inner in ast.walk(node):
         if isinstance(inner, (ast.Global, ast.Nonlocal)):
             return "`global`"
@@ -57,8 +68,6 @@ def effect(one: Function | ast.AST, patched: tuple[str, ...] = ()) -> str:
             while isinstance(head, (ast.Attribute, ast.Call)):
                 head = head.value if isinstance(head, ast.Attribute) else head.func
             root = head.id if isinstance(head, ast.Name) else ""
-            if any(root == name.split(".")[0] for name in patched):
-                continue  # what comes out of a mock is one, too
             if root in STANDARD | OTHERS or EFFECTS.match(called):
                 return shown(f"{root}.{called}" if root and root != called else called)[:40]
     return ""
@@ -76,7 +85,11 @@ def outages(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
     target = _first(subject, attempt)
     if not target:
         return
-    given = {parameter.name: (samples(parameter.annotation) or ("a",))[:2][-1] for parameter in required(one)}
+    given: dict[str, Any] = {}
+    for number, parameter in enumerate(required(one)):
+        value = (samples(parameter.annotation) or ("a",))[:2][-1]
+        # Texts that differ: `if base == target` is no call outside.
+        given[parameter.name] = chr(ord("a") + number % 26) if value == "a" else value
     for handler in attempt.handlers[:HANDLERS]:
         types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
         raised = ast.unparse(types[0]) if types and types[0] else "Exception"
@@ -86,18 +99,19 @@ def outages(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
             continue
         try:
             line = awaited(one, f"{call}({arguments(required(one), given)})")
-            patched = f'patch("{subject.dotted}.{target}", side_effect={exception}("down"))'
+            failing = f'failing = patch("{subject.dotted}.{target}", side_effect={exception}("down"))'
             uses = [raised]
             if isinstance(last, ast.Return):
                 answer = None if last.value is None else values.evaluated(last.value, {**subject.known, **given})
-                body = [f"with {patched}:", f"    {asserted(line, answer)}"]
+                body = [failing, "with failing:", f"    {asserted(line, answer)}"]
             elif isinstance(last, ast.Raise) and last.exc is not None:
                 comes = ast.unparse(last.exc.func if isinstance(last.exc, ast.Call) else last.exc)
                 wanted = subject.exception(comes)
                 if wanted is None or comes == handler.name:
                     continue
                 uses.append(comes)
-                body = [f"with {patched}, pytest.raises({wanted}):", f"    {line}"]
+                noqa = "  # noqa: B017" if wanted in ("Exception", "BaseException") else ""
+                body = [failing, f"with failing, pytest.raises({wanted}):{noqa}", f"    {line}"]
             else:
                 continue
         except Exception:  # what has no value before it runs

@@ -3,10 +3,12 @@
 It is copied beside the tests and runs on the project's Python, so it imports nothing of this package. Settings come in LEVELS_STUBS, JSON.
 """
 
+import faulthandler
 import json
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +20,7 @@ SETTINGS = json.loads(os.environ["LEVELS_STUBS"])
 LOG = open(SETTINGS["log"], "a", encoding="utf-8")  # noqa: SIM115  it lives as long as the process
 ITEMS: dict[str, tuple[str, str, int]] = {}
 SLOW: set[tuple[str, str]] = set()
+STATUS = [0]
 
 
 class TooLong(BaseException):
@@ -86,9 +89,12 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """One case that takes too long is enough to know of a test."""
-    if ITEMS[item.nodeid][:2] in SLOW:
+    """One case that takes too long is enough to know of a test, and two tests of their file: its module may hang."""
+    file, name, _ = ITEMS[item.nodeid]
+    if (file, name) in SLOW:
         raise TooLong("another of its cases took too long")
+    if sum(file == slow for slow, _ in SLOW) >= 2:
+        raise TooLong("two tests of this module took too long")
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -97,7 +103,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, _ring)
         signal.setitimer(signal.ITIMER_REAL, SETTINGS["each"])
+        faulthandler.dump_traceback_later(SETTINGS["each"] + 2, exit=True)  # for what swallows the alarm, or is no Python
         yield
+        faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)
     else:
         timer = threading.Timer(SETTINGS["each"], os._exit, (70,))
@@ -120,3 +128,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
                 SLOW.add(ITEMS[item.nodeid][:2])
         state = "skipped" if report.skipped else report.outcome
         _tell(test=ITEMS.get(item.nodeid), state=state, why=kind)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Keep the exit code for the end."""
+    STATUS[0] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """End at once: threads that a module has started would keep the process."""
+    sys.stdout.flush()
+    os._exit(STATUS[0])

@@ -22,6 +22,7 @@ from ..template import root as template_root
 from . import run, web, write
 from .candidates import find
 from .model import Candidate, Found, NoOracle
+from .quiet import quiet
 from .write import NotAppended, Place
 
 Service = Mapping[str, str]
@@ -172,7 +173,14 @@ def plan(project: Path, service: Service, file: str, routes: Routes | None = Non
 def _local(project: Path, service: Service, where: Place) -> frozenset[str]:
     """The first words of what a module may import from the project."""
     folders = {project, project / service["path"], project / (where.root or ".")}
-    return frozenset(name.removesuffix(".py") for folder in folders if folder.is_dir() for name in os.listdir(folder))
+    return frozenset(
+        name.removesuffix(".py") for folder in folders if folder.is_dir() for name in os.listdir(folder) if _code(folder, name)
+    )
+
+
+def _code(folder: Path, name: str) -> bool:
+    """Whether a name in a folder is a module's, or that of a package: a folder called redis or docker may hold anything."""
+    return name.endswith(".py") or ((folder / name).is_dir() and any(one.endswith(".py") for one in os.listdir(folder / name)))
 
 
 def _reached(project: Path, where: Place, routes: Routes) -> bool:
@@ -232,8 +240,9 @@ def stubs(
                 one.kept_out, one.tests = f"it is for the tests of {shown(claimed[one.test])}", []
             claimed.setdefault(one.test, file)
             if not python:
-                one.demoted = [(test, f"not run: {why}") for test in one.tests if not test.sure]
-                one.tests = [test for test in one.tests if test.sure]
+                loud = "" if quiet(project, file) else "importing its module runs code, or needs packages; "
+                one.demoted = [(test, f"{loud}not run: {why}") for test in one.tests if loud or not test.sure]
+                one.tests = [test for test in one.tests if test.sure and not loud]
             found.append(one)
         else:
             unparsed.append(one)
@@ -276,7 +285,8 @@ def _red(
         return {}
     say(f"running {sum(map(len, names.values()))} candidates of {len(names)} modules")
     red: dict[tuple[str, str], str] = {}
-    for (file, name, _), outcome in run.run(project, files, names, python).items():
+    hypothesis = any(one.hypothesis for stub in found if stub.test in names for one in stub.tests)
+    for (file, name, _), outcome in run.run(project, files, names, python, hypothesis=hypothesis).items():
         if not outcome.green:
             red.setdefault((file, name), outcome.why)
     return red
@@ -312,7 +322,7 @@ def _write(project: Path, stub: Stub, skeletons: bool) -> None:
         stub.tests = [] if stub.kept_out else stub.tests
         return
     path = project / stub.test
-    if os.path.islink(path) or not os.path.realpath(path.parent).startswith(os.path.realpath(project)):
+    if os.path.islink(path) or not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(project)):
         stub.kept_out, stub.tests = "it is a symlink, or leads out of the project", []
         return
     try:

@@ -42,6 +42,16 @@ def indirectly(subject: Subject, one: Function, deep: int = DEEP) -> dict[str, N
     return found
 
 
+def with_called(subject: Subject, one: Function) -> list[Function]:
+    """A function, and those of its module that it calls, and those that they call."""
+    found = [one]
+    for function in found:
+        for node in _own(function.node):
+            if isinstance(node, ast.Call):
+                found += [other for other in _called(subject, function, node) if other not in found]
+    return found
+
+
 def includes(names: Iterable[str], exception: str) -> bool:
     """Whether one of `names` is this builtin exception, or one above it."""
     asked = getattr(builtins, exception, None)
@@ -94,6 +104,8 @@ def _name(node: ast.Call) -> str:
 def _called(subject: Subject, one: Function, node: ast.Call) -> Iterator[Function]:
     """The module's own functions that a call may be of: by its name, for methods of whatever class has one."""
     name = _name(node)
+    if name == "cls" and one.owner:
+        name = one.owner
     for other in subject.by_name.get(name, ()):
         if other is not one and (bool(other.owner) is isinstance(node.func, ast.Attribute)):
             yield other

@@ -24,17 +24,18 @@ class Refusal:
     names: list[str] = field(default_factory=list)
 
 
-def said(subject: Subject, one: Function, drawn: set[str]) -> list[Refusal]:
-    """What a function says that it raises, in its body or docstring. Where only guards on `drawn` raise it, their conditions say when."""
-    told = re.findall(r"\b[A-Z]\w*(?:Error|Exception)\b", one.docstring or "")
+def said(subject: Subject, functions: list[Function], drawn: set[str]) -> list[Refusal]:
+    """What functions say that they raise, in body or docstring. Where only guards on `drawn` raise it, their conditions say when."""
+    told = [name for one in functions for name in re.findall(r"\b[A-Z]\w*(?:Error|Exception)\b", one.docstring or "")]
     found: list[Refusal] = []
-    for name in dict.fromkeys([*one.raises, *told]):
+    for name in dict.fromkeys([*(name for one in functions for name in one.raises), *told]):
         known = subject.exception(name)
         if known is None or known.split(".")[-1] in ("AssertionError", "NotImplementedError") or len(found) == MOST:
             continue
         refusal = Refusal(known)
-        guards = [guard for guard in one.guards if guard.exception == name]
-        raised = sum(isinstance(node, ast.Raise) and node.exc is not None and _callee(node.exc) == name for node in ast.walk(one.node))
+        guards = [guard for one in functions for guard in one.guards if guard.exception == name]
+        nodes = [node for one in functions for node in ast.walk(one.node)]
+        raised = sum(isinstance(node, ast.Raise) and node.exc is not None and _callee(node.exc) == name for node in nodes)
         texts = [_condition(subject, guard, drawn) for guard in guards]
         if texts and all(texts) and len(guards) == raised and not raising.includes(told, name):
             wrapped = [len(guards) > 1 and isinstance(guard.condition, (ast.BoolOp, ast.IfExp)) for guard in guards]
@@ -44,10 +45,11 @@ def said(subject: Subject, one: Function, drawn: set[str]) -> list[Refusal]:
     return found
 
 
-def seen(subject: Subject, one: Function, besides: list[Refusal]) -> list[Refusal]:
-    """Those, and what the function's expressions and the functions that it calls may raise; then no condition tells all of when."""
+def seen(subject: Subject, functions: list[Function], besides: list[Refusal]) -> list[Refusal]:
+    """Those, and what expressions and the functions that are called may raise; then no condition tells all of when."""
     found = {refusal.exception: refusal for refusal in besides}
-    indirect = [known for name in raising.indirectly(subject, one) if (known := subject.exception(name)) and "NotImplemented" not in known]
+    names = [name for one in functions for name in raising.indirectly(subject, one)]
+    indirect = [known for name in names if (known := subject.exception(name)) and "NotImplemented" not in known]
     for name, refusal in found.items():
         if raising.includes(indirect, name):
             found[name] = Refusal(refusal.exception)
@@ -74,7 +76,9 @@ def _restyled(node: ast.AST) -> bool:
         return any(isinstance(part, ast.Constant) and (part.value is None or isinstance(part.value, bool)) for part in node.comparators)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):  # `not a in b`
         return isinstance(node.operand, ast.Compare) and len(node.operand.ops) == 1
-    return isinstance(node, (ast.NamedExpr, ast.Lambda, ast.Await, ast.JoinedStr, ast.Subscript))
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in ("type", "set", "dict", "list", "tuple")
+    return isinstance(node, (ast.NamedExpr, ast.Lambda, ast.Await, ast.JoinedStr, ast.Subscript, ast.Pow))
 
 
 def _callee(node: ast.expr) -> str:

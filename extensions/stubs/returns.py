@@ -16,6 +16,7 @@ from .subject import Subject, awaited, own, plain, required, signature
 UNKNOWN_OBJECT = "a method: the object that it needs isn't known"
 WIDTH = 112  # of a line in the body of a test
 SETTINGS = "@settings(derandomize=True, deadline=None)"  # what is green today hangs neither on chance nor on a busy machine
+RESERVED = {"given", "holds", "patch", "pytest", "reject", "settings", "st"}
 CACHES = {"cache", "lru_cache", "functools.cache", "functools.lru_cache"}
 PAIRS = (
     ("encode", "decode"),
@@ -39,14 +40,11 @@ class _Property:
     strategies: dict[str, Strategy]
     asserts: Sequence[str]
     uses: list[str]
-    patched: Sequence[str] = ()
     is_async: bool = False
 
     def body(self, refused: Sequence[Refusal]) -> list[str]:
         """The body of the test, in which `refused` values don't count."""
         lines = _checked(self.call, self.asserts, refused)
-        if self.patched:
-            lines = [f"with {', '.join(self.patched)}:", *(f"    {line}" for line in lines)]
         parts = [f"{name}={made.text}" for name, made in self.strategies.items()]
         given = [f"@given({', '.join(parts)})"]
         if len(given[0]) > WIDTH - 4:
@@ -56,8 +54,7 @@ class _Property:
     def imports(self, refused: Sequence[Refusal]) -> tuple[tuple[str, str], ...]:
         """What that needs besides the module."""
         names = ["given", "settings", *(["reject"] if refused else []), "strategies as st"]
-        more = [("unittest.mock", "patch")] * bool(self.patched) + [("asyncio", "")] * self.is_async
-        return (*(("hypothesis", name) for name in names), *more)
+        return (*(("hypothesis", name) for name in names), *([("asyncio", "")] if self.is_async else []))
 
 
 def test(subject: Subject, one: Function, told: str) -> Candidate | str:
@@ -68,17 +65,14 @@ def test(subject: Subject, one: Function, told: str) -> Candidate | str:
     wanted = Asserted(subject, one.returns)
     if not wanted.lines:
         return f"returns {shown(one.returns or '')[:40]}, which the annotation alone doesn't test"
-    reached = outside.calls(subject, one, clients=True)
-    effect = outside.effect(one, reached)
-    patched = [f'patch("{subject.dotted}.{name}")' for name in reached]
-    if effect or (reached and (not subject.dotted or len(", ".join(patched)) > WIDTH - 12)):
-        return f"side effects: it calls {effect or reached[0]}"
+    reached = outside.reached(subject, one)
+    if reached:
+        return f"side effects: it calls {reached}"
     made: tuple[Parameter, ...] = ()
     callee = subject.callee(one)
     if one.kind == "method":
         needed = subject.maker(one.owner)
-        inits = [f for f in subject.by_name.get("__init__", ()) if f.owner == one.owner]
-        if needed is None or any(outside.effect(f) or outside.calls(subject, f, clients=True) for f in inits):
+        if needed is None or any(outside.reached(subject, f) for f in _makers(subject, one)):
             return UNKNOWN_OBJECT
         made, callee = needed, f"{one.owner}({_passed(needed)}).{one.name}"
     if callee is None:
@@ -96,10 +90,12 @@ def test(subject: Subject, one: Function, told: str) -> Candidate | str:
             what = f"{parameter.name}: {parameter.annotation}" if parameter.annotation else f"{parameter.name} is unannotated"
             return f"nothing makes values for {shown(what)[:60]}"
         strategies[parameter.name] = found
-    if len(strategies) != len(drawn) or {*strategies} & {"result", "st", "holds", "patch", callee.split(".")[0].split("(")[0]}:
-        return "a parameter has the name of what the test needs"
+    if len(strategies) != len(drawn) or {*strategies} & {"result", "l", "O", "I", *RESERVED, callee.split(".")[0].split("(")[0]}:
+        return "a parameter has a name that the test needs, or that linters refuse"
+    if callee.split(".")[0].split("(")[0] in RESERVED:
+        return "it has a name that the test needs"
     line = awaited(one, f"{callee}({_passed(given)})")
-    holds = _Property(line, strategies, wanted.lines, wanted.names, patched, one.is_async)
+    holds = _Property(line, strategies, wanted.lines, wanted.names, one.is_async)
     return _test(subject, one, "returns", f"returns_{wanted.word}", told, holds) or "its test would have very long lines"
 
 
@@ -132,8 +128,9 @@ def round_trips(subject: Subject) -> Iterator[Candidate]:
         made = strategy(subject, annotation) if annotation else Strategy("st.text()")
         if made is None or (one.returns and second[0].annotation and one.returns != second[0].annotation):
             continue
-        call = awaited(other, f"{other.name}({awaited(one, f'{one.name}(value)')})")
-        holds = _Property(call, {"value": made}, ["assert result == value"], [], is_async=one.is_async or other.is_async)
+        # Only what goes in may be refused.
+        back = [f"assert {awaited(other, f'{other.name}(result)')} == value"]
+        holds = _Property(awaited(one, f"{one.name}(value)"), {"value": made}, back, [], one.is_async or other.is_async)
         test = _test(subject, one, "round trip", f"comes_back_from_{other.name}", signature(one), holds, other.qualname)
         if test:
             yield test
@@ -141,8 +138,14 @@ def round_trips(subject: Subject) -> Iterator[Candidate]:
 
 def _is_closed(subject: Subject, one: Function) -> bool:
     """Whether a function can't simply be called with a value."""
-    reached = outside.effect(one) or outside.calls(subject, one, clients=True)
-    return bool(one.conditional or one.decorators or one.is_generator or reached)
+    return bool(one.conditional or one.decorators or one.is_generator or one.name in RESERVED or outside.reached(subject, one))
+
+
+def _makers(subject: Subject, one: Function) -> list[Function]:
+    """What runs when the object of a method is made."""
+    if one.kind != "method":
+        return []
+    return [f for name in ("__init__", "__post_init__") for f in subject.by_name.get(name, ()) if f.owner == one.owner]
 
 
 def _test(subject: Subject, one: Function, kind: Kind, suffix: str, told: str, holds: _Property, *covers: str) -> Candidate | None:
@@ -159,8 +162,8 @@ def _test(subject: Subject, one: Function, kind: Kind, suffix: str, told: str, h
             one.qualname, kind, suffix, one.line, told, body, needed, names=names, imports=imports, covers=covers, name=name
         )
 
-    said = refusals.said(subject, one, {*holds.strategies})
-    seen = refusals.seen(subject, one, said)
+    said = refusals.said(subject, [one, *_makers(subject, one)], {*holds.strategies})
+    seen = refusals.seen(subject, [one, *_makers(subject, one)], said)
     test = made(said)
     return test and replace(test, fallback=made(seen, test.name) if seen != said else None)
 

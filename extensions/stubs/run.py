@@ -75,7 +75,12 @@ def has(python: Path, module: str) -> bool:
 
 
 def run(
-    project: Path, files: Mapping[str, bytes], wanted: Mapping[str, Sequence[str]], python: Path, each: float = EACH
+    project: Path,
+    files: Mapping[str, bytes],
+    wanted: Mapping[str, Sequence[str]],
+    python: Path,
+    each: float = EACH,
+    hypothesis: bool = False,
 ) -> dict[Case, Outcome]:
     """What became of the `wanted` tests (names by test file) when `files` (path from the project: content) are in place.
 
@@ -90,11 +95,10 @@ def run(
             (work / "project" / path).write_bytes(content)
         for name in ("plugin", "landlock"):
             shutil.copy(Path(__file__).with_name(f"{name}.py"), work / f"levels_stubs_{name}.py")
-        until = time.monotonic() + ALL + ONE * sum(map(len, wanted.values()))
-        settings = {"each": each, "hypothesis": any(b"hypothesis" in content for content in files.values())}
-        first = _all(work, wanted, set(), python, settings, until, backwards=False)
+        settings = {"each": each, "hypothesis": hypothesis}
+        first = _all(work, wanted, set(), python, settings, backwards=False)
         red = {case for case, outcome in first.items() if not outcome.green}
-        second = _all(work, wanted, red, python, settings, until, backwards=True)
+        second = _all(work, wanted, red, python, settings, backwards=True)
         for case, outcome in second.items():
             if not outcome.green and first.get(case, Outcome(True)).green:
                 first[case] = Outcome(False, f"green once, then {outcome.why}")
@@ -102,7 +106,7 @@ def run(
 
 
 def copied(project: Path, to: Path) -> None:
-    """Copy what tests may need of a project: no hidden folders, no virtual environments, no large files."""
+    """Copy what tests may need of a project: no hidden folders, no virtual environments, no large files, no .env with its secrets."""
 
     def left_out(folder: str, names: list[str]) -> set[str]:
         out = {
@@ -110,6 +114,7 @@ def copied(project: Path, to: Path) -> None:
         }
         if "pyvenv.cfg" in names:
             return set(names)
+        out |= {name for name in names if name.startswith(".env.") or name.endswith(".env")}
         for name in names:
             path = os.path.join(folder, name)
             special = not os.path.islink(path) and not os.path.isfile(path) and not os.path.isdir(path)
@@ -127,10 +132,10 @@ def _all(
     done: set[Case],
     python: Path,
     settings: Mapping[str, Any],
-    until: float,
     backwards: bool,
 ) -> dict[Case, Outcome]:
     """Run what is wanted and not done; a test that ends the interpreter is left out of the next try."""
+    until = time.monotonic() + ALL + ONE * sum(map(len, wanted.values()))
     outcomes: dict[Case, Outcome] = {}
     collection: dict[str, str] = {}
     said = ""
@@ -228,6 +233,7 @@ def _once(
     except BaseException:
         _end(process)
         raise
+    _end(process)  # what a test has started and left
     lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
     return process.returncode, shown(lines[-1])[:150] if lines else ""
 
@@ -240,14 +246,21 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.communicate()
 
 
+# Without a network, and in a namespace of processes that end with it; or only the first.
+_WAYS = (("-rnp", "--fork", "--kill-child"), ("-rn",))
+
+
 @functools.cache
 def _without_network() -> tuple[str, ...]:
     """The command before a command that leaves it no network, where this system lets a user do that."""
     unshare = shutil.which("unshare")
     if not unshare or sys.platform != "linux":
         return ()
-    try:
-        done = subprocess.run([unshare, "-rn", "true"], capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    return (unshare, "-rn") if done.returncode == 0 else ()
+    for way in _WAYS:
+        try:
+            done = subprocess.run([unshare, *way, "true"], capture_output=True, timeout=10, check=False)
+        except (OSError, subprocess.SubprocessError):
+            return ()
+        if done.returncode == 0:
+            return (unshare, *way)
+    return ()

@@ -5,10 +5,7 @@ Rendering never writes them, so a move merges nothing into them: they belong to 
 
 from __future__ import annotations
 
-import ast
 import posixpath
-import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,9 @@ from typing import Any
 from .. import answers, layers
 from ..disk import git_says, shown
 from ..source.files import aside, walk
-from ..source.modules import Module, read_file
 from . import project as stubs
 from . import run
+from .quiet import quiet
 
 MOST = 5  # files at one time without being asked for: a first adoption of a large repository doesn't bury its people
 
@@ -33,17 +30,18 @@ def seed(project: Path, recorded: Mapping[str, Any], template: Path, ask: Callab
     modules = due(project, recorded, template)
     read_only = recorded["seed_tests"] == "read" or run.interpreter(project) is None
     if read_only:
-        modules = [(service, file) for service, file in modules if _quiet(project, file)]
+        modules = [(service, file) for service, file in modules if quiet(project, file)]
     if not modules:
         return
     most: int | None = MOST
     if ask and len(modules) > MOST:
-        said = ask(
-            f"{len(modules)} modules of yours have no tests. Write tests for {MOST} of them now, for all, or for none? [{MOST}/all/none] "
-        )
-        if said.strip().lower() == "none":
+        question = f"{len(modules)} modules of yours have no tests. Write tests for {MOST} of them now, for all, or for none?"
+        said = ask(f"{question} [{MOST}/all/none] ").strip().lower()
+        while said not in ("", str(MOST), "all", "none", "no", "n", "0"):
+            said = ask(f"Expected {MOST}, all or none: ").strip().lower()
+        if said in ("none", "no", "n", "0"):
             return
-        most = None if said.strip().lower() == "all" else MOST
+        most = None if said == "all" else MOST
     result = stubs.stubs(project, modules, read_only=read_only, most=most)
     for stub in result.stubs:
         if stub.written:
@@ -76,68 +74,3 @@ def _names(service: stubs.Service, file: str) -> set[str]:
     """What a test file of this module may be called."""
     stem = posixpath.basename(file).removesuffix(".py")
     return {f"test_{stem}.py", f"{stem}_test.py", posixpath.basename(stubs.test_file(service, file))}
-
-
-# Calls at the top of a module that do nothing but make a value.
-_HARMLESS = re.compile(
-    r"(re\.compile|logging\.getLogger|getLogger|TypeVar|NewType|namedtuple|field|auto|enum\.auto|frozenset|set|dict|tuple)"
-)
-_DECORATORS = re.compile(
-    r"(dataclass|dataclasses\.dataclass|enum\.unique|unique|staticmethod|classmethod|property|cached_property"
-    r"|(functools\.)?(cache|lru_cache|wraps|total_ordering|cached_property)|(contextlib\.)?(async)?contextmanager|abstractmethod|abc\.abstractmethod)"
-)
-
-
-def _quiet(project: Path, file: str) -> bool:
-    """Whether importing a module surely works and does nothing: the standard library, definitions and plain values; its packages too."""
-    folder = posixpath.dirname(file)
-    while folder:
-        package = posixpath.join(folder, "__init__.py")
-        if (project / package).is_file() and not _plain(project, package):
-            return False
-        folder = posixpath.dirname(folder)
-    return _plain(project, file)
-
-
-def _plain(project: Path, file: str) -> bool:
-    module = read_file(project, file)
-    if not isinstance(module, Module) or any(not _standard(one.module) for one in module.imports if not one.local):
-        return False
-    return all(map(_does_nothing, module.tree.body))
-
-
-def _standard(module: str) -> bool:
-    return module.split(".")[0] in sys.stdlib_module_names
-
-
-def _does_nothing(statement: ast.stmt) -> bool:
-    if isinstance(statement, (ast.Import, ast.ImportFrom, ast.Pass)):
-        return True
-    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        defaults = [*statement.args.defaults, *filter(None, statement.args.kw_defaults)]
-        return all(map(_decorates, statement.decorator_list)) and all(map(_value, defaults))
-    if isinstance(statement, ast.ClassDef):
-        return all(map(_decorates, statement.decorator_list)) and not statement.keywords and all(map(_does_nothing, statement.body))
-    if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Constant)
-    if isinstance(statement, (ast.Assign, ast.AnnAssign)):
-        return statement.value is None or _value(statement.value)
-    return False
-
-
-def _decorates(node: ast.expr) -> bool:
-    return bool(_DECORATORS.fullmatch(ast.unparse(node.func if isinstance(node, ast.Call) else node)))
-
-
-def _value(node: ast.expr) -> bool:
-    """Whether an expression makes a value of constants alone."""
-    if isinstance(node, ast.Call):
-        parts = [*node.args, *(keyword.value for keyword in node.keywords)]
-        return bool(_HARMLESS.fullmatch(ast.unparse(node.func))) and all(map(_value, parts))
-    if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-        return all(map(_value, node.elts))
-    if isinstance(node, ast.Dict):
-        return all(map(_value, [*filter(None, node.keys), *node.values]))
-    if isinstance(node, ast.UnaryOp):
-        return _value(node.operand)
-    return isinstance(node, (ast.Constant, ast.Name))

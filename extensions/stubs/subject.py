@@ -13,6 +13,11 @@ from ..source.modules import Class, Function, Import, Module, Parameter
 from . import values
 from .model import Candidate, Kind
 
+# Names that linters want to see as what they are.
+ALIASES = {
+    **dict.fromkeys(("IOError", "EnvironmentError", "socket.error", "select.error"), "OSError"),
+    **dict.fromkeys(("socket.timeout", "asyncio.TimeoutError"), "TimeoutError"),
+}
 LONGEST = 116  # characters of a line in a test's body
 MARKED = 400  # of one that linter and formatter are told to leave alone
 NOTHING = {"", "object", "Generic", "ABC", "abc.ABC", "typing.Generic"}  # bases that make an object in no way of their own
@@ -34,6 +39,7 @@ class Subject:
             if not one.nested and not one.replaced:
                 self.by_name.setdefault(one.name, []).append(one)
         self.names = _names(module)
+        self.rebound = _rebound(module)
         self.taken = Taken()
 
     def test(
@@ -80,11 +86,24 @@ class Subject:
         return ".".join([*package[: len(package) - level + 1], *filter(None, [module[level:]])])
 
     def exception(self, name: str) -> str | None:
-        """How a test names an exception that the module names so; None where it can't."""
-        if name.split(".")[0] in self.names:
-            return name
+        """How a test names an exception that the module names so; None where it can't, or where the name is no class."""
+        head = name.split(".")[0]
+        if head in self.by_name or head in self.known:
+            return None
+        if head in self.names:
+            return ALIASES.get(name, name) if head not in self.classes else name
         found = getattr(builtins, name, None)
-        return name if isinstance(found, type) and issubclass(found, BaseException) else None
+        return ALIASES.get(name, name) if isinstance(found, type) and issubclass(found, BaseException) else None
+
+    def raises_surely(self, name: str, is_async: bool) -> bool:
+        """Whether raising this, with whatever is said in it, surely raises it: a builtin, or a class of the module without an __init__."""
+        if name in self.classes:
+            made = {one.owner for method in ("__init__", "__new__") for one in self.by_name.get(method, ())}
+            found = self.classes[name]
+            bases = [base for base in found.bases if base in self.classes or isinstance(getattr(builtins, base, None), type)]
+            return name not in made and not made & {*bases} and not found.conditional and not found.decorators and bool(bases)
+        stops = name in ("StopIteration", "StopAsyncIteration") and is_async
+        return name not in self.names and hasattr(builtins, name) and not name.startswith("Unicode") and not stops
 
     def known_name(self, name: str) -> bool:
         """Whether a test can get at a name as the module has it, those that are imported for types only as well."""
@@ -201,13 +220,24 @@ def class_signature(one: Class) -> str:
     return told if len(told) < 160 else told[:150] + "...)"
 
 
+def _rebound(module: Module) -> set[str]:
+    """What a def or class names and a statement at the module's top binds to something else, or deletes."""
+    defined = {one.name for one in module.functions if not one.nested and not one.owner}
+    defined |= {one.name for one in module.classes if one.qualname == one.name}
+    stored: set[str] = set()
+    for node in module.tree.body:
+        if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            stored |= {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
+    return defined & stored
+
+
 def _names(module: Module) -> set[str]:
     """What the module's own scope binds, as far as its text says."""
     found: set[str] = set()
     stack: list[ast.stmt] = list(module.tree.body)
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+        if isinstance(node, ast.If) and ast.unparse(node.test).split(".")[-1] == "TYPE_CHECKING":
             stack += node.orelse  # what is imported there isn't there when it runs
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(node.name)

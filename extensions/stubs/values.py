@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import io
 import operator
 import tokenize
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -96,7 +98,7 @@ def written(value: Any) -> str:
     if isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             raise Unknown("no literal")
-        return repr(value)
+        return repr(value).replace("e+", "e")
     if value is object:
         return "object()"
     if isinstance(value, list):
@@ -200,39 +202,6 @@ def last_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
-def kinds(annotation: str | None) -> str:
-    """What isinstance is asked of a value that is returned as annotated: "str", "int | float", "str | None"; empty for no builtin."""
-    try:
-        node = ast.parse((annotation or "").strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError):
-        return ""
-    found = _kinds(node)
-    return " | ".join(dict.fromkeys(found)) if found and found != ["None"] else ""
-
-
-def _kinds(node: ast.expr) -> list[str]:
-    if isinstance(node, ast.Constant):
-        return ["None"] if node.value is None else []
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        left, right = _kinds(node.left), _kinds(node.right)
-        return left + right if left and right else []
-    if isinstance(node, ast.Subscript):
-        name = last_name(node.value)
-        parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if name == "Optional":
-            inner = _kinds(parts[0])
-            return [*inner, "None"] if inner else []
-        if name == "Union":
-            each = [_kinds(one) for one in parts]
-            return [kind for one in each for kind in one] if all(each) else []
-    else:
-        name = node.id if isinstance(node, ast.Name) else ""
-    name = {"Dict": "dict", "List": "list", "Tuple": "tuple", "Set": "set", "FrozenSet": "frozenset"}.get(name, name)
-    if name == "float":
-        return ["float", "int"]  # PEP 484: an int is fine where a float is
-    return [name] if name in ("str", "int", "bool", "bytes", "complex", "list", "dict", "tuple", "set", "frozenset") else []
-
-
 def evaluated(node: ast.expr, names: Mapping[str, Any]) -> Any:
     """The value of an expression of literals, builtin types and `names`. Raises Unknown, or what the operation itself raises."""
     if isinstance(node, ast.Constant):
@@ -264,6 +233,8 @@ def evaluated(node: ast.expr, names: Mapping[str, Any]) -> Any:
         left = evaluated(node.left, names)
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             right = evaluated(right_node, names)
+            if isinstance(op, (ast.Is, ast.IsNot)) and not {id(None), id(True), id(False)} & {id(left), id(right)}:
+                raise Unknown("which object it is")
             if not COMPARE[type(op)](left, right):
                 return False
             left = right
@@ -282,21 +253,35 @@ def evaluated(node: ast.expr, names: Mapping[str, Any]) -> Any:
 def constants(tree: ast.Module) -> dict[str, Any]:
     """Names that the module binds once, at its top, to a literal."""
     found: dict[str, Any] = {}
-    often: set[str] = set()
+    times = _bound(tree)
     for node in tree.body:
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, (ast.AnnAssign, ast.AugAssign)) else []
-        )
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
         value = getattr(node, "value", None)
         for target in targets:
-            if isinstance(target, ast.Name):
-                if target.id in found:
-                    often.add(target.id)
-                try:
-                    found[target.id] = evaluated(value, found) if value is not None else Unknown
-                except Exception:  # whatever their literals raise together
-                    often.add(target.id)
-    return {name: value for name, value in found.items() if name not in often and value is not Unknown}
+            if isinstance(target, ast.Name) and times[target.id] == 1 and value is not None:
+                with contextlib.suppress(Exception):  # whatever their literals raise together
+                    found[target.id] = evaluated(value, found)
+    return found
+
+
+def _bound(tree: ast.Module) -> Counter[str]:
+    """How often each name may be bound to something: by the module's statements, wherever they stand in it, or by a function's `global`."""
+    times: Counter[str] = Counter()
+    todo: list[ast.AST] = list(tree.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            times[node.name] += 1
+            times.update(name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names * 2)
+            continue
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            times.update(alias.asname or alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            times[node.id] += 1
+        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+            times[node.target.id] += 1
+        todo += ast.iter_child_nodes(node)
+    return times
 
 
 def holds(condition: ast.expr, names: Mapping[str, Any]) -> bool | None:

@@ -60,7 +60,8 @@ def render(place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle]
     """A new test file, UTF-8."""
     text = _blocks(place, tests, without, set(), pytest_there=False)
     said = f"What {_docstring(place.file)} says of itself, held against what it does."
-    head = f'"""{said}\n\n`make stubs` wrote this from the source. It is yours: later runs only put new tests at its end.\n"""\n'
+    head = f'"""{said}\n\n`make stubs` wrote this from the source. It is yours: later runs only put new tests at its end.\n'
+    head += 'One that you do not want: delete it, and leave its name in a comment.\n"""\n'
     return (head + ("\n" if text.startswith("import") else "\n\n") + text).encode()
 
 
@@ -71,7 +72,7 @@ def append(existing: bytes, place: Place, tests: Sequence[Candidate], without: S
     """
     there = names(existing)
     tests = [one for one in tests if one.name not in there | unwanted(existing)]
-    without = [one for one in without if _skeleton_name(one) not in there]
+    without = [one for one in without if _skeleton_name(one) not in there | unwanted(existing)]
     if not tests and not without:
         return existing
     try:
@@ -133,13 +134,21 @@ def _blocks(
 
 
 def _seam(place: Place) -> str:
-    folder = f"Path(__file__).resolve().parents[{place.up}]" + (f" / {written(place.root)}" if place.root not in ("", ".", None) else "")
+    folder = f"project / {written(place.root)}" if place.root not in ("", ".", None) else "project"
     return f'''@pytest.fixture
 def importable(monkeypatch):
-    """The code is imported from where it stands."""
+    """The code is imported from where it stands, whatever else in this project has a module of that name."""
+    import sys
     from pathlib import Path
 
-    monkeypatch.syspath_prepend({folder})'''
+    project = Path(__file__).resolve().parents[{place.up}]
+    folder = {folder}
+    monkeypatch.syspath_prepend(folder)
+    for name, module in list(sys.modules.items()):
+        file = Path(getattr(module, "__file__", None) or "/")
+        other = file.is_relative_to(project) and not file.is_relative_to(folder)
+        if other and any((folder / name.split(".")[0]).with_suffix(end).exists() for end in ("", ".py")):
+            monkeypatch.delitem(sys.modules, name)'''
 
 
 def _test(one: Candidate, place: Place) -> str:
@@ -191,7 +200,7 @@ def _imports(one: Candidate, place: Place) -> list[str]:
 
     groups = []
     for number in range(3):
-        chosen = sorted(module for module in wanted if section(module) == number)
+        chosen = sorted((module for module in wanted if section(module) == number), key=_natural)
         lines = [f"import {module}" for module in chosen if "" in wanted[module]]
         for module in chosen:
             lines += _from(module, wanted[module] - {""})
@@ -211,14 +220,19 @@ def _from(module: str, names: set[str]) -> list[str]:
     return lines + [f"from {module} import {name}" for name in sorted(names) if " as " in name]
 
 
-def _import_order(name: str) -> tuple[int, str]:
+def _import_order(name: str) -> tuple[int, list[tuple[int, str]]]:
     """Constants, classes, the rest, as isort has them."""
     kind = 0 if len(name) > 1 and name.isupper() else 1 if name[:1].isupper() else 2
-    return kind, name
+    return kind, _natural(name)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """v2 before v10, whatever the case."""
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.findall(r"\d+|\D+", name)]
 
 
 def _skeleton_name(one: NoOracle) -> str:
-    return "test_" + one.qualname.replace(".", "_") + "_does_what"
+    return ("test_" + one.qualname.replace(".", "__"))[:90] + "_does_what"
 
 
 def _skeleton(one: NoOracle, place: Place) -> str:

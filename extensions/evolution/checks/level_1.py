@@ -120,8 +120,8 @@ def locked_dependencies(facts: Facts) -> Answer:
 
     Without the lock a test is green today and red tomorrow, because something that you depend on has changed.
     """
-    if "pyproject.toml" in facts.recorded["keep"]:
-        return not_applicable("pyproject.toml is yours, and so is how its dependencies are installed")
+    if facts.recorded["adopted"] or "pyproject.toml" in facts.recorded["keep"]:
+        return not_applicable("how this code's dependencies are installed was yours before, and so is what locks them")
     if "uv.lock" in facts.tracked:
         return done("uv.lock")
     return todo("uv.lock is not committed", f"`{facts.make} install`, then `git add uv.lock`, and commit")
