@@ -80,7 +80,7 @@ def main() -> None:
             done = {(row["writer"], row["module"]) for row in rows}
             for row in run(Path(folder), options.corpus, options.writers, options.modules, options.mutants, done):
                 rows.append(row)
-                print(row, file=sys.stderr, flush=True)
+                print(row["writer"], row["module"], row["seconds"], file=sys.stderr, flush=True)
                 if options.save:
                     with options.save.open("a", encoding="utf-8") as stream:
                         stream.write(json.dumps(row) + "\n")
@@ -343,8 +343,8 @@ def _column(rows: Sequence[Row], ours: bool) -> dict[str, str]:
     def share(part: int, whole: int) -> str:
         return f"{part:,} of {whole:,} ({part / whole:.0%})" if whole else "0 of 0"
 
-    calls = [asserted(row["files"][file], name) for row in rows for file, _, name in (test.partition("::") for test in row["green"])]
-    found = [_functions(row) for row in rows]
+    calls = [_calls(row) for row in rows]
+    functions = sum(len(set(row["public"]) & {name for one in found for name in one or ()}) for row, found in zip(rows, calls, strict=True))
     seconds = sum(row["seconds"] for row in rows)
     trial = sum(row["seconds with the trial"] for row in rows)
     return {
@@ -361,16 +361,15 @@ def _column(rows: Sequence[Row], ours: bool) -> dict[str, str]:
         "green": f"{total('green'):,}",
         "red": f"{total('red'):,}",
         "skipped, or expected to fail": f"{total('aside'):,}",
-        "green, and nothing asserted": f"{sum(one is None for one in calls):,}",
-        "public functions asserted": share(sum(map(len, found)), total("public")),
+        "green, and nothing asserted": f"{sum(one is None for found in calls for one in found):,}",
+        "public functions asserted": share(functions, total("public")),
         "mutants killed": share(total("killed"), total("mutants")),
     }
 
 
-def _functions(row: Row) -> set[str]:
-    """The public functions of a module of which a green test asserts something."""
-    tests_ = (test.partition("::") for test in row["green"])
-    return set(row["public"]) & {name for file, _, test in tests_ for name in asserted(row["files"][file], test) or ()}
+def _calls(row: Row) -> list[set[str] | None]:
+    """What each green test of a row asserts."""
+    return [asserted(row["files"][file], name) for file, _, name in (test.partition("::") for test in row["green"])]
 
 
 if __name__ == "__main__":
