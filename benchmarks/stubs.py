@@ -53,6 +53,7 @@ class Suite:
     trial: float = 0.0  # seconds with the run of the candidates, which only `levels` makes
     candidates: int = 0
     kept: int = 0  # of the candidates, those that were green
+    views: set[str] = field(default_factory=set)  # functions of whose route something is asserted, without a call by name
 
 
 @dataclass
@@ -151,6 +152,7 @@ def judged(work: Path, suite: Suite, mutants: int) -> Row:
         "seconds with the trial": round(suite.trial, 3),
         "candidates": suite.candidates,
         "kept": suite.kept,
+        "views": sorted(suite.views),
         "files": {path: content.decode("utf-8") for path, content in suite.files.items()},
         "green": sorted(found.green),
         "red": sorted(found.red),
@@ -286,6 +288,7 @@ def levels(work: Path, targets: Sequence[Target]) -> Iterator[Suite]:
             suite = Suite(one, {}, (middle - start) / len(ours), False, (end - middle) / len(ours))
             if stub := written.get(one.file):
                 suite.kept, suite.candidates = len(stub.tests), len(stub.tests) + len(stub.demoted)
+                suite.views = {test.qualname for test in stub.tests if test.kind == "route"}
                 suite.files = {stub.test: (copy / stub.test).read_bytes()} if stub.written else {}
             yield suite
 
@@ -344,7 +347,8 @@ def _column(rows: Sequence[Row], ours: bool) -> dict[str, str]:
         return f"{part:,} of {whole:,} ({part / whole:.0%})" if whole else "0 of 0"
 
     calls = [_calls(row) for row in rows]
-    functions = sum(len(set(row["public"]) & {name for one in found for name in one or ()}) for row, found in zip(rows, calls, strict=True))
+    functions = [set(row["public"]) & {name for one in found for name in one or ()} for row, found in zip(rows, calls, strict=True)]
+    views = [set(row["public"]) & set(row["views"]) - found for row, found in zip(rows, functions, strict=True)]
     seconds = sum(row["seconds"] for row in rows)
     trial = sum(row["seconds with the trial"] for row in rows)
     return {
@@ -362,7 +366,8 @@ def _column(rows: Sequence[Row], ours: bool) -> dict[str, str]:
         "red": f"{total('red'):,}",
         "skipped, or expected to fail": f"{total('aside'):,}",
         "green, and nothing asserted": f"{sum(one is None for found in calls for one in found):,}",
-        "public functions asserted": share(functions, total("public")),
+        "public functions asserted": share(sum(map(len, functions)), total("public")),
+        "further ones, by their route": str(sum(map(len, views))),
         "mutants killed": share(total("killed"), total("mutants")),
     }
 

@@ -110,7 +110,12 @@ def test_a_function_is_asserted_that_a_test_which_asserts_calls(text: str, name:
 
 def a_row(writer: str, module: str, **more: Any) -> dict[str, Any]:
     counts = {"seconds": 2.0, "seconds with the trial": 4.0, "stopped": False, "candidates": 4, "kept": 3, "mutants": 5, "killed": 2}
-    results = {"files": {"t.py": IN_PYNGUINS_STYLE}, "green": ["t.py::test_case_0", "t.py::test_case_1"], "red": ["t.py::test_case_3"]}
+    results = {
+        "files": {"t.py": IN_PYNGUINS_STYLE},
+        "green": ["t.py::test_case_0", "t.py::test_case_1"],
+        "red": ["t.py::test_case_3"],
+        "views": ["f", "g"],
+    }
     return {
         "corpus": "corpus",
         "part": "libraries",
@@ -144,6 +149,7 @@ def test_a_table_has_the_sums_of_the_rows_and_a_column_for_each_writer() -> None
     assert found["tests written"] == ["4", "3"]
     assert found["green, and nothing asserted"] == ["1", "1"]
     assert found["public functions asserted"] == ["1 of 6 (17%)", "1 of 3 (33%)"]
+    assert found["further ones, by their route"] == ["3", "1"]
     assert found["mutants killed"] == ["2 of 10 (20%)", "2 of 5 (40%)"]
     assert [line for line in tables(rows).splitlines() if line.isalpha()] == ["all", "libraries", "applications"]
     assert tables([]) == ""
