@@ -3,7 +3,8 @@
 Run `.venv/bin/python -m benchmarks.stubs --save rows.jsonl`. Every module and writer gives a row, appended to that file once it is
 finished; rows that stand there already are not made again, so that writers can run by themselves (`--writers`) and an interruption
 costs one module. `--from rows.jsonl` prints the tables alone. Pynguin needs an hour and more. All of it runs under this account, with
-the code of strangers: in scratch folders, but nothing keeps it there. What is measured on is in corpora.py, the mutants in mutants.py.
+the code of strangers: in scratch folders, but nothing keeps it there. On what it is measured is in corpora.py, who writes in writers.py,
+the mutants are in mutants.py.
 """
 
 from __future__ import annotations
@@ -12,48 +13,25 @@ import argparse
 import ast
 import contextlib
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.corpora import CORPORA, NEEDED, Target, environment, fetch, fetched, public_functions
+from benchmarks.corpora import CORPORA, NEEDED, environment, fetch, fetched, public_functions
 from benchmarks.mutants import sample
-from extensions.source.routes import find as find_routes
-from extensions.stubs import project
-from extensions.stubs.write import render
+from benchmarks.writers import PYNGUIN, WRITERS, Files, Suite, called
 
 __all__ = ["NEEDED", "environment", "fetch"]  # for the proof of the stubs, which uses the same libraries
 
-PYNGUIN = "pynguin==0.48.0"
-SEARCH = 15  # seconds that Pynguin may search a module; it takes more to choose its assertions
-LIMIT = 180.0  # seconds after which a peer is ended; what it has written by then counts
 RUN = 120.0  # seconds for the tests of a module
 
 Row = dict[str, Any]
-Files = dict[str, bytes]  # test files by their path from the project
-
-
-@dataclass
-class Suite:
-    """What a writer wrote for a module: the test files, and what writing cost."""
-
-    target: Target
-    files: Files
-    seconds: float
-    stopped: bool = False  # at LIMIT
-    trial: float = 0.0  # seconds with the run of the candidates, which only `levels` makes
-    candidates: int = 0
-    kept: int = 0  # of the candidates, those that were green
-    views: set[str] = field(default_factory=set)  # functions of whose route something is asserted, without a call by name
 
 
 @dataclass
@@ -198,25 +176,6 @@ def pytest(work: Path, tree: Path, files: Files, without: Iterable[str], limit: 
     return code
 
 
-def called(work: Path, source: Path, command: list[str], limit: float) -> tuple[int, str]:
-    """Run a program that may import the sources, in a scratch folder; its exit code (-1 after `limit` seconds) and what it printed."""
-    scratch = Path(tempfile.mkdtemp(dir=work))
-    env = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYNGUIN_DANGER_AWARE": "1"}
-    env |= {"HOME": str(scratch), "TMPDIR": str(scratch), "PYTEST_ADDOPTS": ""}
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, cwd=scratch, env=env, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload]
-    try:
-        said, _ = process.communicate(timeout=limit)
-        return process.returncode, said
-    except subprocess.TimeoutExpired:
-        return -1, ""
-    finally:
-        with contextlib.suppress(OSError):  # and what it started
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
 def asserted(content: str, name: str) -> set[str] | None:
     """What a test calls, where it asserts anything; None where it doesn't.
 
@@ -260,63 +219,6 @@ def _run(function: ast.FunctionDef) -> Iterator[ast.AST]:
             continue
         yield node
         waiting += ast.iter_child_nodes(node)
-
-
-# Who writes
-
-
-def levels(work: Path, targets: Sequence[Target]) -> Iterator[Suite]:
-    """`levels stubs` over each project at once, as `make stubs` does it; the seconds are the project's, in even shares."""
-    projects = list(dict.fromkeys(one.project for one in targets))
-    for folder in projects:
-        ours = [one for one in targets if one.project == folder]
-        copy = work / "levels" / folder.name
-        shutil.copytree(folder, copy)
-        (copy / ".venv").symlink_to(work / "tools")
-        service = ours[0].service
-        start = time.perf_counter()
-        routes = find_routes(copy, service) if service["app"] else None
-        for one in ours:
-            planned = project.plan(copy, service, one.file, routes)
-            if isinstance(planned, project.Stub) and planned.tests:
-                render(planned.place, planned.tests)
-        middle = time.perf_counter()
-        result = project.stubs(copy, [(service, one.file) for one in ours])
-        end = time.perf_counter()
-        written = {stub.source: stub for stub in result.stubs}
-        for one in ours:
-            suite = Suite(one, {}, (middle - start) / len(ours), False, (end - middle) / len(ours))
-            if stub := written.get(one.file):
-                suite.kept, suite.candidates = len(stub.tests), len(stub.tests) + len(stub.demoted)
-                suite.views = {test.qualname for test in stub.tests if test.kind == "route"}
-                suite.files = {stub.test: (copy / stub.test).read_bytes()} if stub.written else {}
-            yield suite
-
-
-def ghostwriter(work: Path, targets: Sequence[Target]) -> Iterator[Suite]:
-    """`hypothesis write` of each module."""
-    for one in targets:
-        start = time.perf_counter()
-        code, said = called(work, one.project, [str(work / "tools/bin/hypothesis"), "write", "--style", "pytest", one.module], LIMIT)
-        seconds = time.perf_counter() - start
-        files = {f"tests/test_{one.module.replace('.', '_')}.py": said.encode()} if code == 0 else {}
-        yield Suite(one, files, seconds, code == -1)
-
-
-def pynguin(work: Path, targets: Sequence[Target]) -> Iterator[Suite]:
-    """Pynguin of each module with its own settings, but for the time that it may search."""
-    for one in targets:
-        with tempfile.TemporaryDirectory(dir=work) as folder:
-            where = ("--project-path", str(one.project), "--output-path", folder, "--module-name", one.module)
-            settings = ("--maximum-search-time", str(SEARCH), "--seed", "1")
-            start = time.perf_counter()
-            code, _ = called(work, one.project, [str(work / "pynguin/bin/pynguin"), *where, *settings], LIMIT)
-            seconds = time.perf_counter() - start
-            files = {f"tests/{path.name}": path.read_bytes() for path in Path(folder).glob("test_*.py")}
-        yield Suite(one, files, seconds, code == -1)
-
-
-WRITERS: dict[str, Callable[[Path, Sequence[Target]], Iterator[Suite]]] = {"levels": levels, "ghostwriter": ghostwriter, "pynguin": pynguin}
 
 
 # What is told

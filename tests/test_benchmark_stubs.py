@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks.corpora import CORPORA, Target
-from benchmarks.stubs import Suite, asserted, judged, saved, table, tables
+from benchmarks.stubs import asserted, judged, saved, table, tables
+from benchmarks.writers import Suite
 
 IN_OUR_STYLE = """
 import pytest
