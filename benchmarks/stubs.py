@@ -1,273 +1,293 @@
-"""What test writers reach on the same modules of libraries from PyPI: Hypothesis Ghostwriter and Pynguin, whom `levels stubs` has to beat.
+"""What writers of tests reach on the same modules from PyPI: `levels stubs`, Hypothesis Ghostwriter and Pynguin.
 
-Of each: seconds to write, tests that are green and red, green tests that assert nothing, public functions that a green test asserts
-something of, and how many mutants of the module the green tests notice. Run `.venv/bin/python -m benchmarks.stubs`; Pynguin takes one to
-three minutes a module, `--writers ghostwriter` leaves it out. Releases are fetched by their hashes. The tests run under this account, in
-a scratch folder. A writer is a function in `WRITERS`.
+Run `.venv/bin/python -m benchmarks.stubs --save rows.jsonl`. Every module and writer gives a row, appended to that file once it is
+finished; rows that stand there already are not made again, so that writers can run by themselves (`--writers`) and an interruption
+costs one module. `--from rows.jsonl` prints the tables alone. Pynguin needs an hour and more. All of it runs under this account, with
+the code of strangers: in scratch folders, but nothing keeps it there. On what it is measured is in corpora.py, who writes in writers.py,
+the mutants are in mutants.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.corpora import CORPORA, NEEDED, environment, fetch, fetched, public_functions
 from benchmarks.mutants import sample
-from extensions.source.modules import Function, Module, read_file
-from extensions.stubs import project
-from extensions.stubs.write import Place, render
+from benchmarks.writers import PYNGUIN, WRITERS, Files, Suite, called
 
-RELEASES = {
-    "boltons==26.2.0": "41942cbce440211bbcf2487ccdc356964ad674f95a01068b8a0dd7a1d1fed036",
-    "humanize==4.17.0": "02d0899527760efe18011944f882df4970943b4cdff7b5a0ba7fed43a576ef98",
-    "python-slugify==9.2.0": "7298dcfc65e9ccdf834b3c398f163af0d09a9a8fc1ee6a7b2dffd8d38bfb756e",
-    "toolz==1.2.0": "890f820b1cb8152785aaf9386d8707770110809035800985ca65cb24ce1120ef",
-    "inflection==0.5.1": "f38b2b640938a4f35ade69ac3d053042959b62a0f1076a5bbaa1b9526605a8a2",
-}
-NEEDED = ("pytest>=9,<10", "hypothesis[cli,ghostwriter]>=6.140,<7", "text-unidecode>=1.3,<2")
-PYNGUIN = "pynguin==0.48.0"
-# A sample, since Pynguin takes minutes a module: the usual helpers of a service, with doctests and without, annotated and not.
-MODULES = (
-    "inflection/__init__.py",
-    "humanize/filesize.py",
-    "toolz/recipes.py",
-    "boltons/mathutils.py",
-)
-SEARCH = 30  # seconds that Pynguin may search a module; it takes more to choose its assertions
+__all__ = ["NEEDED", "environment", "fetch"]  # for the proof of the stubs, which uses the same libraries
+
+RUN = 60.0  # seconds for the tests of a module, or for each where that wasn't enough
+
+Row = dict[str, Any]
 
 
 @dataclass
-class Suite:
-    """The test files that a writer wrote for the module `file`, and what became of them."""
+class Outcome:
+    """The names of the tests by what became of them. `aside` are those that skip, or fail as they say that they would."""
 
-    writer: str
-    file: str
-    folder: Path
-    seconds: float
-    green: int = 0
-    red: list[str] = field(default_factory=list)
-    hollow: int = 0  # green, and nothing is asserted
-    asserted: set[str] = field(default_factory=set)
-    killed: int = 0
+    green: set[str] = field(default_factory=set)
+    red: set[str] = field(default_factory=set)
+    aside: set[str] = field(default_factory=set)
 
 
 def main() -> None:
-    """Measure and print a table, or JSON with `--json`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", choices=list(CORPORA), default="corpus")
     parser.add_argument("--writers", nargs="+", choices=list(WRITERS), default=list(WRITERS))
-    parser.add_argument("--modules", nargs="+", default=list(MODULES))
-    parser.add_argument("--mutants", type=int, default=10, help="of each module")
+    parser.add_argument("--modules", nargs="+", metavar="FILE", help="only these, as in toolz/recipes.py")
+    parser.add_argument("--mutants", type=int, default=5, help="of each module")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="append rows there, and leave out those that it has")
+    parser.add_argument("--from", type=Path, metavar="FILE", dest="source", help="print the tables of saved rows")
+    parser.add_argument("--json", action="store_true", help="rows instead of tables")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="copier-levels-stubs.") as folder:
-        results = run(Path(folder), options.writers, options.modules, options.mutants)
-    if options.json:
-        print(json.dumps(results, indent=2))
-        return
-    for row in results:
-        print("  ".join(f"{key} {value}" for key, value in row.items()))
+    rows = saved(options.source or options.save, options.corpus)
+    if not options.source:
+        with tempfile.TemporaryDirectory(prefix="copier-levels-stubs.", ignore_cleanup_errors=True) as folder:
+            done = {(row["writer"], row["module"]) for row in rows}
+            for row in run(Path(folder), options.corpus, options.writers, options.modules, options.mutants, done):
+                rows.append(row)
+                print(row["writer"], row["module"], row["seconds"], file=sys.stderr, flush=True)
+                if options.save:
+                    with options.save.open("a", encoding="utf-8") as stream:
+                        stream.write(json.dumps(row) + "\n")
+    print(json.dumps(rows, indent=2) if options.json else tables(rows))
 
 
-def run(work: Path, writers: list[str], modules: list[str], mutants: int) -> list[dict[str, Any]]:
-    """One row for each writer and module, and one for each writer over all."""
-    source = work / "source"
-    environment(work / "tools", *NEEDED)
-    fetch(work, source)
-    if "pynguin" in writers:
-        environment(work / "pynguin", PYNGUIN, *NEEDED[2:])
+def saved(file: Path | None, corpus: str) -> list[Row]:
+    """The rows of a corpus in a file; none where there is no file. The last line may be half a row, of a run that was ended."""
     rows = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file and file.exists() else []:
+        with contextlib.suppress(ValueError):
+            rows.append(json.loads(line))
+    return [row for row in rows if row["corpus"] == corpus]
+
+
+def run(
+    work: Path, corpus: str, writers: Sequence[str], modules: Sequence[str] | None, mutants: int, done: set[tuple[str, str]]
+) -> Iterator[Row]:
+    """A row for each writer and module that isn't done."""
+    needs = CORPORA[corpus].needs
+    environment(work / "tools", *NEEDED[:2], *needs)
+    targets = [one for one in fetched(work, CORPORA[corpus]) if not modules or one.file in modules]
+    if "pynguin" in writers:
+        environment(work / "pynguin", PYNGUIN, *needs)
     for writer in writers:
-        total = {"writer": writer, "module": "all"}
-        for file in modules:
-            row = judged(work, source, writer, file, mutants)
-            rows.append(row)
-            print(row, file=sys.stderr, flush=True)
-            for key, value in row.items():
-                if not isinstance(value, str):
-                    total[key] = round(total.get(key, 0) + value, 2)  # type: ignore[operator, call-overload]
-        rows.append(total)
-    return rows
+        wanted = [one for one in targets if (writer, one.file) not in done]
+        for suite in WRITERS[writer](work, wanted):
+            yield {"corpus": corpus, "writer": writer, **judged(work, suite, mutants)}
 
 
-def judged(work: Path, source: Path, writer: str, file: str, mutants: int) -> dict[str, Any]:
-    """Write the tests of one module, run them, and run the green ones against its mutants."""
-    folder = work / writer / dotted(file).replace(".", "_")
-    folder.mkdir(parents=True)
+# What a suite is worth
+
+
+def judged(work: Path, suite: Suite, mutants: int) -> Row:
+    """Run the tests of a module, and the green ones against its mutants.
+
+    A test is a function, however many cases it has. Green is what passes twice, the second time without the red ones: a test
+    that hangs on chance or on another one is red. A mutant is killed when a run of the green tests (and of those that are expected to
+    fail, which turn red when they don't) is not green on it, or takes far longer than on the module itself.
+    """
+    target = suite.target
+    tree = work / "runs" / target.project.name
+    if not tree.exists():
+        shutil.copytree(target.project, tree)
+    original = (target.project / target.file).read_bytes()
+    changed = sample(original.decode("utf-8"), mutants)
+    for path, content in suite.files.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_bytes(content)
     start = time.perf_counter()
-    WRITERS[writer](work, source, file, folder)
-    suite = Suite(writer, file, folder, time.perf_counter() - start)
-    public = public_functions(source, file)
-    outcomes = outcome(work, source, folder)
-    for name, passed in outcomes.items():
-        if not passed:
-            suite.red.append(name)
-            continue
-        suite.green += 1
-        called = asserted(folder, name)
-        suite.hollow += called is None
-        suite.asserted |= public & (called or set())
-    changed = sample((source / file).read_text(encoding="utf-8"), mutants)
-    if suite.green:
-        assert not noticed(work, source, suite, (source / file).read_text(encoding="utf-8")), "what is green is red on the module itself"
-        suite.killed = sum(noticed(work, source, suite, text) for _, text in changed)
+    found = outcome(work, tree, suite.files)
+    limit = 10 + 3 * (time.perf_counter() - start)
+    if found.green or found.aside:
+        again = outcome(work, tree, suite.files, found.red)
+        found = Outcome(found.green & again.green, found.red | again.red, found.aside & again.aside)
+    killed = 0
+    for _, text in changed if found.green or found.aside else ():
+        (tree / target.file).write_text(text, encoding="utf-8")
+        killed += pytest(work, tree, suite.files, found.red, limit, "-x") != 0
+    (tree / target.file).write_bytes(original)
+    for path in suite.files:
+        (tree / path).unlink()
     return {
-        "writer": writer,
-        "module": file,
-        "seconds": round(suite.seconds, 2),
-        "green": suite.green,
-        "red": len(suite.red),
-        "without assertion": suite.hollow,
-        "public functions": len(public),
-        "asserted": len(suite.asserted),
+        "part": target.part,
+        "module": target.file,
+        "seconds": round(suite.seconds, 3),
+        "stopped": suite.stopped,
+        "seconds with the trial": round(suite.trial, 3),
+        "candidates": suite.candidates,
+        "kept": suite.kept,
+        "views": sorted(suite.views),
+        "files": {path: content.decode("utf-8") for path, content in suite.files.items()},
+        "green": sorted(found.green),
+        "red": sorted(found.red),
+        "aside": sorted(found.aside),
+        "public": sorted(public_functions(target.project, target.file)),
         "mutants": len(changed),
-        "killed": suite.killed,
+        "killed": killed,
     }
 
 
-def public_functions(source: Path, file: str) -> set[str]:
-    """The functions at the top of a module that an importer may call."""
-    module = read_file(source, file)
-    assert isinstance(module, Module), module
-
-    def public(one: Function) -> bool:
-        return one.kind == "function" and not one.nested and not one.name.startswith("_")
-
-    return {one.name for one in module.functions if public(one)}
+def tests(files: Files) -> list[str]:
+    """The tests in files, "file::name"."""
+    trees = {path: ast.parse(content) for path, content in files.items()}
+    functions = [(path, node) for path, tree in trees.items() for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [f"{path}::{node.name}" for path, node in functions if node.name.startswith("test_")]
 
 
-def outcome(work: Path, source: Path, folder: Path, *more: str) -> dict[str, bool]:
-    """Of each test "file::name" whether it passed. A file that can't be collected is one that failed. Skips are left out."""
-    report = work / "report.xml"
-    report.unlink(missing_ok=True)
-    pytest(work, source, folder, f"--junit-xml={report}", *more)
-    found = {}
-    for case in ET.parse(report).iter("testcase"):
-        name = f"{case.get('classname', '').rsplit('.', 1)[-1]}.py::{case.get('name')}"
-        if case.find("skipped") is None:
-            found[name] = case.find("failure") is None and case.find("error") is None
+def outcome(work: Path, tree: Path, files: Files, without: Iterable[str] = ()) -> Outcome:
+    """Run the tests but for those `without`. One that gave no report is red: its file could not be collected, or the time was over."""
+    wanted = sorted(set(tests(files)) - set(without))
+    states = reported(work, tree, files, without)
+    if states is None:  # one that hangs is no fault of the others
+        states = {}
+        for test in wanted:
+            states |= reported(work, tree, files, set(tests(files)) - {test}) or {}
+    found = Outcome()
+    for test in wanted:
+        state = states.get(test, {"red"})
+        (found.red if "red" in state else found.green if "green" in state else found.aside).add(test)
     return found
 
 
-def pytest(work: Path, source: Path, folder: Path, *more: str) -> int:
-    """Run the tests of a folder on the sources; the exit code, 1 for a run that took more than two minutes."""
-    command = [
-        str(work / "tools/bin/python"),
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--hypothesis-seed=0",
-        "--tb=no",
-        f"--rootdir={folder}",
-        *more,
-        str(folder),
-    ]
-    scratch = Path(tempfile.mkdtemp(dir=work))
-    env = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(scratch)}
-    try:
-        done = subprocess.run(command, cwd=scratch, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        return 1
-    finally:
-        shutil.rmtree(scratch)
-    return done.returncode
+def reported(work: Path, tree: Path, files: Files, without: Iterable[str]) -> dict[str, set[str]] | None:
+    """Of each test how its cases ended; None where the time was over."""
+    report = work / "report.xml"
+    report.unlink(missing_ok=True)
+    if files and pytest(work, tree, files, without, RUN, f"--junit-xml={report}") == -1:
+        return None
+    states: dict[str, set[str]] = {}
+    for case in ET.parse(report).iter("testcase") if report.exists() else ():
+        name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '').partition('[')[0]}"
+        failed = case.find("failure") is not None or case.find("error") is not None
+        states.setdefault(name, set()).add("red" if failed else "aside" if case.find("skipped") is not None else "green")
+    return states
 
 
-def asserted(folder: Path, name: str) -> set[str] | None:
-    """What the test calls, by its last name, where it asserts anything; None where it doesn't."""
-    file, _, test = name.partition("::")
-    tree = ast.parse((folder / file).read_text(encoding="utf-8"))
-    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    node = next(one for one in functions if one.name == test.split("[")[0])
-    calls = [one.func for one in ast.walk(node) if isinstance(one, ast.Call)]
-    names = {one.attr if isinstance(one, ast.Attribute) else one.id for one in calls if isinstance(one, (ast.Attribute, ast.Name))}
-    return names if "raises" in names or any(isinstance(one, ast.Assert) for one in ast.walk(node)) else None
+def pytest(work: Path, tree: Path, files: Files, without: Iterable[str], limit: float, *more: str) -> int:
+    """Run the test files on the sources in `tree`; the exit code, -1 for a run that took longer than the limit."""
+    (work / "empty.ini").write_text("[pytest]\n")
+    options = ("-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "--tb=no", "-c", str(work / "empty.ini"), f"--rootdir={tree}")
+    left_out = [f"--deselect={test}" for test in without]
+    command = [str(work / "tools/bin/python"), "-m", "pytest", *options, *more, *left_out, *(str(tree / path) for path in files)]
+    code, _ = called(work, tree, command, limit)
+    return code
 
 
-def noticed(work: Path, source: Path, suite: Suite, text: str) -> bool:
-    """Whether a green test turns red on a mutant."""
-    mutated = work / "mutated"
-    if not mutated.exists():
-        shutil.copytree(source, mutated)
-    (mutated / suite.file).write_text(text, encoding="utf-8")
-    try:
-        red = [f"--deselect={name}" for name in suite.red]
-        return pytest(work, mutated, suite.folder, "-x", *red) != 0
-    finally:
-        shutil.copy(source / suite.file, mutated / suite.file)
+def asserted(content: str, name: str) -> set[str] | None:
+    """What a test calls, where it asserts anything; None where it doesn't.
+
+    An assert statement counts, and `pytest.raises`; so do they in a function inside the test that the test calls, as under `@given`. Only
+    green tests are asked: one that is marked `xfail` and fails is none, whichever of its lines it fails in. Of calls these count: a
+    name, under which it was imported at that; and an attribute of an imported module, its last name. Decorating is calling. That
+    the assertion is about what was called, nobody checks, for no writer.
+    """
+    tree = ast.parse(content)
+    test = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    nodes = list(_run(test))
+    imported: dict[str, str] = {}
+    for node in [*tree.body, *nodes]:
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            imported |= {(alias.asname or alias.name.partition(".")[0]): alias.name.rpartition(".")[2] for alias in node.names}
+        elif isinstance(node, ast.Assign) and any(way in ast.unparse(node.value) for way in ("import_module", "sys.modules")):
+            imported |= {target.id: "" for target in node.targets if isinstance(target, ast.Name)}
+    called_ones = [node.func for node in nodes if isinstance(node, ast.Call)]
+    inner = (node for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and node is not test)
+    called_ones += [one for node in inner for one in node.decorator_list]
+    names = set()
+    for one in called_ones:
+        if isinstance(one, ast.Name):
+            names.add(imported.get(one.id, one.id))
+        elif isinstance(one, ast.Attribute):
+            root = one.value
+            while isinstance(root, ast.Attribute):
+                root = root.value
+            if isinstance(root, ast.Name) and root.id in imported:
+                names.add(one.attr)
+    return names if "raises" in names or any(isinstance(node, ast.Assert) for node in nodes) else None
 
 
-# Who writes
+def _run(function: ast.FunctionDef) -> Iterator[ast.AST]:
+    """The nodes of a function and of what stands in it, but for the bodies of functions in it that nothing in it names."""
+    named = {node.id for node in ast.walk(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    waiting: list[ast.AST] = [function]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node is not function and node.name not in named:
+            continue
+        yield node
+        waiting += ast.iter_child_nodes(node)
 
 
-def levels(work: Path, source: Path, file: str, folder: Path) -> None:
-    """`levels stubs`, its run of the candidates with it."""
-    one = project.plan(source, {"name": "library", "path": ".", "kind": "worker", "code": "theirs", "app": ""}, file)
-    assert isinstance(one, project.Stub), one
-    project.judge(source, [one], work / "tools/bin/python")
-    if one.tests:
-        place = Place(file, dotted(file))
-        (folder / f"test_{dotted(file).replace('.', '_')}.py").write_bytes(render(place, one.tests))
+# What is told
+
+TITLES = {"levels": "`levels stubs`", "ghostwriter": "Hypothesis Ghostwriter", "pynguin": "Pynguin"}
 
 
-def ghostwriter(work: Path, source: Path, file: str, folder: Path) -> None:
-    """`hypothesis write` of a module."""
-    done = called(work, source, "tools/bin/hypothesis", "write", "--style", "pytest", dotted(file))
-    if done.returncode == 0:
-        (folder / f"test_{dotted(file).replace('.', '_')}.py").write_text(done.stdout, encoding="utf-8")
+def tables(rows: Sequence[Row]) -> str:
+    """A table in Markdown over all modules, and one for each part of the corpus."""
+    parts = {"all": list(rows), **{part: [row for row in rows if row["part"] == part] for part in ("libraries", "applications")}}
+    return "\n\n".join(f"{name}\n\n{table(some)}" for name, some in parts.items() if some)
 
 
-def pynguin(work: Path, source: Path, file: str, folder: Path) -> None:
-    """Pynguin with its own settings, but for the time that it may search."""
-    where = ("--project-path", str(source), "--output-path", str(folder), "--module-name", dotted(file))
-    called(work, source, "pynguin/bin/pynguin", *where, "--maximum-search-time", str(SEARCH), "--seed", "1")
+def table(rows: Sequence[Row]) -> str:
+    """The sums of the rows, a column for each writer."""
+    writers = [writer for writer in TITLES if any(row["writer"] == writer for row in rows)]
+    columns = [_column([row for row in rows if row["writer"] == writer], writer == "levels") for writer in writers]
+    lines = [["", *(TITLES[writer] for writer in writers)], ["---"] * (len(writers) + 1)]
+    lines += [[name, *(column[name] for column in columns)] for name in (columns[0] if columns else ())]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def dotted(file: str) -> str:
-    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+def _column(rows: Sequence[Row], ours: bool) -> dict[str, str]:
+    def total(key: str) -> int:
+        return sum(len(row[key]) if isinstance(row[key], list) else row[key] for row in rows)
+
+    def share(part: int, whole: int) -> str:
+        return f"{part:,} of {whole:,} ({part / whole:.0%})" if whole else "0 of 0"
+
+    calls = [_calls(row) for row in rows]
+    functions = [set(row["public"]) & {name for one in found for name in one or ()} for row, found in zip(rows, calls, strict=True)]
+    views = [set(row["public"]) & set(row["views"]) - found for row, found in zip(rows, functions, strict=True)]
+    seconds = sum(row["seconds"] for row in rows)
+    trial = sum(row["seconds with the trial"] for row in rows)
+    return {
+        "modules": str(len(rows)),
+        "imported to write": "nothing" if ours else "the module",
+        "seconds to write": f"{seconds:,.1f}",
+        "a module": f"{seconds / len(rows):.3g}",
+        "seconds with the trial run": f"{trial:,.1f}" if ours else "",
+        "a module, with the trial run": f"{trial / len(rows):.3g}" if ours else "",
+        "stopped at the limit": str(total("stopped")),
+        "modules with tests": str(sum(bool(row["green"] or row["red"] or row["aside"]) for row in rows)),
+        "candidates green": share(total("kept"), total("candidates")) if ours else "",
+        "tests written": f"{total('green') + total('red') + total('aside'):,}",
+        "green": f"{total('green'):,}",
+        "red": f"{total('red'):,}",
+        "skipped, or expected to fail": f"{total('aside'):,}",
+        "green, and nothing asserted": f"{sum(one is None for found in calls for one in found):,}",
+        "public functions asserted": share(sum(map(len, functions)), total("public")),
+        "further ones, by their route": str(sum(map(len, views))),
+        "mutants killed": share(total("killed"), total("mutants")),
+    }
 
 
-def called(work: Path, source: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of the tools on the sources, for ten minutes at most."""
-    env = {**os.environ, "PYTHONPATH": str(source), "PYNGUIN_DANGER_AWARE": "1"}
-    command = [str(work / program), *arguments]
-    return subprocess.run(command, cwd=source, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=600, check=False)
-
-
-WRITERS: dict[str, Callable[[Path, Path, str, Path], None]] = {"levels": levels, "ghostwriter": ghostwriter, "pynguin": pynguin}
-
-
-# What is needed
-
-
-def environment(folder: Path, *requirements: str) -> None:
-    uv("venv", "--quiet", "--python", sys.executable, str(folder))
-    uv("pip", "install", "--quiet", "--python", str(folder), *requirements)
-
-
-def fetch(work: Path, source: Path) -> None:
-    """The libraries, by their hashes, without what they depend on."""
-    wanted = work / "wanted.txt"
-    wanted.write_text("".join(f"{name} --hash=sha256:{digest}\n" for name, digest in RELEASES.items()), encoding="utf-8")
-    only = ("--no-deps", "--only-binary", ":all:", "--require-hashes")
-    uv("pip", "install", "--quiet", "--python", str(work / "tools"), "--target", str(source), *only, "-r", str(wanted))
-
-
-def uv(*arguments: str) -> None:
-    own = Path(__file__).parents[1] / ".cache/uv/bin/uv"
-    subprocess.run([str(own) if own.exists() else "uv", *arguments], check=True)
+def _calls(row: Row) -> list[set[str] | None]:
+    """What each green test of a row asserts."""
+    return [asserted(row["files"][file], name) for file, _, name in (test.partition("::") for test in row["green"])]
 
 
 if __name__ == "__main__":
