@@ -655,7 +655,8 @@ UNSURE = {
     "a message of another": "def f(a, x: int):\n    if x < 0:\n        raise ValueError(a.name)",
     "a message put together": "def f(a, x: int):\n    if x < 0:\n        text = a.name\n        raise ValueError(text)",
     "a function that makes the exception": "def error(t): return ValueError(t)\ndef f(x):\n    if x is None:\n        raise error('x')",
-    "an exception with an __init__": "class E(Exception):\n    def __init__(self, a, b): pass\ndef f(x):\n    if x is None:\n        raise E",
+    "an exception with an __init__": "class E(Exception):\n    def __init__(self, a, b): pass\n"
+    "def f(x):\n    if x is None:\n        raise E",
     "an instance": "BAD = ValueError('x')\ndef f(x):\n    if x is None:\n        raise BAD",
     "the end of an iteration": "async def f(x):\n    if x is None:\n        raise StopIteration",
     "an import before": "def f(x):\n    import nothere\n    if x is None:\n        raise ValueError",
