@@ -160,8 +160,9 @@ def _new(options: argparse.Namespace) -> int:
         key, separator, value = pair.partition("=")
         if not separator:
             raise answers.Refused(f"--data {pair}: expected KEY=VALUE")
-        if key not in answers.CHECKS:
-            near = difflib.get_close_matches(key, answers.CHECKS, 1)
+        known = ["level", "confirm_services", *answers.CHECKS]
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
             raise answers.Refused(
                 f"--data {key}: there is no such answer{f'; did you mean {near[0]}?' if near else ', see docs/answers.md'}"
             )

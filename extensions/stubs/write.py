@@ -232,7 +232,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _skeleton_name(one: NoOracle) -> str:
-    return ("test_" + one.qualname.replace(".", "__"))[:90] + "_does_what"
+    return "test_" + one.qualname.replace(".", "__") + "_does_what"
 
 
 def _skeleton(one: NoOracle, place: Place) -> str:
