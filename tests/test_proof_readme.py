@@ -47,6 +47,7 @@ RUN_BY = {
     "make evolution HTML=evolution.html": "test_the_project_tells_what_it_is_and_needs",
     "make flags ENV=staging": "test_preview_changes_nothing_and_upgrade_moves",
     "make help": "test_a_clone_makes_a_project_that_is_green_and_answers",
+    "make -f levels.mk check": "test_a_repository_with_a_makefile_of_its_own_is_adopted",
 }
 # A test can't run the suite that it is part of.
 RUN_BY_CI = {"make test\n", "make proof"}
@@ -167,6 +168,22 @@ def test_make_new_from_a_clone_with_unpushed_commits_says_that_others_cannot_upd
     said = machine.run("make new DEST=../unpushed", clone, uv=False)
     assert "commits that are not pushed" in said and "so others can't update the result" in said
     assert (clone.parent / "unpushed/levels.mk").exists()
+
+
+def test_a_repository_with_a_makefile_of_its_own_is_adopted(machine: Machine, clone: Path) -> None:
+    theirs = clone.parent / "my-service"
+    theirs.mkdir()
+    (theirs / "app.py").write_text("from flask import Flask\n\napp = Flask(__name__)\n")
+    (theirs / "requirements.txt").write_text("flask\n")
+    (theirs / "Makefile").write_text("check:\n\t@echo their own\n")
+    machine.commit(theirs)
+    before = tree(theirs)
+    said = machine.run("make new DEST=../my-service", clone, uv=False)
+    assert "make -f levels.mk install baseline" in said
+    assert {path: text for path, text in tree(theirs).items() if path in before} == before
+    machine.run("make -f levels.mk install baseline", theirs, uv=False)
+    assert re.search(r"^test +ok$", machine.run("make -f levels.mk check", theirs, uv=False), re.MULTILINE)
+    assert machine.run("make check", theirs, uv=False) == "their own\n"
 
 
 def test_levels_new_makes_the_same_project(machine: Machine, start: tuple[Path, str], tmp_path: Path) -> None:
