@@ -146,7 +146,7 @@ def check(given: dict[str, Any]) -> None:
 def level_of(text: str) -> int:
     """A level from the command line. Raises Refused."""
     if not text:
-        raise answers.Refused("LEVEL: expected a level, as in `make upgrade LEVEL=2`")
+        raise answers.Refused("LEVEL: expected a level, as in LEVEL=2")
     level = int(text) if text.isdecimal() else text
     check({"level": level})
     return int(level)
@@ -225,7 +225,7 @@ def _whose(options: argparse.Namespace) -> int:
 
     recorded = project_answers(Path.cwd())
     if not options.file:
-        raise answers.Refused("whose: expected a file, as in `make whose FILE=levels.mk`")
+        raise answers.Refused("whose: expected a file, as in FILE=levels.mk")
     path = Path(options.file)
     path = path.relative_to(Path.cwd()) if path.is_absolute() and path.is_relative_to(Path.cwd()) else path
     name = path.as_posix().removeprefix("./")

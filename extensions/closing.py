@@ -6,20 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from .adoption import Reading
+from .answers import make as called
 from .readiness import Proposal
 
 
 def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]], reading: Reading, found: Proposal) -> str:
     """The lines for a project at `folder` that was rendered from `answers`, with its services in full and what was read there."""
+    make = called(answers)
     lines = [f"Level {answers['level']} of {answers['project_name']} stands in {folder}.", *(f"  {note}" for note in reading.notes)]
     if answers["keep"]:
         lines += [f"Left as they were (`keep`): {', '.join(answers['keep'])}"]
     if answers["readiness"] == found.entries and found.checked:
-        lines += ["", "Readiness checks (`readiness` in .copier-answers.yml; edit it, and `make upgrade LEVEL=1` takes it):"]
+        taken = f"`{make} upgrade LEVEL={answers['level']}` takes it"
+        lines += ["", f"Readiness checks (`readiness` in .copier-answers.yml; edit it, and {taken}):"]
         lines += [f"  {line}" for line in found.checked]
     if found.seen:
         lines += ["", "Seen in the source, not checked:", *(f"  {line}" for line in found.seen)]
-    make = "make -f levels.mk" if "Makefile" in answers["keep"] else "make"
     theirs = [service for service in services if service["code"] == "theirs"]
     lines += ["", "Next:", f"  cd {folder}"]
     where = {one.path: one.evidence for one in reading.services}

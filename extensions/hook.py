@@ -163,6 +163,7 @@ class Levels(Extension):
             theirs = (service["path"] for service in self.services if service["code"] == "theirs")
             self.adopts = first and any(adoption.theirs(_project(context), path) for path in theirs)
             applying = layers.applying(self.template, {**given, "services": self.services})
+            self.environment.globals["make"] = answers.make(given)
             self.environment.globals["layers"] = [manifest for manifest in applying if manifest["level"] <= given["level"]]
         return self.services
 

@@ -53,7 +53,8 @@ def seeds(project: Path, template: Path, ask: Callable[[str], str] | None = None
     try:
         yield from seed(project, recorded, template, ask)
     except Exception as error:  # whatever somebody's source does to us, the move is whole
-        yield f"no tests were written from the source ({type(error).__name__}: {shown(str(error))}); `make -f levels.mk stubs` tries again"
+        why = f"{type(error).__name__}: {shown(str(error))}"
+        yield f"no tests were written from the source ({why}); `{answers.make(recorded)} stubs` tries again"
 
 
 def _python_files(project: Path, path: str) -> Iterator[str]:

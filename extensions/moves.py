@@ -26,8 +26,9 @@ def new(dest: Path, data: dict[str, Any], defaults: bool) -> int:
     """Render into a new or an existing folder. Returns the exit code. Raises Refused for a file, and for a project that stands already."""
     if dest.exists() and not dest.is_dir():
         raise answers.Refused(f"{dest}: expected a folder, new or existing; this is a file")
-    if answers.recorded_answers(dest):
-        raise answers.Refused(f"{dest}: is a project of this template already; in it, `make upgrade LEVEL=2` or `make service NAME=orders`")
+    if recorded := answers.recorded_answers(dest):
+        make = answers.make(recorded)
+        raise answers.Refused(f"{dest}: is a project of this template already: in it, `{make} upgrade` and `{make} service`")
     source, ref, warnings = where_from()
     for warning in warnings:
         print(f"levels: {warning}", file=sys.stderr)
@@ -56,7 +57,7 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
         print(line)
     if migrate.conflicts(project):
         return 1
-    print("Done. See what changed with `git status`, then run `make -f levels.mk check` and commit.")
+    print(f"Done. See what changed with `git status`, then run `{answers.make(recorded)} check` and commit.")
     return 0
 
 

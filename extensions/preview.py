@@ -41,6 +41,7 @@ def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
     return {
         "from": recorded["level"],
         "to": level,
+        "make": answers.make(recorded),
         "added": sorted(after - before),
         "removed": sorted(before - after),
         "changed": changed,
@@ -86,7 +87,7 @@ def text(seen: dict[str, Any]) -> str:
         lines += ["", "Files that change:"]
         for path, difference in seen["changed"].items():
             lines += [f"  {path}", *(f"    {line}" for line in difference)]
-    lines += ["", f"To move: make upgrade LEVEL={seen['to']}"]
+    lines += ["", f"To move: {seen['make']} upgrade LEVEL={seen['to']}"]
     return "\n".join(lines)
 
 

@@ -31,7 +31,7 @@ def service(name: str = "api", kind: str = "web", app: str = "app:app", path: st
 
 
 def recorded(*services: dict[str, str]) -> dict[str, Any]:
-    return {"project_name": "shop", "level": 1, "services": list(services)}
+    return {"project_name": "shop", "level": 1, "keep": [], "services": list(services)}
 
 
 def small(folder: Path, name: str = "api", text: str = "") -> None:
@@ -232,7 +232,7 @@ def test_the_command_in_a_project_and_whose_its_files_are(
     assert cli.main(["api-docs", "--check"]) == 0
     capsys.readouterr()
     assert cli.main(["whose", "docs/api.md"]) == 0
-    assert capsys.readouterr().out.startswith("docs/api.md: ours: written by `make api-docs`")
+    assert capsys.readouterr().out.startswith("docs/api.md: ours: written by `levels api-docs`")
     project.write("docs/api.md", "mine\n")
     assert cli.main(["whose", "docs/api.md"]) == 0
     assert "yours" in capsys.readouterr().out

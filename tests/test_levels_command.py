@@ -55,7 +55,7 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
     ("arguments", "message"),
     [
         (("upgrade", "7"), "levels: level: expected a level from 1 to 4, got 7\n"),
-        (("upgrade", ""), "levels: LEVEL: expected a level, as in `make upgrade LEVEL=2`\n"),
+        (("upgrade", ""), "levels: LEVEL: expected a level, as in LEVEL=2\n"),
         (("upgrade", "two"), 'levels: level: expected a level from 1 to 4, got "two"\n'),
         (("whose", ""), "levels: whose: expected a file"),
         (("keep", "notes.md"), "levels: notes.md: expected a file of the template's"),

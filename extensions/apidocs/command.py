@@ -44,7 +44,7 @@ def read(project: Path, services: Sequence[Mapping[str, str]]) -> list[Documente
     return result
 
 
-def texts(project_name: str, services: Sequence[Documented]) -> dict[str, str]:
+def texts(project_name: str, services: Sequence[Documented], make: str = "make") -> dict[str, str]:
     """What each file is to hold, by its path; the tests come last."""
     files = {PAGE: page.page(project_name, [(one.service, one.found, one.document.removeprefix("docs/")) for one in services])}
     for one in services:
@@ -53,7 +53,7 @@ def texts(project_name: str, services: Sequence[Documented]) -> dict[str, str]:
             files[one.document] = json.dumps(document, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
     for one in services:
         if one.test:
-            files[one.test] = held.held(one.document.removeprefix("docs/"), not one.found.unresolved)
+            files[one.test] = held.held(one.document.removeprefix("docs/"), not one.found.unresolved, make)
     return files
 
 
@@ -75,7 +75,7 @@ def ours(file: Path) -> bool:
 def whose(project: Path, path: str) -> str:
     """Why a file is there that this command wrote; empty for any other."""
     known = path == PAGE or (path.startswith("docs/openapi") and path.endswith(".json")) or path.endswith("_api_docs.py")
-    return "written by `make api-docs` from the routes in the source" if known and ours(project / path) else ""
+    return "written by `levels api-docs` from the routes in the source" if known and ours(project / path) else ""
 
 
 def run(project: Path, recorded: Mapping[str, Any], check: bool, as_json: bool) -> int:
@@ -84,18 +84,19 @@ def run(project: Path, recorded: Mapping[str, Any], check: bool, as_json: bool) 
     Raises Refused, before anything is written, where a file stands that this command didn't write.
     """
     services = read(project, answers.recorded_services(recorded))
-    files = texts(str(recorded.get("project_name") or "this project"), services)
+    make = answers.make(recorded)
+    files = texts(str(recorded.get("project_name") or "this project"), services, make)
     _look(project, files)
     stale = _stale(project, files)
     if check:
-        return _check(project, files, stale, services, as_json)
+        return _check(project, files, stale, services, as_json, make)
     for path in stale:
         (project / path).unlink()
     tests = {one.test for one in services if one.test}
     for path, text in files.items():
         if path not in tests:
             _put(project / path, text)
-    untested = {one.service["name"]: _test(project, one.test, files[one.test]) for one in services if one.test}
+    untested = {one.service["name"]: _test(project, one.test, files[one.test], make) for one in services if one.test}
     wrong = {name: why for name, why in untested.items() if why.startswith(WRONG)}
     if as_json:
         print(json.dumps(_report(services, files, stale, untested), indent=2))
@@ -121,7 +122,7 @@ def _stale(project: Path, files: Mapping[str, str]) -> list[str]:
     return [path for path in paths if path not in files]
 
 
-def _check(project: Path, files: Mapping[str, str], stale: Sequence[str], services: Sequence[Documented], as_json: bool) -> int:
+def _check(project: Path, files: Mapping[str, str], stale: Sequence[str], services: Sequence[Documented], as_json: bool, make: str) -> int:
     # A test may be missing: it isn't written where the app can't be made without its servers.
     tests = {one.test for one in services}
     late = [path for path, text in files.items() if _text(project / path) != text and not (path in tests and not (project / path).exists())]
@@ -129,7 +130,7 @@ def _check(project: Path, files: Mapping[str, str], stale: Sequence[str], servic
     if as_json:
         print(json.dumps({"out_of_date": sorted(late)}, indent=2))
     elif late:
-        print("\n".join([*(f"{path}: out of date" for path in sorted(late)), "run `make api-docs` and commit what it writes"]))
+        print("\n".join([*(f"{path}: out of date" for path in sorted(late)), f"run `{make} api-docs` and commit what it writes"]))
     else:
         print("the API docs say what the source says")
     return 1 if late else 0
@@ -160,12 +161,12 @@ def _put(file: Path, text: str) -> None:
 WRONG = "the document and the app differ"
 
 
-def _test(project: Path, path: str, text: str) -> str:
+def _test(project: Path, path: str, text: str, make: str) -> str:
     """Write the test once it is green in the project's own environment; why it isn't written, or empty."""
     file = project / path
     python = next((one for one in (project / ".venv/bin/python", project / ".venv/Scripts/python.exe") if one.exists()), None)
     if python is None:
-        return "there is no .venv to try it in: run `make install`, then this again"
+        return f"there is no .venv to try it in: run `{make} install`, then this again"
     # Tried under a name that pytest doesn't collect by itself.
     trial = file.with_name(f"trial_{os.getpid()}_{file.name}")
     _put(trial, text)

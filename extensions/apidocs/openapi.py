@@ -56,7 +56,7 @@ def document(project: str, service: str, found: Routes) -> dict[str, Any]:
             "version": "unversioned",
             "description": "Written by `levels api-docs` from the source; responses and bodies are not told there.",
         },
-        "servers": [{"url": "http://127.0.0.1:8000", "description": f"make run SERVICE={service}"}],
+        "servers": [{"url": "http://127.0.0.1:8000", "description": "this machine"}],
         "paths": paths,
         "x-generated-by": MARK,
     }

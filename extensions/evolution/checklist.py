@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .. import layers
+from .. import answers, layers
 from ..disk import shown
 from ..template import root
 from . import checks, roadmap
@@ -95,7 +95,7 @@ def _wanted(name: str, manifests: list[layers.Manifest], level: int) -> dict[str
 
 def text(seen: Mapping[str, Any], recorded: Mapping[str, Any]) -> str:
     """A report for people. What comes from the project is escaped."""
-    make = "make -f levels.mk" if "Makefile" in recorded["keep"] else "make"
+    make = answers.make(recorded)
     names: dict[State, str] = {"done": "done", "todo": "to do", "unknown": "unknown", "exempt": "exempt", "n/a": "don't apply"}
     counts = [f"{seen['counts'][state]} {name}" for state, name in names.items() if seen["counts"].get(state)]
     lines = [f"{seen['project']}, held to level {seen['held_to']}: {', '.join(counts)}"]

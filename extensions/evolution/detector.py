@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from .. import layers
+from .. import answers, layers
 from ..template import root
 from . import checklist, flags, metrics, roadmap, triggers
 from .metrics import Measured
@@ -182,7 +182,7 @@ def detect(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline
         due=following.level if following else None,
         blocked_by=todo,
         later=tuple(stage for stage in ahead if stage.level > level + 1 and stage.outcome),
-        unknown={name: to_know(name, make(recorded)) for name in names},
+        unknown={name: to_know(name, answers.make(recorded)) for name in names},
     )
 
 
@@ -238,7 +238,7 @@ def _recommendation(
         effort=manifest["effort"],
         cost=manifest["cost"],
         benefits=tuple(manifest["benefits"]),
-        command=f"{make(recorded)} upgrade LEVEL={stage.level}",
+        command=f"{answers.make(recorded)} upgrade LEVEL={stage.level}",
     )
 
 
@@ -293,11 +293,6 @@ def _state(stage: Stage, level: int) -> str:
     if not stage.outcome:
         return "not yet"
     return "later" if stage.level > level + 1 else "due" if stage.due else "holds"
-
-
-def make(recorded: Mapping[str, Any]) -> str:
-    """How make is called in the project: its own Makefile may know nothing of our targets."""
-    return "make -f levels.mk" if "Makefile" in recorded["keep"] else "make"
 
 
 def to_know(name: str, make: str) -> str:

@@ -50,7 +50,7 @@ class Facts:
         self.now = now
         self.services = answers.recorded_services(recorded)
         self.web = [service for service in self.services if service["kind"] == "web"]
-        self.make = "make -f levels.mk" if "Makefile" in recorded["keep"] else "make"
+        self.make = answers.make(recorded)
         self.broken: dict[str, str] = {}  # workflow to why it can't be read
         self.repository = str(recorded.get("repository") or os.environ.get("GITHUB_REPOSITORY", ""))
         self._unreachable = "asked to stay offline" if offline else ""

@@ -20,7 +20,7 @@ from .registry import METRICS
 from .sources import deployments, git_history, github, prometheus, rates, web
 
 WINDOW = f"{rates.WEEKS} weeks"
-NO_LEDGER = f"there is no ledger ({ledger.LEDGER}); `make record WHAT=deploy` begins one"
+NO_LEDGER = f"there is no ledger ({ledger.LEDGER})"
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def _from_ledger(read: ledger.Ledger, environment: str, at: float) -> list[Measu
             "time_to_restore",
             lambda then: deployments.median_at(restored, then),
             f"nothing that went wrong was mended in {WINDOW}",
-            *([f"not over yet: {still_open}; `make record WHAT=restored` ends incidents"] if still_open else []),
+            *([f"not over yet: {still_open}"] if still_open else []),
         ),
         known("change_failure_rate", lambda then: deployments.share_failed_at(outcomes, then), f"no deploy in {WINDOW}"),
     ]

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .. import layers, migrate, moves, preview
+from .. import answers, layers, migrate, moves, preview
 from ..answers import Refused
 from ..disk import git_says
 from ..template import root
@@ -41,7 +41,7 @@ def propose(project: Path, recorded: dict[str, Any], *, now: datetime, dry_run: 
     if recommended:
         request, lines = _request(project, recorded, recommended, forge)
         yield from lines
-    body = issue_text(recorded["level"], missing, recommended, request)
+    body = issue_text(recorded, missing, recommended, request)
     if forge is None:
         yield body or "no issue: nothing is missing"
         return
@@ -65,10 +65,10 @@ def _keep_issue(forge: Forge, body: str) -> str:
 
 def _request(project: Path, recorded: Mapping[str, Any], recommended: Recommendation, forge: Forge | None) -> tuple[str, list[str]]:
     """See that there is one pull request for the recommended level. Returns what the issue says of it, and lines for the log."""
-    level = recommended.level
+    level, make = recommended.level, answers.make(recorded)
     branch = f"levels/level-{level}"
     earlier = forge.requests(branch) if forge else []
-    for state, says in (("open", "moves there"), ("closed", "would have moved there and was closed; reopen it, or run `make upgrade`")):
+    for state, says in (("open", "moves there"), ("closed", f"would have moved there and was closed; reopen it, or run `{make} upgrade`")):
         if found := next((one for one in earlier if one["state"] == state and not one["merged_at"]), None):
             return f"Pull request #{found['number']} {says}.", [f"pull request #{found['number']} is {state}"]
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as aside:
@@ -76,7 +76,7 @@ def _request(project: Path, recorded: Mapping[str, Any], recommended: Recommenda
         conflicts = _moved(project, clone, level)
         if conflicts:
             files = ", ".join(map(_code, conflicts))
-            says = f"The move conflicts in {files}: run `make upgrade LEVEL={level}` yourself, and settle the marked lines."
+            says = f"The move conflicts in {files}: run `{make} upgrade LEVEL={level}` yourself, and settle the marked lines."
             return says, [f"no pull request: the move to level {level} conflicts in {', '.join(conflicts)}"]
         if forge is None:
             return "A pull request would move there.", [f"a pull request from {branch} would be opened"]
@@ -108,17 +108,18 @@ def _moved(project: Path, clone: Path, level: int) -> list[str]:
 # What people read
 
 
-def issue_text(level: int, missing: Sequence[Item], recommended: Recommendation | None, request: str) -> str:
+def issue_text(recorded: Mapping[str, Any], missing: Sequence[Item], recommended: Recommendation | None, request: str) -> str:
     """The issue, as Markdown; empty where nothing is missing and no level is due. `request` says what became of the pull request."""
     if not missing and not recommended:
         return ""
-    lines = [MARKER, f"This project is at level {level}. `make evolution` shows the figures, `make todo` the checklist."]
+    level, make = recorded["level"], answers.make(recorded)
+    lines = [MARKER, f"This project is at level {level}. `{make} evolution` shows the figures, `{make} todo` the checklist."]
     if missing:
         lines += ["", f"## To do at level {level}", ""]
         lines += [f"- [ ] **{_text(item.title)}**: {_text(item.why)} {_text(item.fix)}" for item in missing]
     if recommended:
         lines += ["", f"## Level {recommended.level} is due", "", *(f"- {_text(reason)}" for reason in recommended.reasons)]
-        lines += ["", request, "", f"`make preview LEVEL={recommended.level}` shows what it brings."]
+        lines += ["", request, "", f"`{make} preview LEVEL={recommended.level}` shows what it brings."]
     return "\n".join(lines) + "\n"
 
 
@@ -138,8 +139,8 @@ def request_text(recorded: Mapping[str, Any], recommended: Recommendation) -> st
     ]
     if steps:
         lines += ["", "To set up once, after the merge:", *(f"- [ ] {_text(re.sub(r'^ *[0-9]+[.] ', '', step))}" for step in steps)]
-    back = level - 1
-    lines += ["", f"This is `make upgrade LEVEL={level}`, and nothing else. `make upgrade LEVEL={back}` goes back."]
+    make = answers.make(recorded)
+    lines += ["", f"This is `{make} upgrade LEVEL={level}`, and nothing else. `{make} upgrade LEVEL={level - 1}` goes back."]
     lines += ["Close this request to say no: it is not opened again."]
     return "\n".join(lines) + "\n"
 

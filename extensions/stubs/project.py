@@ -222,7 +222,7 @@ def stubs(
     python = None if read_only else run.interpreter(project)
     why = ""
     if not python:
-        why = "--read, or `seed_tests: read` in the answers" if read_only else "no .venv with pytest; `make install` makes one"
+        why = "--read, or `seed_tests: read` in the answers" if read_only else "no .venv with pytest, which the target `install` makes"
     found: list[Stub] = []
     unparsed: list[tuple[str, str]] = []
     routes: dict[str, Routes | None] = {}

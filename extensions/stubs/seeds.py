@@ -48,7 +48,7 @@ def seed(project: Path, recorded: Mapping[str, Any], template: Path, ask: Callab
             yield f"{shown(stub.test)}: {stub.written} tests from {shown(stub.source)}, yours now"
     left = len(modules) - len(result.stubs) - len(result.unparsed)
     if left:
-        yield f"{left} modules more were not looked at: `make -f levels.mk stubs` writes what can be asserted of them"
+        yield f"{left} modules more were not looked at: `{answers.make(recorded)} stubs` writes what can be asserted of them"
 
 
 def due(project: Path, recorded: Mapping[str, Any], template: Path) -> list[tuple[stubs.Service, str]]:

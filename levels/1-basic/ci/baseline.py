@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
         return record()
     known, passed = baseline(), True
     if THEIRS and not BASELINE.exists():
-        print("check: code that was here before is left out until `make baseline` records what is found there today")
+        print(f"check: code that was here before is left out until `{uv.MAKE} baseline` records what is found there today")
     for name, step in STEPS.items():
         if not arguments or name in arguments:
             new = unknown_to(known, step())
@@ -69,11 +69,11 @@ def main(arguments: list[str]) -> int:
 def record() -> int:
     """Write what every step finds now into the baseline."""
     if not THEIRS:
-        uv.fail("nothing was here before (no service has `code: theirs`): mend what `make check` finds")
+        uv.fail(f"nothing was here before (no service has `code: theirs`): mend what `{uv.MAKE} check` finds")
     BASELINE.touch()
     found = Counter(finding.key() for step in STEPS.values() for finding in step() if not is_new(finding))
     lines = [f"{count} {key}\n" for key, count in sorted(found.items())]
-    head = "# What was found when `make baseline` wrote this, and how often. Only what goes beyond it fails.\n"
+    head = "# What was found when this was recorded, and how often. Only what goes beyond it fails.\n"
     BASELINE.write_text(head + "".join(lines), encoding="utf-8")
     print(f"config/baseline.txt: {found.total()} findings recorded; commit it")
     return 0

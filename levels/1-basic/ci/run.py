@@ -30,7 +30,7 @@ def chosen(name: str) -> dict[str, str]:
     found = [service for service in uv.SERVICES if name in {"", service["name"], service["path"]}]
     if len(found) != 1:
         names = ", ".join(service["name"] for service in uv.SERVICES)
-        uv.fail(f"SERVICE={name or '?'}: expected one of {names}, as in `make run SERVICE={uv.SERVICES[0]['name']}`")
+        uv.fail(f"SERVICE={name or '?'}: expected one of {names}, as in SERVICE={uv.SERVICES[0]['name']}")
     return found[0]
 
 

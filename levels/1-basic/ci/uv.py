@@ -24,6 +24,7 @@ VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 CACHE = ROOT / ".cache"
 PROJECT = json.loads((ROOT / "config" / "project.json").read_text(encoding="utf-8"))
+MAKE: str = PROJECT["make"]  # how the targets are called here
 SERVICES: list[dict[str, str]] = PROJECT["services"]
 IN_IMAGE = "--image" in sys.argv
 PYPI = "https://pypi.org/simple"

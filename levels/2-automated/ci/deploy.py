@@ -231,7 +231,7 @@ class Host:
         try:
             self.compose(version, "pull --quiet")
         except Stop as stop:
-            raise Stop(f"{stop}\nare the images there? `make images` pushes those of this commit", 1) from stop
+            raise Stop(f"{stop}\nare the images there? `{uv.MAKE} images` pushes those of this commit", 1) from stop
         self.started = True
         self.sh(f"echo {version} > current")
         self.compose(version, f"up --detach --wait --wait-timeout {WAIT_SECONDS} --remove-orphans")
@@ -374,7 +374,7 @@ def change(
         if not host.started:
             raise
         record(command, environment, version, "failure")
-        raise Stop(f"{stop}\nback to the version before: make rollback ENV={environment}", 1) from stop
+        raise Stop(f"{stop}\nback to the version before: {uv.MAKE} rollback ENV={environment}", 1) from stop
     record(command, environment, version, "success")
     if not DRY_RUN:
         print(f"{environment}: {version} runs")

@@ -364,7 +364,7 @@ def main(arguments: list[str]) -> int:
         levels = levels_of(stands["level"], stands["levels"])
         flags = load(root, levels)
         if asked.env_line and not asked.environment:
-            raise Problem("ENV: expected an environment, as in `make flags ENV=staging`")
+            raise Problem("ENV: expected an environment, as in ENV=staging")
         if asked.env_line:
             print(env_line(resolve(flags, levels, asked.environment)))
             return 0
@@ -373,7 +373,7 @@ def main(arguments: list[str]) -> int:
             print("\n".join(lines(states, flags)))
             hand_over(states)
         else:
-            print("\n".join(table(flags, levels)) + "\n\n`make flags ENV=staging` says why.")
+            print("\n".join(table(flags, levels)) + "\n\nWith ENV=staging it says why.")
         for line, warning in overdue(flags, datetime.datetime.now(datetime.UTC).date()):
             print(f"::warning file={FILE},line={line}::{warning}" if os.environ.get("GITHUB_ACTIONS") else warning)
     except Problem as problem:

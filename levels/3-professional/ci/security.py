@@ -138,7 +138,7 @@ def audit() -> list[Finding]:
     A package that can't be looked up is a finding too. Raises Stop when nothing could be looked up.
     """
     if not uv.VENV_PYTHON.exists():
-        raise Stop("audit: there is no .venv yet: run `make install`", 2)
+        raise Stop(f"audit: there is no .venv yet: run `{uv.MAKE} install`", 2)
     frozen = run([uv.find(), "pip", "freeze", "--python", str(uv.VENV_PYTHON)])
     if frozen.returncode:
         raise Stop(f"audit: can't list what is installed: {last_line(frozen.stderr)}", 1)
@@ -151,7 +151,7 @@ def audit() -> list[Finding]:
             name = line.split(" ", 1)[0]
             found.append(Finding(f"not-audited-{name}", f"{name}: not from a package index, so it can't be looked up"))
     if not pinned:
-        raise Stop("audit: nothing is installed in .venv: run `make install`", 2)
+        raise Stop(f"audit: nothing is installed in .venv: run `{uv.MAKE} install`", 2)
     with tempfile.TemporaryDirectory() as folder:
         listed, report = Path(folder, "requirements.txt"), Path(folder, "report.json")
         listed.write_text("\n".join(pinned) + "\n", encoding="utf-8")
@@ -259,7 +259,7 @@ def main() -> int:
             record(open_ones)
         return code
     if open_ones and not fail:
-        print(f"{len(open_ones)} found, which doesn't fail yet: after `make security RECORD=1` new ones will.")
+        print(f"{len(open_ones)} found, which doesn't fail yet: after `{uv.MAKE} security RECORD=1` new ones will.")
     elif open_ones:
         print(f"{len(open_ones)} found. docs/security.md says what to do with each.")
         code = max(code, 1)
