@@ -61,9 +61,13 @@ class Found:
 
 @dataclass
 class Reading:
-    """What was found, and a line for each thing that was left out or could not be read."""
+    """What was found, and a line for each thing that was left out or could not be read.
+
+    `others` build an app too, and are proposed for no service: those beside the folder services/, for one.
+    """
 
     services: list[Found] = field(default_factory=list)
+    others: list[Found] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -122,6 +126,12 @@ def read(root: Path) -> Reading:
         names.add(name)
         app = one.app if TARGET.fullmatch(one.app) and len(one.app) <= 100 else ""
         reading.services.append(replace(one, name=name, app=app))
+    within = tuple("" if one.path == "." else f"{one.path}/" for one in reading.services)
+    for choice in _choices(sources):
+        path = choice.path
+        if choice.target and not _example(choice.home.file) and not f"{path}/".startswith(within) and PATH.fullmatch(path):
+            reading.others.append(choice.found(kebab(posixpath.basename(path))))
+            within = (*within, f"{path}/")  # the best one of each folder comes first
     return reading
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from .readiness import Proposal
 def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]], reading: Reading, found: Proposal) -> str:
     """The lines for a project at `folder` that was rendered from `answers`, with its services in full and what was read there."""
     make = called(answers)
-    lines = [f"Level {answers['level']} of {answers['project_name']} stands in {folder}.", *(f"  {note}" for note in reading.notes)]
+    notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
+    lines = [f"Level {answers['level']} of {answers['project_name']} stands in {folder}.", *(f"  {note}" for note in notes)]
     if answers["keep"]:
         lines += [f"Left as they were (`keep`): {', '.join(answers['keep'])}"]
     if answers["readiness"] == found.entries and found.checked:
@@ -24,7 +26,7 @@ def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]
         lines += ["", "Seen in the source, not checked:", *(f"  {line}" for line in found.seen)]
     theirs = [service for service in services if service["code"] == "theirs"]
     lines += ["", "Next:", f"  cd {folder}"]
-    where = {one.path: one.evidence for one in reading.services}
+    where = {one.path: one.evidence for one in [*reading.services, *reading.others]}
     lines += [f"  {where.get(service['path'], service['path'])}: add there {call(folder, service)}" for service in theirs]
     if theirs:
         lines += [f"  {make} install baseline   # records what the linters find today, so that only what is new can fail"]
@@ -38,7 +40,14 @@ def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]
 def found(reading: Reading) -> list[str]:
     """The services that were found, each with its evidence, and what was left out."""
     services = [f"  {one.name} ({one.kind}, {one.path}): {one.evidence}" for one in reading.services]
-    return (["Services found:", *services] if services else []) + [f"  {note}" for note in reading.notes]
+    notes = [*reading.notes, *left_out(reading, [])]
+    return (["Services found:", *services] if services else []) + [f"  {note}" for note in notes]
+
+
+def left_out(reading: Reading, paths: Sequence[str]) -> list[str]:
+    """A line for each app that was seen and is no service, but for those at `paths`."""
+    others = [one for one in reading.others if one.path not in paths]
+    return [f"{one.evidence}: no service unless `services` names it, as {{name: {one.name}, path: {one.path}}}" for one in others]
 
 
 def call(project: Path, service: dict[str, str]) -> str:

@@ -152,12 +152,12 @@ class Levels(Extension):
         """The services in full, each with its checks; settles the answers when first called."""
         if self.services is None:
             given = context.get_all()
-            if not given.get("confirm_services", True):
+            if not given.get("confirm_services", True) and given["_copier_conf"]["defaults"]:  # else they were asked for
                 raise UserMessageError("services: say which, as in --data 'services=[{name: api, path: services/api}]'")
             commit = given["_copier_answers"].get("_commit")
             first = not answers.recorded_answers(_project(context))
             try:
-                self.services = settle.settle(given, _project(context), self.template, commit)
+                self.services = settle.settle(given, _project(context), self.template, commit, self._read)
             except answers.Refused as error:
                 raise UserMessageError(str(error)) from error
             theirs = (service["path"] for service in self.services if service["code"] == "theirs")

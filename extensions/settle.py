@@ -6,24 +6,28 @@ that `copier update` makes in empty folders come out the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from . import adoption, answers, layers, preflight, readiness
 
 
-def settle(given: dict[str, Any], project: Path, template: Path, commit: str | None) -> list[dict[str, Any]]:
+def settle(
+    given: dict[str, Any], project: Path, template: Path, commit: str | None, read: Callable[[Path], adoption.Reading] = adoption.read
+) -> list[dict[str, Any]]:
     """Complete the answers in `given`, in place, from what stands at `project`.
 
-    `template` is the template's folder and `commit` its version, as Copier records it. Returns the services in full,
-    each with its checks. The lists are changed in place because Copier records the very objects. Raises Refused for an answer that
-    can't be taken and for a project that can't be adopted, before anything is written.
+    `template` is the template's folder and `commit` its version, as Copier records it; `read` finds what services stand there.
+    Returns the services in full, each with its checks. The lists are changed in place because Copier records the very objects. Raises
+    Refused for an answer that can't be taken and for a project that can't be adopted, before anything is written.
     """
     answers.check(given, len(layers.layer_folders(template)))
     recorded = answers.recorded_answers(project)
     in_full: list[dict[str, str]] = given["services"]
     known = answers.recorded_services(recorded) if recorded else []
-    in_full[:] = [answers.service(entry, known, lambda path: adoption.theirs(project, path)) for entry in in_full]
+    standing = [*known, *_standing(in_full, known, project, read)]
+    in_full[:] = [answers.service(entry, standing, lambda path: adoption.theirs(project, path)) for entry in in_full]
     _settle_readiness(given["readiness"], [one["name"] for one in in_full], [one["name"] for one in known])
     services = readiness.with_checks(in_full, given["readiness"])
     if not project.is_dir() or not any(project.iterdir()):
@@ -33,11 +37,11 @@ def settle(given: dict[str, Any], project: Path, template: Path, commit: str | N
     paths = {path: level for level, _, path in layers.rendered_paths(layers.names_on_disk(template), services) if path not in never}
     before = _rendered_before(recorded, template, commit)
     seeds = {path for path, (_, owner, _) in layers.owners(template, services).items() if owner == "yours"}
-    standing = set(preflight.standing(project, paths))
+    there = set(preflight.standing(project, paths))
     keep = given["keep"]
     dropped = set(recorded.get("keep", ())) - set(keep)
-    theirs = standing - before - dropped
-    deleted_seeds = (seeds & before) - standing
+    theirs = there - before - dropped
+    deleted_seeds = (seeds & before) - there
     keep.extend(sorted((theirs | deleted_seeds) - set(keep)))
 
     never = layers.left_out(template, {**given, "services": services})
@@ -48,6 +52,23 @@ def settle(given: dict[str, Any], project: Path, template: Path, commit: str | N
     if problems:
         raise answers.Refused("\n".join(problems))
     return services
+
+
+def _standing(
+    entries: Sequence[Any], known: Sequence[Mapping[str, str]], project: Path, read: Callable[[Path], adoption.Reading]
+) -> list[dict[str, str]]:
+    """What the source says of services that a person has named and not described: how they start, and of which kind they are."""
+    names = {one["name"] for one in known}
+    paths = {}
+    for entry in entries:
+        fields = {"name": entry} if isinstance(entry, str) else entry
+        path = fields.get("path", f"services/{fields['name']}")
+        if fields["name"] not in names and "app" not in fields and adoption.theirs(project, path):
+            paths[path] = fields["name"]
+    if not paths:
+        return []
+    reading = read(project)
+    return [{**one.answer(), "name": paths[one.path]} for one in [*reading.services, *reading.others] if one.path in paths]
 
 
 def _settle_readiness(entries: list[dict[str, Any]], names: list[str], known: list[str]) -> None:

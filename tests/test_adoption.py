@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import copier
 import pytest
@@ -199,6 +200,32 @@ def test_code_in_which_no_service_is_found_is_refused_with_what_to_say(template:
     project = Project(tmp_path / "repo", template).copy(services=["api"])
     assert project.answers()["adopted"] is True
     assert (project.folder / "services/api/app.py").exists() and not (project.folder / "pyproject.toml").exists()
+
+
+BESIDE = {"services/api/app.py": MODULE, "orders/__init__.py": MODULE, "services/mailer/main.py": WORKER}
+
+
+def test_of_a_service_that_is_named_by_hand_the_source_says_how_it_starts(template: Path, tmp_path: Path) -> None:
+    repository(tmp_path / "repo", BESIDE)
+    services = ["api", {"name": "shop", "path": "orders"}, {"name": "post", "path": "services/mailer"}, {"name": "new"}]
+    project = Project(tmp_path / "repo", template).copy(services=services)
+    told = [(one["name"], one["kind"], one["code"], one["app"]) for one in project.answers()["services"]]
+    assert told == [
+        ("api", "web", "theirs", "app:app"),
+        ("shop", "web", "theirs", "orders:app"),
+        ("post", "worker", "theirs", "main.py"),
+        ("new", "web", "ours", "app:create_app()"),
+    ]
+
+
+@pytest.mark.parametrize("named", [{}, {"services": ["api", {"name": "shop", "path": "orders"}]}])
+def test_an_app_that_is_no_service_is_told(
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], named: dict[str, Any]
+) -> None:
+    repository(tmp_path / "repo", BESIDE)
+    copier.run_copy(str(template), tmp_path / "repo", data=named, defaults=True, unsafe=True)
+    seen = "orders/__init__.py:3 builds the Flask app app: no service unless `services` names it, as {name: orders, path: orders}"
+    assert (seen in capfd.readouterr().err) == (not named)
 
 
 def test_a_repository_with_nothing_but_a_readme_is_new(template: Path, tmp_path: Path) -> None:

@@ -302,6 +302,15 @@ def test_the_templates_own_folders_are_no_services(tmp_path: Path, folder: str) 
     assert adoption.find_services(project(tmp_path, {f"{folder}/__init__.py": APP})) == []
 
 
+def test_apps_that_are_part_of_no_service_are_seen(tmp_path: Path) -> None:
+    files = {"orders/__init__.py": FACTORY, "orders/views/admin.py": APP, "services/api/app.py": APP, "services/api/old/app.py": APP}
+    reading = adoption.read(project(tmp_path, files | {"examples/small/app.py": APP, "tests/app.py": APP, "needy/__init__.py": NEEDY}))
+    assert [one.name for one in reading.services] == ["api"]
+    assert [one.answer() for one in reading.others] == [
+        {"name": "orders", "path": "orders", "kind": "web", "code": "theirs", "app": "orders:create_app()"}
+    ]
+
+
 def test_file_names_of_any_kind_do_no_harm(tmp_path: Path) -> None:
     names = ["a b.py", "a'b.py", 'a"b.py', "a\nb.py", "🚀.py", "$(touch x).py", "-.py", ".hidden.py", "[% x %].py"]
     project(tmp_path, dict.fromkeys(names, APP) | {"app.py": APP})

@@ -12,6 +12,7 @@ import re
 import select
 import shutil
 import subprocess
+import termios
 import time
 from pathlib import Path
 
@@ -130,25 +131,59 @@ def test_what_make_new_says_to_do_next_works_as_it_stands(machine: Machine, star
     assert machine.run("git log --format=%s; git status --porcelain", tmp_path / "next") == "first\n"
 
 
-def test_make_new_asks_where_there_is_a_terminal(machine: Machine, clone: Path) -> None:
+QUESTIONS = [
+    "The project's name",
+    "What it does",
+    "Where it stands on GitHub",
+    "pull requests go to",
+    "How much CI/CD",
+    "The lowest Python",
+]
+
+
+def in_a_terminal(machine: Machine, command: list[str], folder: Path, keys: dict[str, bytes]) -> str:
+    """Run a command that asks, and send it keys, each once the text before them has come; returns what it said."""
     parent, child = pty.openpty()
-    command = ["make", "new", "DEST=../asked"]
-    process = subprocess.Popen(command, cwd=clone, env=machine.environment(False, TERM="xterm"), stdin=child, stdout=child, stderr=child)
+    termios.tcsetwinsize(child, (50, 200))
+    process = subprocess.Popen(command, cwd=folder, env=machine.environment(False, TERM="xterm"), stdin=child, stdout=child, stderr=child)
     os.close(child)
-    said, end = b"", time.monotonic() + 90
-    while process.poll() is None and time.monotonic() < end:
-        if select.select([parent], [], [], 0.7)[0]:
+    said, seen, end, waiting = b"", 0, time.monotonic() + 90, list(keys.items())
+    while time.monotonic() < end:
+        if select.select([parent], [], [], 0.5)[0]:
             try:
                 said += os.read(parent, 65536)
             except OSError:  # the other side is gone
                 break
-        else:
-            os.write(parent, b"\r")  # it waits: take what it proposes
+        elif waiting and (at := said.find(waiting[0][0].encode(), seen)) >= 0:
+            seen = at
+            os.write(parent, waiting.pop(0)[1])
     text = said.decode("utf-8", "replace")
     assert process.wait(10) == 0, text
-    for question in ("The project's name", "What it does", "Where it stands on GitHub", "How much CI/CD"):
-        assert question in text
+    assert not waiting, text
+    return text
+
+
+def test_make_new_asks_where_there_is_a_terminal(machine: Machine, clone: Path) -> None:
+    in_a_terminal(machine, ["make", "new", "DEST=../asked"], clone, dict.fromkeys(QUESTIONS, b"\r"))
     assert yaml.safe_load((clone.parent / "asked/.copier-answers.yml").read_text())["project_name"] == "asked"
+
+
+def test_who_does_not_take_the_services_that_were_found_is_asked_which(machine: Machine, clone: Path) -> None:
+    app = "from flask import Flask\n\napp = Flask(__name__)\n"
+    for path in ("services/api/app.py", "orders/__init__.py"):
+        (clone.parent / "theirs" / path).parent.mkdir(parents=True)
+        (clone.parent / "theirs" / path).write_text(app)
+    kill_line = b"\x15"
+    keys = {
+        **dict.fromkeys(QUESTIONS, b"\r"),
+        "Take these?": b"n",
+        "Which, then?": kill_line + b"[api, {name: orders, path: orders}]\r",
+        "Tests from your source": b"\r",
+    }
+    text = in_a_terminal(machine, ["make", "new", "DEST=../theirs"], clone, keys)
+    assert "orders/__init__.py:3 builds the Flask app app: no service unless" in text
+    recorded = yaml.safe_load((clone.parent / "theirs/.copier-answers.yml").read_text())
+    assert [(one["name"], one["app"]) for one in recorded["services"]] == [("api", "app:app"), ("orders", "orders:app")]
 
 
 def test_make_new_without_a_destination_says_what_it_expects(machine: Machine, clone: Path) -> None:
