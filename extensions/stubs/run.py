@@ -1,6 +1,6 @@
 """Run candidates on the project's Python: in a copy of the project, without network, with time limits, twice in different order.
 
-On Linux they can write nowhere else (landlock.py).
+The two runs go side by side, each in a copy of its own. On Linux they can write nowhere else (landlock.py).
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,22 +89,35 @@ def run(
     Nothing of the project is written to. Every wanted test is a key at least once; one that never ran says why. A test is green that is
     so in both runs, the second backwards and with other hashes: one that hangs on order or chance is none.
     """
-    with tempfile.TemporaryDirectory(prefix="levels-stubs.", ignore_cleanup_errors=True) as folder:
-        work = Path(folder)
-        copied(project, work / "project")
-        for path, content in files.items():
-            (work / "project" / path).parent.mkdir(parents=True, exist_ok=True)
-            (work / "project" / path).write_bytes(content)
-        for name in ("plugin", "landlock"):
-            shutil.copy(Path(__file__).with_name(f"{name}.py"), work / f"levels_stubs_{name}.py")
-        settings = {"each": each, "hypothesis": hypothesis}
-        first = _all(work, wanted, set(), python, settings, backwards=False)
-        red = {case for case, outcome in first.items() if not outcome.green}
-        second = _all(work, wanted, red, python, settings, backwards=True)
-        for case, outcome in second.items():
-            if not outcome.green and first.get(case, Outcome(True)).green:
-                first[case] = Outcome(False, f"green once, then {outcome.why}")
+    settings = {"each": each, "hypothesis": hypothesis}
+    stop = threading.Event()
+    with (
+        tempfile.TemporaryDirectory(prefix="levels-stubs.", ignore_cleanup_errors=True) as folder,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        works = [Path(folder, name) for name in ("forwards", "backwards")]
+        for work in works:
+            _prepare(work, project, files)
+        runs = [pool.submit(_all, work, wanted, python, {**settings, "backwards": work is works[1]}, stop) for work in works]
+        try:
+            first, second = (one.result() for one in runs)
+        finally:  # who interrupts this doesn't wait for them
+            stop.set()
+    for case, outcome in second.items():
+        if not outcome.green and first.get(case, Outcome(True)).green:
+            first[case] = Outcome(False, f"green once, then {outcome.why}")
     return first
+
+
+def _prepare(work: Path, project: Path, files: Mapping[str, bytes]) -> None:
+    """Put the project, the tests and the plugin into a new folder."""
+    work.mkdir()
+    copied(project, work / "project")
+    for path, content in files.items():
+        (work / "project" / path).parent.mkdir(parents=True, exist_ok=True)
+        (work / "project" / path).write_bytes(content)
+    for name in ("plugin", "landlock"):
+        shutil.copy(Path(__file__).with_name(f"{name}.py"), work / f"levels_stubs_{name}.py")
 
 
 def copied(project: Path, to: Path) -> None:
@@ -127,14 +142,9 @@ def copied(project: Path, to: Path) -> None:
 
 
 def _all(
-    work: Path,
-    wanted: Mapping[str, Sequence[str]],
-    done: set[Case],
-    python: Path,
-    settings: Mapping[str, Any],
-    backwards: bool,
+    work: Path, wanted: Mapping[str, Sequence[str]], python: Path, settings: Mapping[str, Any], stop: threading.Event
 ) -> dict[Case, Outcome]:
-    """Run what is wanted and not done; a test that ends the interpreter is left out of the next try."""
+    """Run what is wanted; a test that ends the interpreter is left out of the next try."""
     until = time.monotonic() + ALL + ONE * sum(map(len, wanted.values()))
     outcomes: dict[Case, Outcome] = {}
     collection: dict[str, str] = {}
@@ -144,10 +154,10 @@ def _all(
         log = work / "log.jsonl"
         log.unlink(missing_ok=True)
         remaining = until - time.monotonic()
-        if remaining <= 0:
+        if remaining <= 0 or stop.is_set():
             said = "the time for all of them was over"
             break
-        code, said = _once(work, wanted, done | set(outcomes) | ended, python, settings, remaining, backwards)
+        code, said = _once(work, wanted, set(outcomes) | ended, python, settings, remaining, stop)
         current: Case | None = None
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []:
             try:
@@ -171,7 +181,7 @@ def _all(
             break
         ended.add((*current[:2], -1))
         outcomes[current] = Outcome(False, f"it ended the run ({said or f'exit code {code}'})")
-    ran = {(file, name) for file, name, _ in {*outcomes, *done}}
+    ran = {(file, name) for file, name, _ in outcomes}
     for file, names in wanted.items():
         why = next((text for node, text in collection.items() if node and (node == file or file.endswith(node))), said)
         for name in names:
@@ -199,9 +209,9 @@ def _once(
     python: Path,
     settings: Mapping[str, Any],
     limit: float,
-    backwards: bool,
+    stop: threading.Event,
 ) -> tuple[int, str]:
-    """One subprocess; its exit code and the last line of what it said."""
+    """One subprocess; its exit code and the last line of what it said. It is ended after `limit` seconds, and when told to `stop`."""
     root = work / "project"
     settings = {
         **settings,
@@ -210,13 +220,12 @@ def _once(
         "root": str(root),
         "wanted": {file: list(names) for file, names in wanted.items()},
         "done": sorted(done),
-        "backwards": backwards,
     }
     (work / "empty.ini").write_text("[pytest]\n")
     (work / "home").mkdir(exist_ok=True)
     env = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
     env |= {"HOME": str(work / "home"), "USERPROFILE": str(work / "home"), "TMPDIR": str(work / "home"), "TEMP": str(work / "home")}
-    env |= {"PYTHONPATH": str(work), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "2" if backwards else "1"}
+    env |= {"PYTHONPATH": str(work), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "2" if settings["backwards"] else "1"}
     env["LEVELS_STUBS"] = json.dumps(settings)
     # Their own options may ask for plugins, coverage or many processes.
     options = ["-q", "-p", "no:cacheprovider", "-p", "levels_stubs_plugin", "-c", str(work / "empty.ini"), f"--rootdir={root}", "--tb=no"]
@@ -225,15 +234,13 @@ def _once(
     process = subprocess.Popen(
         command, cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
-    try:
-        said, _ = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
-        _end(process)
+    until, said = time.monotonic() + limit, None
+    while said is None and time.monotonic() < until and not stop.is_set():
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            said, _ = process.communicate(timeout=0.2)
+    _end(process)  # and what a test has started and left
+    if said is None:
         return -1, "the time for all of them was over"
-    except BaseException:
-        _end(process)
-        raise
-    _end(process)  # what a test has started and left
     lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
     return process.returncode, shown(lines[-1])[:150] if lines else ""
 
