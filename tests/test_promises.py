@@ -127,9 +127,7 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     )
     layer = template / "levels" / "1-basic"
-    branches = layer / "docs" / "branches.md"
-    branches.rename(branches.with_name("branches.md.jinja"))
-    branches = branches.with_name("branches.md.jinja")
+    branches = layer / "docs" / "branches.md.jinja"
     branches.write_text(branches.read_text().replace("# Branches and pull requests\n", "# Branches and pull requests, [[ greeting() ]]\n"))
     pyproject = layer / "pyproject.toml.jinja"
     pyproject.write_text(pyproject.read_text().replace("show_missing = true\n", "show_missing = true\nskip_covered = true\n"))
