@@ -14,7 +14,7 @@ from . import adoption, answers, layers, preflight, readiness
 
 
 def settle(
-    given: dict[str, Any], project: Path, template: Path, commit: str | None, read: Callable[[Path], adoption.Reading] = adoption.read
+    given: dict[str, Any], project: Path, template: Path, commit: str | None, read: Callable[[Path], adoption.Reading]
 ) -> list[dict[str, Any]]:
     """Complete the answers in `given`, in place, from what stands at `project`.
 
@@ -59,16 +59,17 @@ def _standing(
 ) -> list[dict[str, str]]:
     """What the source says of services that a person has named and not described: how they start, and of which kind they are."""
     names = {one["name"] for one in known}
-    paths = {}
+    open_ = {}  # what is said of a service, by its path
     for entry in entries:
-        fields = {"name": entry} if isinstance(entry, str) else entry
-        path = fields.get("path", f"services/{fields['name']}")
-        if fields["name"] not in names and "app" not in fields and adoption.theirs(project, path):
-            paths[path] = fields["name"]
-    if not paths:
+        said = {"name": entry} if isinstance(entry, str) else entry
+        path = said.get("path", f"services/{said['name']}")
+        if said["name"] not in names and "app" not in said and adoption.theirs(project, path):
+            open_[path] = said
+    if not open_:
         return []
     reading = read(project)
-    return [{**one.answer(), "name": paths[one.path]} for one in [*reading.services, *reading.others] if one.path in paths]
+    found = [one for one in [*reading.services, *reading.others] if one.path in open_]
+    return [{**one.answer(), "name": open_[one.path]["name"]} for one in found if open_[one.path].get("kind", one.kind) == one.kind]
 
 
 def _settle_readiness(entries: list[dict[str, Any]], names: list[str], known: list[str]) -> None:

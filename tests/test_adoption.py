@@ -202,12 +202,13 @@ def test_code_in_which_no_service_is_found_is_refused_with_what_to_say(template:
     assert (project.folder / "services/api/app.py").exists() and not (project.folder / "pyproject.toml").exists()
 
 
-BESIDE = {"services/api/app.py": MODULE, "orders/__init__.py": MODULE, "services/mailer/main.py": WORKER}
+BESIDE = {"services/api/app.py": MODULE, "orders/__init__.py": MODULE, "services/mailer/main.py": WORKER, "services/chores/app.py": MODULE}
 
 
 def test_of_a_service_that_is_named_by_hand_the_source_says_how_it_starts(template: Path, tmp_path: Path) -> None:
     repository(tmp_path / "repo", BESIDE)
     services = ["api", {"name": "shop", "path": "orders"}, {"name": "post", "path": "services/mailer"}, {"name": "new"}]
+    services += [{"name": "chores", "path": "services/chores", "kind": "worker"}]
     project = Project(tmp_path / "repo", template).copy(services=services)
     told = [(one["name"], one["kind"], one["code"], one["app"]) for one in project.answers()["services"]]
     assert told == [
@@ -215,6 +216,7 @@ def test_of_a_service_that_is_named_by_hand_the_source_says_how_it_starts(templa
         ("shop", "web", "theirs", "orders:app"),
         ("post", "worker", "theirs", "main.py"),
         ("new", "web", "ours", "app:create_app()"),
+        ("chores", "worker", "theirs", ""),
     ]
 
 

@@ -44,7 +44,7 @@ def read(project: Path, services: Sequence[Mapping[str, str]]) -> list[Documente
     return result
 
 
-def texts(project_name: str, services: Sequence[Documented], make: str = "make") -> dict[str, str]:
+def texts(project_name: str, services: Sequence[Documented], make: str) -> dict[str, str]:
     """What each file is to hold, by its path; the tests come last."""
     files = {PAGE: page.page(project_name, [(one.service, one.found, one.document.removeprefix("docs/")) for one in services])}
     for one in services:

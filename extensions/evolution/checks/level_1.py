@@ -151,7 +151,7 @@ def api_documented(facts: Facts) -> Answer:
         return not_applicable("there is no web service")
     from ...apidocs import command
 
-    files = command.texts(facts.recorded["project_name"], command.read(facts.folder, facts.services))
+    files = command.texts(facts.recorded["project_name"], command.read(facts.folder, facts.services), facts.make)
     # A test may be missing: it isn't written where the app can't be made without its servers.
     late = [path for path, text in files.items() if facts.text(path) != text and (facts.text(path) or not path.startswith("tests/"))]
     if late:
