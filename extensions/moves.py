@@ -24,8 +24,9 @@ from .template import installed_from, root
 
 def new(dest: Path, data: dict[str, Any], defaults: bool) -> int:
     """Render into a new or an existing folder. Returns the exit code. Raises Refused for a file, and for a project that stands already."""
-    if dest.exists() and not dest.is_dir():
-        raise answers.Refused(f"{dest}: expected a folder, new or existing; this is a file")
+    above = next(folder for folder in (dest, *dest.absolute().parents) if folder.exists())
+    if not above.is_dir():
+        raise answers.Refused(f"{dest}: expected a folder, new or existing; {above} is a file")
     if recorded := answers.recorded_answers(dest):
         make = answers.make(recorded)
         raise answers.Refused(f"{dest}: is a project of this template already: in it, `{make} upgrade` and `{make} service`")
@@ -155,3 +156,5 @@ def _copier(run: Any) -> None:
     except ProcessExecutionError as error:
         said = [line for line in str(error.stderr).splitlines() if line.strip()] or ["no reason given"]
         raise Refused(f"git: {said[-1]}") from error
+    except OSError as error:
+        raise Refused(f"{error.filename or 'copier'}: {error.strerror or error}") from error

@@ -68,6 +68,7 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
         (("record", "incident", "--note", "two\nlines"), "levels: --note: expected one line"),
         (("record", "deploy", "--at", "yesterday"), "levels: --at 'yesterday': expected a time such as 2026-11-24T09:30\n"),
         (("record", "restored"), "levels: restored: no incident is open in production; `record incident` writes one down\n"),
+        (("new", "/dev/null/x"), "levels: /dev/null/x: expected a folder, new or existing; /dev/null is a file\n"),
         (("new", "x", "--data", "level"), "levels: --data level: expected KEY=VALUE\n"),
     ],
 )
