@@ -182,6 +182,9 @@ def test_a_server_that_readiness_does_not_ask_is_named(at_level: AtLevel) -> Non
     (entry,) = yaml.safe_load(item.fix.splitlines()[1])  # the lines are those of the answers file
     assert entry == {"service": "api", "kind": "redis", "target": "REDIS_URL", "required": False, "client": "app.py:cache"}
     assert items(project, readiness=[entry])["readiness_checks"].state == "done"
+    for client, where in (("app.py:redis_client", "services/api/app.py:redis_client"), ("gone.py:cache", "services/api/gone.py:cache")):
+        item = items(project, readiness=[{**entry, "client": client}])["readiness_checks"]
+        assert item.state == "todo" and item.detail == f"api: redis is asked by {where}, which isn't there"
     del entry["client"]  # as it was recorded before there were clients
     assert items(project, readiness=[entry])["readiness_checks"].detail == "asked: redis at REDIS_URL of api"
 

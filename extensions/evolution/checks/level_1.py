@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from ... import answers, closing
@@ -48,6 +50,8 @@ def readiness_checks(facts: Facts) -> Answer:
     found = readiness.propose(services, lambda service: dependencies.find(facts.folder, service))
     asked, level = facts.recorded.get("readiness", ()), facts.recorded["level"]
     seen = [f"seen in the source, not checked: {line}" for line in found.seen]
+    if gone := [where for entry in asked if "client" in entry and (where := _without_client(facts, entry))]:
+        return todo("\n".join(gone), "say in .copier-answers.yml, below `readiness:`, where the client is: as `client: 'cache.py:client'`")
     if missing := readiness.lacking(found.entries, asked):
         place = "below `readiness:`" if asked else "below `readiness:` in place of `[]`"
         how = f"write what you want of these into .copier-answers.yml, {place}, and before you commit `{facts.make} upgrade LEVEL={level}`:"
@@ -59,6 +63,14 @@ def readiness_checks(facts: Facts) -> Answer:
         return done("\n".join(seen)) if seen else not_applicable("no service runs on a server that its source tells of")
     names = sorted(f"{entry['kind']} at {entry['target'] or entry['client']} of {entry['service']}" for entry in asked)
     return done("\n".join([f"asked: {', '.join(names)}", *seen]))
+
+
+def _without_client(facts: Facts, entry: Mapping[str, Any]) -> str:
+    """What is wrong with the client that a check asks by; empty where its name stands in its file."""
+    service = next(service for service in facts.services if service["name"] == entry["service"])
+    file, _, name = entry["client"].partition(":")
+    found = re.search(rf"\b{re.escape(name)}\b", facts.text(_inside(service, file)))
+    return "" if found else f"{entry['service']}: {entry['kind']} is asked by {_inside(service, file)}:{name}, which isn't there"
 
 
 def unit_tests(facts: Facts) -> Answer:
