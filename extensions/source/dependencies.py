@@ -192,14 +192,14 @@ class _Finder:
             first = first.value
         guard = guards.get(first.id, "") if isinstance(first, ast.Name) else ""
         lazy = call.scope is not None and not call.scope.starts
-        aside = call.script and not script
+        unserved = call.script and not script
         if kind == "http" and address.variables:
             lazy = False  # a peer is called when it is needed; its address is read at the start
         called = "name" if kind in AWS_NAMES else "address"
         file_only = kind in ("sql", "broker") and bool(address.schemes) and address.schemes <= FILES
         missing = (
             guard
-            or (", where a file is run as a script" if aside else "")
+            or (", where a file is run as a script" if unserved else "")
             or (f", in {call.scope.node.name}(), which doesn't run at the start" if lazy and call.scope else "")
             or (", a file and no server" if file_only else "")
             or (f", its {called} is not told" if not address or (address.lost and kind in ("sql", "broker")) else "")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
+import keyword
 import re
 import sys
+import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,7 +46,7 @@ class Place:
     @property
     def plain(self) -> bool:
         """Whether an import statement can say the name."""
-        return all(part.isidentifier() and not _keyword(part) for part in self.module.split("."))
+        return all(part.isidentifier() and not keyword.iskeyword(part) for part in self.module.split("."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,7 @@ def _blocks(
         parts.append(_seam(place))
     parts += [_test(one, place) for one in tests]
     parts += [_skeleton(one, place) for one in without]
-    text = "\n\n\n".join(parts) + "\n"
-    return text
+    return "\n\n\n".join(parts) + "\n"
 
 
 def _seam(place: Place) -> str:
@@ -278,13 +280,4 @@ def _imports_pytest(tree: ast.Module) -> bool:
 
 
 def _encoding(content: bytes) -> str:
-    import io
-    import tokenize
-
     return tokenize.detect_encoding(io.BytesIO(content).readline)[0].replace("utf-8-sig", "utf-8")
-
-
-def _keyword(name: str) -> bool:
-    import keyword
-
-    return keyword.iskeyword(name)
