@@ -32,7 +32,7 @@ class Shop:
 
     def __init__(self, project: Project, host: StandIns) -> None:
         self.project, self.host, self.folder = project, host, project.folder
-        project.replace("config/deploy.json", '"repository": ""', '"repository": "Me/Shop"')
+        project.replace("config/levels.json", '"repository": ""', '"repository": "Me/Shop"')
         project.commit()
         project.write("config/staging.env", STAGING)
 
@@ -228,7 +228,7 @@ def test_settings_in_another_encoding_are_told_without_quoting_them(shop: Shop) 
 
 
 def test_without_a_repository_there_are_no_names_for_images(shop: Shop) -> None:
-    shop.project.replace("config/deploy.json", "Me/Shop", "")
+    shop.project.replace("config/levels.json", "Me/Shop", "")
     assert "images are named after the repository, which is empty" in told(shop, "deploy", "staging")
     code, _, errors = shop.deploy("deploy", "staging", GITHUB_REPOSITORY="Me/Shop")
     assert (code, errors) == (0, "")

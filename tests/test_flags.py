@@ -283,7 +283,7 @@ def test_a_deployment_hands_the_flags_to_the_services(at_level: AtLevel, monkeyp
     monkeypatch.delenv("CI", raising=False)  # by hand; in CI it would want the secrets
     project = at_level(4)
     project.replace(code.FILE, "      integration_testing: true\n", "      integration_testing: true\n      a_b_testing: true\n")
-    project.replace("config/deploy.json", '"repository": ""', '"repository": "me/shop"')
+    project.replace("config/levels.json", '"repository": ""', '"repository": "me/shop"')
     project.commit()
     project.write("config/staging.env", "DEPLOY_HOST=me@example.org\n")
     said = run(project, "ci/deploy.py", "deploy", "staging", "--dry-run")

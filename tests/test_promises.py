@@ -256,7 +256,7 @@ def test_the_short_form_leaves_a_service_what_it_is(at_level: AtLevel, services:
     assert {path for path in before if before[path] != after[path]} == {
         ".copier-answers.yml",
         "README.md",
-        "config/project.json",
+        "config/levels.json",
         "pyproject.toml",
     }
 
@@ -265,7 +265,7 @@ def test_a_service_is_added_with_everything_that_the_level_has_for_it(at_level: 
     project = at_level(2)
     project.update(copier.VcsRef.CURRENT, services=[*project.answers()["services"], "orders"])
     assert {"services/orders/app.py", "services/orders/health.py", "tests/unit/orders/test_orders_app.py"} <= set(project.tree())
-    assert '"orders"' in project.read("config/project.json")
+    assert '"orders"' in project.read("config/levels.json")
 
 
 def test_a_service_that_drops_out_keeps_what_people_put_into_it(at_level: AtLevel, capfd: pytest.CaptureFixture[str]) -> None:
