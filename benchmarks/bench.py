@@ -90,9 +90,17 @@ def run(work: Path, rounds: int, only: str = "") -> dict[str, dict[str, Any]]:
         if only in (name := f"copy at level {level}"):
             results[name] = versus(rounds, copy(template, "v1.0.0", level=level), copy(plain, f"v{level}"))
     if only in (name := "update from 1 to 4"):
-        results[name] = versus(rounds, update(template, "v1.0.0", "v1.0.0", level=4), update(plain, "v1", "v4"))
+        results[name] = versus(
+            rounds, update(template, "v1.0.0", "v1.0.0", level=4), update(plain, "v1", "v4")
+        )
 
-    many = [(f"copy with {count} services", copy(template, "v1.0.0", services=[f"service-{n}" for n in range(count)])) for count in (1, 10, 100)]
+    many = [
+        (
+            f"copy with {count} services",
+            copy(template, "v1.0.0", services=[f"service-{n}" for n in range(count)]),
+        )
+        for count in (1, 10, 100)
+    ]
     results |= growing([(name, once) for name, once in many if only in name])
     sizes = [(f"adopt {count} source files", adopt(work, template, count)) for count in (100, 1000, 10000)]
     return results | growing([(name, once) for name, once in sizes if only in name])
@@ -105,7 +113,10 @@ def versus(rounds: int, ours: Callable[[], Cost], floor: Callable[[], Cost]) -> 
     row: dict[str, Any] = {}
     for kind, title in (("cpu", "CPU"), ("wall", "wall")):
         mine, theirs = ([getattr(cost, kind) for cost in column] for column in zip(*pairs, strict=True))
-        row |= {f"{title} s": f"{statistics.median(mine):.2f}", f"plain, {title} s": f"{statistics.median(theirs):.2f}"}
+        row |= {
+            f"{title} s": f"{statistics.median(mine):.2f}",
+            f"plain, {title} s": f"{statistics.median(theirs):.2f}",
+        }
         ratios = [one / other for one, other in zip(mine, theirs, strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
         row[f"{title} ratio"] = f"{middle:.2f} ({low:.2f} to {high:.2f})"
@@ -115,7 +126,10 @@ def versus(rounds: int, ours: Callable[[], Cost], floor: Callable[[], Cost]) -> 
 def growing(rows: list[tuple[str, Callable[[], Cost]]]) -> dict[str, dict[str, Any]]:
     """The least CPU seconds of three runs each, and how many times those of the first row they are."""
     costs = [(name, min(once() for _ in range(3))) for name, once in rows]
-    return {name: {"CPU s": f"{cost.cpu:.2f}", "times the first": f"{cost.cpu / costs[0][1].cpu:.1f}"} for name, cost in costs}
+    return {
+        name: {"CPU s": f"{cost.cpu:.2f}", "times the first": f"{cost.cpu / costs[0][1].cpu:.1f}"}
+        for name, cost in costs
+    }
 
 
 def command(line: list[str], folder: Path) -> Cost:
@@ -128,7 +142,9 @@ def command(line: list[str], folder: Path) -> Cost:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             said.seek(0)
-            raise subprocess.CalledProcessError(process.returncode, line, said.read().decode(errors="replace"))
+            raise subprocess.CalledProcessError(
+                process.returncode, line, said.read().decode(errors="replace")
+            )
     return Cost(usage.ru_utime + usage.ru_stime, wall)
 
 
@@ -139,7 +155,21 @@ def given(data: dict[str, Any]) -> list[str]:
 
 def copied(source: Path, ref: str, target: Path, data: dict[str, Any]) -> Cost:
     """Copy a template to `target`."""
-    return command([*COPIER, "copy", *FLAGS, "--vcs-ref", ref, "--data", "project_name=shop", *given(data), str(source), str(target)], source)
+    return command(
+        [
+            *COPIER,
+            "copy",
+            *FLAGS,
+            "--vcs-ref",
+            ref,
+            "--data",
+            "project_name=shop",
+            *given(data),
+            str(source),
+            str(target),
+        ],
+        source,
+    )
 
 
 def make_plain(work: Path, template: Path) -> Path:
@@ -157,9 +187,11 @@ def make_plain(work: Path, template: Path) -> Path:
             quiet=True,
         )
         (plain / "template" / ".copier-answers.yml").unlink()
-        (plain / "template" / "[[ _copier_conf.answers_file ]].jinja".replace("[[", "{{").replace("]]", "}}")).write_text(
-            "{{ _copier_answers|to_nice_yaml }}\n"
-        )
+        (
+            plain
+            / "template"
+            / "[[ _copier_conf.answers_file ]].jinja".replace("[[", "{{").replace("]]", "}}")
+        ).write_text("{{ _copier_answers|to_nice_yaml }}\n")
         (plain / "copier.yml").write_text(PLAIN)
         if level == 1:
             git(plain, "init", "--quiet")
@@ -175,8 +207,12 @@ def adopt(work: Path, template: Path, count: int) -> Callable[[], Cost]:
         for number in range(count):
             path = target / "shop" / f"part{number // 100}" / f"module{number}.py"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f'"""Module {number}."""\n\n\ndef double(value: int) -> int:\n    return value * 2\n' * 5)
-        (target / "shop" / "__init__.py").write_text("from flask import Flask\n\n\ndef create_app():\n    return Flask(__name__)\n")
+            path.write_text(
+                f'"""Module {number}."""\n\n\ndef double(value: int) -> int:\n    return value * 2\n' * 5
+            )
+        (target / "shop" / "__init__.py").write_text(
+            "from flask import Flask\n\n\ndef create_app():\n    return Flask(__name__)\n"
+        )
         commit(target)
         cost = copied(template, "v1.0.0", target, {})
         shutil.rmtree(target)
@@ -189,7 +225,17 @@ def commit(folder: Path) -> None:
     """Everything in `folder` into a new git repository."""
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     git(folder, "add", "--all")
-    git(folder, "-c", "user.name=bench", "-c", "user.email=bench@example.com", "commit", "--quiet", "--message", "copy")
+    git(
+        folder,
+        "-c",
+        "user.name=bench",
+        "-c",
+        "user.email=bench@example.com",
+        "commit",
+        "--quiet",
+        "--message",
+        "copy",
+    )
 
 
 if __name__ == "__main__":
