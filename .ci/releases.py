@@ -1,7 +1,8 @@
 """The releases, from releases.toml, for the release workflow and the tests. Needs nothing but Python.
 
-`python .ci/releases.py` prints the last one as `version=…` and `commit=…`, as a workflow's outputs; with `notes VERSION`, what
-CHANGELOG.md says of a version. Exit code 1, with one line, where there is no such release or the file isn't as it must be.
+`python .ci/releases.py` prints the last one as `version=…` and `commit=…`, as a workflow's outputs; with
+`notes VERSION`, what CHANGELOG.md says of a version. Exit code 1, with one line, where there is no such release
+or the file isn't as it must be.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Release(NamedTuple):
 
 
 def releases(text: str | None = None) -> list[Release]:
-    """The releases that `text`, or releases.toml, lists. Raises ValueError where an entry isn't as it must be."""
+    """The releases that `text`, or releases.toml, lists. Raises ValueError for an entry that can't be."""
     found = tomllib.loads(FILE.read_text(encoding="utf-8") if text is None else text)
     if found.keys() - {"release"}:
         raise ValueError(f"releases.toml: expected nothing but [[release]], got {', '.join(sorted(found))}")
@@ -44,7 +45,7 @@ def releases(text: str | None = None) -> list[Release]:
             raise ValueError(f"releases.toml, {version}: expected the 40 digits of a commit, got {commit!r}")
         if listed and _number(version) <= _number(listed[-1].version):
             raise ValueError(
-                f"releases.toml, {version}: expected a version above {listed[-1].version}, which stands before it"
+                f"releases.toml, {version}: expected a version above {listed[-1].version}"
             )
         listed.append(Release(version, commit))
     return listed

@@ -1,4 +1,4 @@
-"""What is released: releases.toml, the changelog, the workflow that publishes, and what the package says of itself."""
+"""What is released: releases.toml, the changelog, the workflow, and what the package says of itself."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_changelog_and_releases_agree() -> None:
     versions = list(told)
     assert versions[0] == "Unreleased"
     released = [release.version for release in reversed(RELEASED)]
-    # The commit that is about to be released has its heading already, and its entry comes in the one after it.
+    # The commit that is about to be released has its heading already; its entry comes in the one after it.
     assert versions[1:] in (released, [PYPROJECT["project"]["version"], *released])
     assert all(re.fullmatch(r"20\d\d-\d\d-\d\d", told[version]) for version in versions[1:])
     assert set(re.findall(r"^\[([^]]+)\]: https://", CHANGELOG, re.MULTILINE)) == set(told), "each has its link"

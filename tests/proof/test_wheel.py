@@ -1,4 +1,4 @@
-"""The package as it will be published: built, installed from its file, and used where the README says that it comes from."""
+"""The package as it will be published: built, installed from its file, and used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 @pytest.fixture(scope="module")
 def published(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository with the tag of this version and of the one after it, where the package says that it comes from."""
+    """The repository with the tag of this version, where the package says that it comes from."""
     bare = publish(machine, tmp_path_factory.mktemp("published"))
     git(bare, "tag", f"v{VERSION}", "v1.0.0")
     git(bare, "tag", "--delete", "v1.0.0")

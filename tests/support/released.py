@@ -28,7 +28,7 @@ Release = module.Release
 
 
 def to_start_from() -> list[Any]:
-    """The first release and the last two, as parameters of a test; one that is skipped while there is none."""
+    """The first release and the last two, as parameters of a test; a skipped one while there is none."""
     listed = module.releases()
     chosen = [*listed[:1], *listed[1:][-2:]]
     return [pytest.param(release, id=release.tag) for release in chosen] or [pytest.param(None, marks=pytest.mark.skip(reason=NONE_YET))]
@@ -45,4 +45,4 @@ def missing(commit: str, repository: Path = ROOT) -> str:
         return ""
     if says("rev-parse", "--is-shallow-repository")[1] == "true":
         return f"this clone is shallow and has no commit {commit[:12]}: `git fetch --unshallow` brings it"
-    return f"there is no commit {commit[:12]} here: releases.toml names one that was never pushed, or this is no clone"
+    return f"there is no commit {commit[:12]} here: it was never pushed, or this is no clone"
