@@ -44,9 +44,7 @@ def releases(text: str | None = None) -> list[Release]:
         if not re.fullmatch(r"[0-9a-f]{40}", commit):
             raise ValueError(f"releases.toml, {version}: expected the 40 digits of a commit, got {commit!r}")
         if listed and _number(version) <= _number(listed[-1].version):
-            raise ValueError(
-                f"releases.toml, {version}: expected a version above {listed[-1].version}"
-            )
+            raise ValueError(f"releases.toml, {version}: expected a version above {listed[-1].version}")
         listed.append(Release(version, commit))
     return listed
 

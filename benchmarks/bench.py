@@ -138,7 +138,9 @@ def command(line: list[str], folder: Path) -> Cost:
     """Run a command in `folder` and say what it took. Raises CalledProcessError where it fails."""
     with tempfile.TemporaryFile() as said:
         start = time.perf_counter()
-        process = subprocess.Popen(line, cwd=folder, env=ENV, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        process = subprocess.Popen(
+            line, cwd=folder, env=ENV, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+        )
         _, status, usage = os.wait4(process.pid, 0)  # with what the command's own children took
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)

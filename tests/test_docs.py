@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from docs.images.make import levels_picture
+from extensions.errors import Refused
 from extensions.template import layers
-from extensions.template.answers import Refused, check
+from extensions.template.answers import check
 from tests.support.projects import ROOT, Project
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]

@@ -100,7 +100,9 @@ def test_changelog_and_releases_agree() -> None:
     # The commit that is about to be released has its heading already; its entry comes in the one after it.
     assert versions[1:] in (released, [PYPROJECT["project"]["version"], *released])
     assert all(re.fullmatch(r"20\d\d-\d\d-\d\d", told[version]) for version in versions[1:])
-    assert set(re.findall(r"^\[([^]]+)\]: https://", CHANGELOG, re.MULTILINE)) == set(told), "each has its link"
+    assert set(re.findall(r"^\[([^]]+)\]: https://", CHANGELOG, re.MULTILINE)) == set(told), (
+        "each has its link"
+    )
 
 
 def test_notes_are_what_the_changelog_says_of_a_version() -> None:
@@ -173,19 +175,31 @@ def test_the_tag_is_made_once_and_never_moved(tmp_path: Path, tag: str, code: in
     )
     assert done.returncode == code, done.stderr
     asked = f"gh api --silent repos/o/r/git/refs -f ref=refs/tags/v1.1.0 -f sha={commit}\n"
-    assert done.stdout == (asked if not tag else "" if code == 0 else f"::error::{done.stdout.removeprefix('::error::')}")
+    assert done.stdout == (
+        asked if not tag else "" if code == 0 else f"::error::{done.stdout.removeprefix('::error::')}"
+    )
 
 
 def test_a_right_is_given_to_the_job_that_needs_it_only() -> None:
     jobs = WORKFLOW["jobs"]
-    assert jobs["publish"]["environment"]["name"] == "pypi" and jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert jobs["publish"]["environment"]["name"] == "pypi" and jobs["publish"]["permissions"] == {
+        "id-token": "write"
+    }
     assert jobs["build"]["permissions"] == {"contents": "read", "id-token": "write", "attestations": "write"}
-    assert jobs["build"]["steps"][0]["with"]["ref"] == "${{ needs.tag.outputs.commit }}", "what is built is the commit of the entry"
-    assert [name for name, job in jobs.items() if "contents" in job["permissions"] and job["permissions"]["contents"] == "write"] == [
+    assert jobs["build"]["steps"][0]["with"]["ref"] == "${{ needs.tag.outputs.commit }}", (
+        "what is built is the commit of the entry"
+    )
+    assert [
+        name
+        for name, job in jobs.items()
+        if "contents" in job["permissions"] and job["permissions"]["contents"] == "write"
+    ] == [
         "tag",
         "announce",
     ]
-    assert WORKFLOW[True] == {"push": {"branches": ["main"], "paths": ["releases.toml"]}}, "no pull request publishes"
+    assert WORKFLOW[True] == {"push": {"branches": ["main"], "paths": ["releases.toml"]}}, (
+        "no pull request publishes"
+    )
 
 
 # The package
@@ -195,7 +209,9 @@ def test_the_package_says_licence_python_and_where_it_comes_from() -> None:
     project = PYPROJECT["project"]
     assert (project["license"], project["license-files"]) == ("MIT", ["LICENSE"])
     assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License\n")
-    assert not [one for one in project["classifiers"] if one.startswith("License ::")], "PEP 639: the expression says it"
+    assert not [one for one in project["classifiers"] if one.startswith("License ::")], (
+        "PEP 639: the expression says it"
+    )
     assert set(project["urls"]) == {"Repository", "Documentation", "Changelog", "Issues"}
     assert all(url.startswith(project["urls"]["Repository"]) for url in project["urls"].values())
     assert project["scripts"]["copier-levels"] == project["scripts"]["levels"]

@@ -31,7 +31,9 @@ def to_start_from() -> list[Any]:
     """The first release and the last two, as parameters of a test; a skipped one while there is none."""
     listed = module.releases()
     chosen = [*listed[:1], *listed[1:][-2:]]
-    return [pytest.param(release, id=release.tag) for release in chosen] or [pytest.param(None, marks=pytest.mark.skip(reason=NONE_YET))]
+    return [pytest.param(release, id=release.tag) for release in chosen] or [
+        pytest.param(None, marks=pytest.mark.skip(reason=NONE_YET))
+    ]
 
 
 def missing(commit: str, repository: Path = ROOT) -> str:
