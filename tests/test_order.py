@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import ROOT, Project, git
-from tests.stand_ins import StandIns
+from tests.support.projects import ROOT, Project, git
+from tests.support.stand_ins import StandIns
 from tests.test_deploy import STAGING, Shop
 
 AtLevel = Callable[..., Project]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from extensions import layers
-from tests import workflow_graph as graph
-from tests.projects import LEVELS, ROOT, Project
+from extensions.template import layers
+from tests.support import workflow_graph as graph
+from tests.support.projects import LEVELS, ROOT, Project
 
 AtLevel = Callable[..., Project]
 MANIFESTS = layers.manifests(ROOT)

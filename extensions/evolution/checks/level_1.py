@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ... import answers, closing
+from ...rendering import closing
+from ...template import answers
 from ..facts import Facts
 from . import Answer, done, not_applicable, todo, unknown
 
@@ -42,8 +43,8 @@ def readiness_checks(facts: Facts) -> Answer:
 
     Traffic that reaches an instance without its database fails. What shall be asked is yours to say, in the answer `readiness`.
     """
-    from ... import readiness
     from ...source import dependencies
+    from ...template import readiness
 
     # Proposed at adoption for code that was there before; new code grows into it.
     services = [{**service, "code": "theirs"} for service in facts.services]
@@ -161,15 +162,15 @@ def api_documented(facts: Facts) -> Answer:
     """
     if not facts.web:
         return not_applicable("there is no web service")
-    from ...apidocs import command
+    from ...apidocs import write
 
-    files = command.texts(facts.recorded["project_name"], command.read(facts.folder, facts.services), facts.make)
+    files = write.texts(facts.recorded["project_name"], write.read(facts.folder, facts.services), facts.make)
     # A test may be missing: it isn't written where the app can't be made without its servers.
     late = [path for path, text in files.items() if facts.text(path) != text and (facts.text(path) or not path.startswith("tests/"))]
     if late:
         state = "out of date" if facts.text(late[0]) else "missing"
         return todo(f"{late[0]} is {state}", f"`{facts.make} api-docs`, and commit what it writes")
-    return done(command.PAGE)
+    return done(write.PAGE)
 
 
 def branch_rule(facts: Facts) -> Answer:
