@@ -36,9 +36,7 @@ def where_it_stands(level: int) -> dict[str, Any]:
     return {"level": level, "levels": [{**manifest, "runtime": manifest.get("runtime", [])} for manifest in manifests]}
 
 
-def report(
-    project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date
-) -> dict[str, Any]:
+def report(project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date) -> dict[str, Any]:
     """The flags of the project at `project`, in one environment, or in each where `environment` is empty.
 
     Returns the `--json` document. Raises Refused for what is wrong in config/feature-flags.yml, its triggers included.
@@ -67,10 +65,7 @@ def report(
             {
                 "environment": name,
                 "feature_flags": code.runtime(states, stands),
-                "flags": [
-                    _flag(one, *state, features.get(one, {}), read.get(one), values, states)
-                    for one, state in states.items()
-                ],
+                "flags": [_flag(one, features.get(one, {}), read.get(one), values, states) for one in states],
             }
             for name, states in resolved.items()
         ],
@@ -94,8 +89,6 @@ def _expires(name: str, flag: Mapping[str, Any]) -> date | None:
 
 def _flag(
     name: str,
-    on: bool,
-    why: str,
     flag: Mapping[str, Any],
     trigger: triggers.Trigger | None,
     values: Mapping[str, triggers.Number],
@@ -105,8 +98,8 @@ def _flag(
     expires = _expires(name, flag)
     return {
         "name": name,
-        "on": on,
-        "why": why,
+        "on": states[name][0],
+        "why": states[name][1],
         "description": str(flag.get("description") or ""),
         "expires": expires.isoformat() if expires else None,
         "trigger": trigger.text if trigger else None,

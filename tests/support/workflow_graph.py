@@ -50,7 +50,7 @@ def needs(job: dict[str, Any]) -> list[str]:
 def before(jobs: dict[str, Any], name: str) -> set[str]:
     """Every job that must have succeeded before `name` runs."""
     found: set[str] = set()
-    left = needs(jobs[name])
+    left = [*needs(jobs[name])]
     while left:
         one = left.pop()
         if one not in found:

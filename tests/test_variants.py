@@ -1,35 +1,37 @@
-"""The variants: a user keeps the same one, the shares are the weights, and without the flag everybody gets control.
+"""The variants of level 4: a user keeps the same one, the shares are the weights, without the flag everybody gets control."""
 
-The module is loaded from its file, because two services may each have a folder of that name.
-"""
+from __future__ import annotations
 
 import importlib.util
 import json
 import logging
 import types
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-SERVICE = Path(__file__).parent.name
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.projects import ROOT
+
+SERVICE = "api"
+Start = Callable[..., Any]
 EXPERIMENT = {"control": "old", "weights": {"old": 3, "new": 1, "never": 0}}
 
 
 @pytest.fixture
-def variants():
+def variants() -> types.ModuleType:
     """The module, loaded afresh."""
-    project = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))
-    path = next(service["path"] for service in project["services"] if service["name"] == SERVICE)
-    file = ROOT / path / "capabilities" / "variants.py"
-    spec = importlib.util.spec_from_file_location(f"variants_of_{SERVICE.replace('-', '_')}", file)
+    file = ROOT / "levels/4-enterprise/runtime/variants.py"
+    spec = importlib.util.spec_from_file_location("variants", file)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 @pytest.fixture
-def dealt(variants, tmp_path, monkeypatch):
+def assigned(variants, tmp_path, monkeypatch):
     """A function that starts the capability, with the flag on or off and the experiments given, as the service does."""
 
     def start(flags, experiments=None, salt="1"):
@@ -45,20 +47,20 @@ def dealt(variants, tmp_path, monkeypatch):
     return start
 
 
-def test_a_user_keeps_the_variant(dealt):
+def test_a_user_keeps_the_variant(assigned):
     users = [f"user-{number}" for number in range(200)]
-    first, later = dealt("a_b_testing"), dealt("other, a_b_testing")
-    dealt_first = [first.assign("example", user) for user in users]
-    assert dealt_first == [later.assign("example", user) for user in users]
-    assert set(dealt_first) == {"old", "new"}
+    first, later = assigned("a_b_testing"), assigned("other, a_b_testing")
+    first_time = [first.assign("example", user) for user in users]
+    assert first_time == [later.assign("example", user) for user in users]
+    assert set(first_time) == {"old", "new"}
 
 
-def test_a_number_and_its_text_are_the_same_user(dealt):
-    assert dealt("a_b_testing").assign("example", 42) == dealt("a_b_testing").assign("example", "42")
+def test_a_number_and_its_text_are_the_same_user(assigned):
+    assert assigned("a_b_testing").assign("example", 42) == assigned("a_b_testing").assign("example", "42")
 
 
-def test_the_shares_are_the_weights(dealt):
-    on = dealt("a_b_testing")
+def test_the_shares_are_the_weights(assigned):
+    on = assigned("a_b_testing")
     counts = {"old": 0, "new": 0, "never": 0}
     for number in range(10_000):
         counts[on.assign("example", f"user-{number}")] += 1
@@ -67,9 +69,9 @@ def test_the_shares_are_the_weights(dealt):
     assert counts["never"] == 0
 
 
-def test_two_experiments_and_two_salts_deal_independently(dealt):
+def test_two_experiments_and_two_salts_assign_independently(assigned):
     both = {"one": {"control": "a", "weights": {"a": 1, "b": 1}}, "two": {"control": "a", "weights": {"a": 1, "b": 1}}}
-    on, other = dealt("a_b_testing", both), dealt("a_b_testing", both, salt="2")
+    on, other = assigned("a_b_testing", both), assigned("a_b_testing", both, salt="2")
     users = [f"user-{number}" for number in range(1_000)]
     first = [on.assign("one", user) for user in users]
     # Independent halves agree for about 500 of 1,000.
@@ -78,20 +80,20 @@ def test_two_experiments_and_two_salts_deal_independently(dealt):
 
 
 @pytest.mark.parametrize("flags", ["", "other", "a_b_testing_2"])
-def test_everybody_gets_control_while_the_flag_is_off(dealt, flags, caplog):
+def test_everybody_gets_control_while_the_flag_is_off(assigned, flags, caplog):
     caplog.set_level(logging.INFO)
-    off = dealt(flags)
+    off = assigned(flags)
     assert {off.assign("example", f"user-{number}") for number in range(100)} == {"old"}
     assert not [record for record in caplog.records if record.name == "variants"]
 
 
-def test_nobody_in_particular_gets_control(dealt):
-    assert [dealt("a_b_testing").assign("example", user) for user in (None, "")] == ["old", "old"]
+def test_nobody_in_particular_gets_control(assigned):
+    assert [assigned("a_b_testing").assign("example", user) for user in (None, "")] == ["old", "old"]
 
 
-def test_what_a_user_saw_is_logged_without_the_user_id(dealt, caplog):
+def test_what_a_user_saw_is_logged_without_the_user_id(assigned, caplog):
     caplog.set_level(logging.INFO)
-    on = dealt("a_b_testing")
+    on = assigned("a_b_testing")
     caplog.clear()
     variant = on.assign("example", "ada@example.org")
     line = caplog.records[-1]
@@ -111,20 +113,29 @@ def test_what_a_user_saw_is_logged_without_the_user_id(dealt, caplog):
         ("a", "expected {"),
     ],
 )
-def test_a_wrong_experiment_is_told_in_one_line_at_the_start(variants, dealt, experiment, message):
+def test_a_wrong_experiment_is_told_in_one_line_at_the_start(variants, assigned, experiment, message):
     with pytest.raises(variants.VariantsError) as told:
-        dealt("a_b_testing", {"mine": experiment})
+        assigned("a_b_testing", {"mine": experiment})
     assert "experiment 'mine'" in str(told.value) and message in str(told.value)
     assert "\n" not in str(told.value)
 
 
-def test_an_unknown_experiment_is_an_error_and_not_a_guess(variants, dealt):
+def test_an_unknown_experiment_is_an_error_and_not_a_guess(variants, assigned):
     with pytest.raises(variants.VariantsError, match="no experiment 'exmaple'"):
-        dealt("a_b_testing").assign("exmaple", "user-1")
+        assigned("a_b_testing").assign("exmaple", "user-1")
 
 
-def test_the_experiments_of_this_project_are_right(variants):
-    file = ROOT / "config" / "variants.json"
-    if not file.exists():
-        pytest.skip("config/variants.json is not there: no experiment to check")
-    assert isinstance(variants.load(file)["experiments"], dict)
+def test_without_a_file_in_the_project_it_is_an_error_and_not_a_guess(variants: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("VARIANTS_FILE", raising=False)
+    variants.__file__ = str(tmp_path / "runtime" / "variants.py")
+    with pytest.raises(variants.VariantsError, match=r"config/variants\.json is missing"):
+        variants.config_file()
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/variants.json").write_text("{}")
+    assert variants.config_file() == tmp_path / "config/variants.json"
+
+
+def test_without_an_app_the_variants_are_returned(variants: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURE_FLAGS", "")
+    monkeypatch.setenv("VARIANTS_FILE", str(ROOT / "levels/4-enterprise/config/variants.json"))
+    assert variants.init(None, SERVICE).assign("example", "ada") == "old"
