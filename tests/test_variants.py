@@ -125,7 +125,9 @@ def test_an_unknown_experiment_is_an_error_and_not_a_guess(variants, assigned):
         assigned("a_b_testing").assign("exmaple", "user-1")
 
 
-def test_without_a_file_in_the_project_it_is_an_error_and_not_a_guess(variants: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_file_in_the_project_it_is_an_error_and_not_a_guess(
+    variants: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("VARIANTS_FILE", raising=False)
     variants.__file__ = str(tmp_path / "runtime" / "variants.py")
     with pytest.raises(variants.VariantsError, match=r"config/variants\.json is missing"):
