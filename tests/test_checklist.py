@@ -90,6 +90,7 @@ def test_a_new_project_has_only_items_that_its_owner_can_do(fresh: AtLevel, leve
     assert {key for key, item in found.items() if item.state == "unknown"} <= {
         "branch_rule",
         "staging_environment",
+        "deployment_trigger",
         "deployment_secrets",
         "code_scanning",
     }
@@ -318,7 +319,7 @@ def test_a_service_that_the_integration_tests_pass_over_is_named(at_level: AtLev
 
 def test_a_push_that_deploys_nothing_is_seen(at_level: AtLevel) -> None:
     project = at_level(2)
-    assert states(project)["deployment_trigger"] == "todo", "it stands nowhere on GitHub"
+    assert states(project)["deployment_trigger"] == "unknown", "it stands nowhere on GitHub"
     project.replace(".github/workflows/staging-deploy.yml", '["main"]', '["trunk"]')
     assert "main" in items(project)["deployment_trigger"].fix
     (project.folder / ".github/workflows/staging-deploy.yml").unlink()

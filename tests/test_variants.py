@@ -1,4 +1,6 @@
-"""The variants of level 4: a user keeps the same one, the shares are the weights, without the flag everybody gets control."""
+"""The variants of level 4: a user keeps the same one, the shares are the weights, without the flag everybody
+gets control.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def variants() -> types.ModuleType:
 
 @pytest.fixture
 def assigned(variants, tmp_path, monkeypatch):
-    """A function that starts the capability, with the flag on or off and the experiments given, as the service does."""
+    """A function that starts the capability, with the flag on or off and the experiments given, as the
+    service does.
+    """
 
     def start(flags, experiments=None, salt="1"):
         file = tmp_path / "variants.json"
@@ -70,7 +74,10 @@ def test_the_shares_are_the_weights(assigned):
 
 
 def test_two_experiments_and_two_salts_assign_independently(assigned):
-    both = {"one": {"control": "a", "weights": {"a": 1, "b": 1}}, "two": {"control": "a", "weights": {"a": 1, "b": 1}}}
+    both = {
+        "one": {"control": "a", "weights": {"a": 1, "b": 1}},
+        "two": {"control": "a", "weights": {"a": 1, "b": 1}},
+    }
     on, other = assigned("a_b_testing", both), assigned("a_b_testing", both, salt="2")
     users = [f"user-{number}" for number in range(1_000)]
     first = [on.assign("one", user) for user in users]
@@ -97,7 +104,12 @@ def test_what_a_user_saw_is_logged_without_the_user_id(assigned, caplog):
     caplog.clear()
     variant = on.assign("example", "ada@example.org")
     line = caplog.records[-1]
-    assert (line.event, line.service, line.experiment, line.variant) == ("exposure", SERVICE, "example", variant)
+    assert (line.event, line.service, line.experiment, line.variant) == (
+        "exposure",
+        SERVICE,
+        "example",
+        variant,
+    )
     assert line.getMessage() == f"exposure experiment=example variant={variant} user={line.user}"
     assert "ada" not in caplog.text and "ada" not in str(vars(line))
 

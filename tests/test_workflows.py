@@ -1,4 +1,6 @@
-"""What the workflows of a project do, worked out from their files: nothing is deployed that wasn't checked, and names stay."""
+"""What the workflows of a project do, worked out from their files: nothing is deployed that wasn't checked,
+and names stay.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,16 @@ def suites(level: int) -> set[str]:
 
 @pytest.mark.parametrize("two", [False, True], ids=["one service", "two services"])
 @pytest.mark.parametrize("level", [2, 3, 4])
-def test_nothing_is_built_or_deployed_that_the_checks_of_that_commit_have_not_passed(fresh: AtLevel, level: int, two: bool) -> None:
+def test_nothing_is_built_or_deployed_that_the_checks_of_that_commit_have_not_passed(
+    fresh: AtLevel, level: int, two: bool
+) -> None:
     workflows = graph.read(fresh(level, two).folder)
-    acting = {(file, name) for file, one in workflows.items() for name, job in one["jobs"].items() if graph.acts(job)}
+    acting = {
+        (file, name)
+        for file, one in workflows.items()
+        for name, job in one["jobs"].items()
+        if graph.acts(job)
+    }
     assert acting == {(STAGING, "images"), (STAGING, "deploy")}
     assert {"check", "integration"} <= suites(level)
     assert graph.unchecked(workflows, suites(level)) == []
@@ -43,16 +52,31 @@ def _step(job: dict[str, Any], part: str) -> dict[str, Any]:
 
 def _elsewhere(workflows: graph.Workflows) -> None:
     jobs = workflows[STAGING]["jobs"]
-    workflows["elsewhere.yml"] = {True: {"push": None}, "jobs": {"deploy": {**jobs.pop("deploy"), "needs": []}}}
+    workflows["elsewhere.yml"] = {
+        True: {"push": None},
+        "jobs": {"deploy": {**jobs.pop("deploy"), "needs": []}},
+    }
 
 
 FAULTS: dict[str, tuple[Callable[[graph.Workflows, Jobs], Any], str]] = {
-    "one suite less": (lambda _, jobs: jobs["images"]["needs"].remove("check"), "images doesn't wait for check"),
-    "the last suite less": (lambda _, jobs: jobs["images"].pop("needs"), "deploy doesn't wait for integration"),
+    "one suite less": (
+        lambda _, jobs: jobs["images"]["needs"].remove("check"),
+        "images doesn't wait for check",
+    ),
+    "the last suite less": (
+        lambda _, jobs: jobs["images"].pop("needs"),
+        "deploy doesn't wait for integration",
+    ),
     "always": (lambda _, jobs: jobs["images"].update({"if": "always()"}), "images runs although"),
-    "not cancelled": (lambda _, jobs: jobs["deploy"].update({"if": "${{ !cancelled() }}"}), "deploy runs although"),
+    "not cancelled": (
+        lambda _, jobs: jobs["deploy"].update({"if": "${{ !cancelled() }}"}),
+        "deploy runs although",
+    ),
     "after a failure": (lambda _, jobs: jobs["check"].update({"if": "failure()"}), "check runs although"),
-    "a job that may fail": (lambda _, jobs: jobs["check"].update({"continue-on-error": True}), "check may fail"),
+    "a job that may fail": (
+        lambda _, jobs: jobs["check"].update({"continue-on-error": True}),
+        "check may fail",
+    ),
     "a step that may fail": (
         lambda _, jobs: _step(jobs["check"], " check").update({"continue-on-error": True}),
         "images doesn't wait for check",
@@ -69,7 +93,10 @@ FAULTS: dict[str, tuple[Callable[[graph.Workflows, Jobs], Any], str]] = {
         lambda _, jobs: _step(jobs["images"], "checkout")["with"].update({"ref": "main"}),
         "images checks out another commit",
     ),
-    "another workflow": (lambda workflows, _: _elsewhere(workflows), "elsewhere.yml: deploy doesn't wait for check"),
+    "another workflow": (
+        lambda workflows, _: _elsewhere(workflows),
+        "elsewhere.yml: deploy doesn't wait for check",
+    ),
     "another event": (
         lambda workflows, _: workflows[STAGING][True].update({"workflow_run": None}),
         "workflow_run may bring another commit",
@@ -125,8 +152,13 @@ def test_each_suite_runs_once_for_a_commit(fresh: AtLevel, level: int, event: st
 
 @pytest.mark.parametrize("path", ["staging-deploy.yml", "quality.yml", "integration.yml"])
 def test_each_suite_of_ours_runs_once_where_a_workflow_is_the_persons(project: Project, path: str) -> None:
-    """A workflow of the template's name that stood there before is not overwritten; the others make up for it."""
-    project.write(f".github/workflows/{path}", "on: push\njobs: {mine: {runs-on: ubuntu-24.04, steps: [{run: ./mine}]}}\n")
+    """A workflow of the template's name that stood there before is not overwritten; the others make up for
+    it.
+    """
+    project.write(
+        f".github/workflows/{path}",
+        "on: push\njobs: {mine: {runs-on: ubuntu-24.04, steps: [{run: ./mine}]}}\n",
+    )
     project.copy(level=2, keep=[f".github/workflows/{path}"])
     counted = graph.suites_on(graph.read(project.folder), "push")
     assert counted == {"check": 1, "integration": 1}

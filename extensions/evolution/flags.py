@@ -1,6 +1,8 @@
-"""`levels flags`: what is on and why, as the project's own ci/flags.py resolves it, and whether each trigger holds now.
+"""`levels flags`: what is on and why, as the project's own ci/flags.py resolves it, and whether each trigger
+holds now.
 
-There is one resolver, the script that projects from level 2 on carry for their pipeline. It is loaded from the template here.
+There is one resolver, the script that projects from level 2 on carry for their pipeline. It is loaded from
+the template here.
 """
 
 from __future__ import annotations
@@ -33,13 +35,19 @@ def resolver() -> ModuleType:
 def where_it_stands(level: int) -> dict[str, Any]:
     """What the resolver takes of a project at `level`: as config/levels.json has it."""
     manifests = layers.manifests(template_root())
-    return {"level": level, "levels": [{**manifest, "runtime": manifest.get("runtime", [])} for manifest in manifests]}
+    return {
+        "level": level,
+        "levels": [{**manifest, "runtime": manifest.get("runtime", [])} for manifest in manifests],
+    }
 
 
-def report(project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date) -> dict[str, Any]:
+def report(
+    project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date
+) -> dict[str, Any]:
     """The flags of the project at `project`, in one environment, or in each where `environment` is empty.
 
-    Returns the `--json` document. Raises Refused for what is wrong in config/feature-flags.yml, its triggers included.
+    Returns the `--json` document. Raises Refused for what is wrong in config/feature-flags.yml, its triggers
+    included.
     """
     code = resolver()
     stands = where_it_stands(level)
@@ -119,7 +127,9 @@ def _flag(
 
 
 def text(document: Mapping[str, Any], measured: Mapping[str, Measured]) -> str:
-    """The report for people: a line for each flag, below it its trigger, whether that holds, and by which figures."""
+    """The report for people: a line for each flag, below it its trigger, whether that holds, and by which
+    figures.
+    """
     lines: list[str] = []
     for environment in document["environments"]:
         lines += ["", f"{environment['environment']}, level {document['level']}"]
@@ -138,4 +148,6 @@ def _holds(flag: Mapping[str, Any], measured: Mapping[str, Measured]) -> str:
 
 def _figure(metric: str, value: triggers.Number, measured: Mapping[str, Measured]) -> str:
     reason = measured[metric].reason if value is None and metric in measured else ""
-    return escaped(f"{metric.removesuffix('.enabled')} is {triggers.shown(value, metric)}{f': {reason}' if reason else ''}")
+    return escaped(
+        f"{metric.removesuffix('.enabled')} is {triggers.shown(value, metric)}{f': {reason}' if reason else ''}"
+    )

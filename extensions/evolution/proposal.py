@@ -1,8 +1,8 @@
 """The move by itself: one issue about what is missing, and one pull request with the next version or level.
 
-A new version of the template comes first; the next level once its trigger has held. Only one request is open at a time.
-A second run changes nothing. Nothing is pushed but a whole move without conflicts; the folder that it runs in stays as
-it is.
+A new version of the template comes first; the next level once its trigger has held. Only one request is open
+at a time. A second run changes nothing. Nothing is pushed but a whole move without conflicts; the folder that
+it runs in stays as it is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ NAME, EMAIL = "github-actions[bot]", "41898282+github-actions[bot]@users.noreply
 
 @dataclass(frozen=True)
 class Move:
-    """What a pull request would bring, asked of Copier by `data` and `newest`; `by_hand` is the command for the same.
+    """What a pull request would bring, asked of Copier by `data` and `newest`; `by_hand` is the command for
+    the same.
 
     `title` and `body` may have {version}, which is known once the move was tried.
     """
@@ -51,17 +52,24 @@ class Move:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a move: what the issue says of it, a line for the log, and the pull request that is open for it."""
+    """What became of a move: what the issue says of it, a line for the log, and the pull request that is open
+    for it.
+    """
 
     says: str = ""
     line: str = ""
     number: int = 0
 
 
-def propose(project: Path, recorded: dict[str, Any], *, now: datetime, dry_run: bool = False) -> Iterator[str]:
-    """Look at the project, then keep the issue and the pull request of its repository. Yields a line for each thing done.
+def propose(
+    project: Path, recorded: dict[str, Any], *, now: datetime, dry_run: bool = False
+) -> Iterator[str]:
+    """Look at the project, then keep the issue and the pull request of its repository.
 
-    With `dry_run` nothing is written anywhere, and GitHub isn't asked. Raises Refused where GitHub or git refuses.
+    Yields a line for each thing done.
+
+    With `dry_run` nothing is written anywhere, and GitHub isn't asked. Raises Refused where GitHub or git
+    refuses.
     """
     missing = [item for item in checklist.check(project, recorded, now=now) if item.state == "todo"]
     recommended = detector.detect(project, recorded, now=now).recommendation
@@ -93,7 +101,13 @@ def _to_version(recorded: Mapping[str, Any]) -> Move:
         "",
         f"This is `{command}`, and nothing else. Close this request to say no to this version: a later one comes again.",
     ]
-    return Move(VERSION_BRANCH, "Take version {version} of the template", "\n".join(lines) + "\n", command, newest=True)
+    return Move(
+        VERSION_BRANCH,
+        "Take version {version} of the template",
+        "\n".join(lines) + "\n",
+        command,
+        newest=True,
+    )
 
 
 def _to_level(recorded: Mapping[str, Any], recommended: Recommendation) -> Move:
@@ -105,7 +119,10 @@ def _to_level(recorded: Mapping[str, Any], recommended: Recommendation) -> Move:
 
 
 def _keep_issue(forge: Forge, body: str) -> str:
-    """Open, change or close the one issue, as `body` (empty: nothing is missing) asks for. Returns what was done."""
+    """Open, change or close the one issue, as `body` (empty: nothing is missing) asks for.
+
+    Returns what was done.
+    """
     issue = forge.issue(MARKER)
     if issue is None:
         return f"issue #{forge.open_issue(TITLE, body)} opened" if body else "no issue: nothing is missing"
@@ -151,7 +168,9 @@ def _request(project: Path, recorded: Mapping[str, Any], move: Move, forge: Forg
             to = f"version {version}" if move.newest else f"level {move.data['level']}"
             return Outcome(says, f"no pull request: the {what} to {to} conflicts in {', '.join(conflicts)}")
         if forge is None:
-            return Outcome("A pull request would bring it.", f"a pull request from {move.branch} would be opened")
+            return Outcome(
+                "A pull request would bring it.", f"a pull request from {move.branch} would be opened"
+            )
         if (standing := _standing(forge, move, version)).says:
             return standing
         title = move.title.replace("{version}", version)
@@ -167,11 +186,16 @@ def _request(project: Path, recorded: Mapping[str, Any], move: Move, forge: Forg
         forge.push(clone, url, move.branch, over=tip)
     body = move.body.replace("{version}", version)
     number = forge.open_request(move.branch, recorded["default_branch"], title, body)
-    return Outcome(f"Pull request #{number} brings it.", f"pull request #{number} opened from {move.branch}", number)
+    return Outcome(
+        f"Pull request #{number} brings it.", f"pull request #{number} opened from {move.branch}", number
+    )
 
 
 def _moved(project: Path, clone: Path, move: Move) -> tuple[list[str], str]:
-    """Clone what is committed and move the clone. Returns the files that conflict, and the version that it stands at."""
+    """Clone what is committed and move the clone.
+
+    Returns the files that conflict, and the version that it stands at.
+    """
     git(project, "clone", "--quiet", "--no-local", str(project.resolve()), str(clone))
     with contextlib.redirect_stdout(sys.stderr):  # what it tells a person who moves by hand
         code = moves.move(clone, dict(move.data), newest=move.newest)
@@ -191,7 +215,13 @@ def _commit(clone: Path, message: str) -> None:
 # What people read
 
 
-def issue_text(recorded: Mapping[str, Any], missing: Sequence[Item], recommended: Recommendation | None, request: str, version: str) -> str:
+def issue_text(
+    recorded: Mapping[str, Any],
+    missing: Sequence[Item],
+    recommended: Recommendation | None,
+    request: str,
+    version: str,
+) -> str:
     """The issue, as Markdown; empty where nothing is missing and neither a level nor a version is due.
 
     `request` and `version` say what became of the pull requests for the next level and version.
@@ -199,20 +229,30 @@ def issue_text(recorded: Mapping[str, Any], missing: Sequence[Item], recommended
     if not missing and not recommended and not version:
         return ""
     level, make = recorded["level"], answers.make(recorded)
-    lines = [MARKER, f"This project is at level {level}. `{make} evolution` shows the figures, `{make} todo` the checklist."]
+    lines = [
+        MARKER,
+        f"This project is at level {level}. `{make} evolution` shows the figures, `{make} todo` the checklist.",
+    ]
     if missing:
         lines += ["", f"## To do at level {level}", ""]
         lines += [f"- [ ] **{_text(item.title)}**: {_text(item.why)} {_text(item.fix)}" for item in missing]
     if version:
         lines += ["", "## The template has a new version", "", version]
     if recommended:
-        lines += ["", f"## Level {recommended.level} is due", "", *(f"- {_text(reason)}" for reason in recommended.reasons)]
+        lines += [
+            "",
+            f"## Level {recommended.level} is due",
+            "",
+            *(f"- {_text(reason)}" for reason in recommended.reasons),
+        ]
         lines += ["", request, "", f"`{make} preview LEVEL={recommended.level}` shows what it brings."]
     return "\n".join(lines) + "\n"
 
 
 def request_text(recorded: Mapping[str, Any], recommended: Recommendation) -> str:
-    """What the pull request says, as Markdown: why, what it costs and brings, what to do once, and how to go back."""
+    """What the pull request says, as Markdown: why, what it costs and brings, what to do once, and how to go
+    back.
+    """
     level = recommended.level
     manifest = next(one for one in layers.manifests(root()) if one["level"] == level)
     steps = preview.setup_lines(dict(recorded), level)[1:]
@@ -226,15 +266,25 @@ def request_text(recorded: Mapping[str, Any], recommended: Recommendation) -> st
         *(f"- {benefit}" for benefit in recommended.benefits),
     ]
     if steps:
-        lines += ["", "To set up once, after the merge:", *(f"- [ ] {_text(re.sub(r'^ *[0-9]+[.] ', '', step))}" for step in steps)]
+        lines += [
+            "",
+            "To set up once, after the merge:",
+            *(f"- [ ] {_text(re.sub(r'^ *[0-9]+[.] ', '', step))}" for step in steps),
+        ]
     make = answers.make(recorded)
-    lines += ["", f"This is `{make} upgrade LEVEL={level}`, and nothing else. `{make} upgrade LEVEL={level - 1}` goes back."]
+    lines += [
+        "",
+        f"This is `{make} upgrade LEVEL={level}`, and nothing else. `{make} upgrade LEVEL={level - 1}` goes back.",
+    ]
     lines += ["Close this request to say no: it is not opened again."]
     return "\n".join(lines) + "\n"
 
 
 def _text(text: str) -> str:
-    """Text that Markdown shows as it stands, on one line, and that calls nobody and no other issue. What stands in `these` stays code."""
+    """Text that Markdown shows as it stands, on one line, and that calls nobody and no other issue.
+
+    What stands in `these` stays code.
+    """
     pieces = " ".join(text.split()).split("`")
     if len(pieces) % 2 == 0:  # one has no partner
         pieces = ["'".join(pieces)]

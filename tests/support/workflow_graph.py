@@ -1,7 +1,8 @@
 """A project's workflows as GitHub reads them: which check runs an event makes, and what a job waits for.
 
-It knows as much of GitHub's rules as holds for a deployment: a job runs once all that it `needs` succeeded, unless its condition
-calls a status function; a step or job that may fail counts as a success; a called workflow's check runs are `caller / job`.
+It knows as much of GitHub's rules as holds for a deployment: a job runs once all that it `needs` succeeded,
+unless its condition calls a status function; a step or job that may fail counts as a success; a called
+workflow's check runs are `caller / job`.
 """
 
 from __future__ import annotations
@@ -62,7 +63,11 @@ def before(jobs: dict[str, Any], name: str) -> set[str]:
 def called(job: dict[str, Any]) -> Iterator[str]:
     """The make targets, with their variables, that a job calls one by one; none from a script that does more."""
     for step in job.get("steps", []):
-        if (found := MAKE.fullmatch(step.get("run", "").strip())) and "if" not in step and not step.get("continue-on-error"):
+        if (
+            (found := MAKE.fullmatch(step.get("run", "").strip()))
+            and "if" not in step
+            and not step.get("continue-on-error")
+        ):
             yield found[1]
 
 
@@ -81,7 +86,9 @@ def acts(job: dict[str, Any]) -> bool:
 
 
 def unchecked(workflows: Workflows, required: set[str]) -> list[str]:
-    """A line for each way in which something may be built or deployed although a suite of that very commit hasn't passed."""
+    """A line for each way in which something may be built or deployed although a suite of that very commit
+    hasn't passed.
+    """
     found = []
     for file, workflow in workflows.items():
         jobs = workflow["jobs"]
@@ -97,7 +104,9 @@ def unchecked(workflows: Workflows, required: set[str]) -> list[str]:
                 if jobs[one].get("continue-on-error"):
                     found.append(f"{file}: {one} may fail without stopping {name}")
                 for step in jobs[one].get("steps", []):
-                    if "checkout" in step.get("uses", "") and {"ref", "repository"} & set(step.get("with", {})):
+                    if "checkout" in step.get("uses", "") and {"ref", "repository"} & set(
+                        step.get("with", {})
+                    ):
                         found.append(f"{file}: {one} checks out another commit")
             for event in sorted(set(events(workflow)) - SAME_COMMIT):
                 found.append(f"{file}: {event} may bring another commit than the one that was checked")
@@ -127,5 +136,10 @@ def job_names(workflows: Workflows, workflow: dict[Any, Any]) -> Iterator[str]:
 
 def suites_on(workflows: Workflows, event: str) -> Counter[str]:
     """The suites that an event runs, each with how often."""
-    jobs = [job for workflow in workflows.values() if event in events(workflow) for job in workflow["jobs"].values()]
+    jobs = [
+        job
+        for workflow in workflows.values()
+        if event in events(workflow)
+        for job in workflow["jobs"].values()
+    ]
     return Counter(suite for job in jobs for suite in suites(job))

@@ -30,7 +30,9 @@ def staging_environment(facts: Facts) -> Answer:
         return done("config/staging.env names its host")
     how = "set up a host, then the variable STAGING_HOST: docs/staging.md says how"
     if known.why:
-        return unknown(f"no deployment to staging is recorded; {known.why}", f"{how}\n{facts.to_ask('gh variable list')}")
+        return unknown(
+            f"no deployment to staging is recorded; {known.why}", f"{how}\n{facts.to_ask('gh variable list')}"
+        )
     return todo("the variable STAGING_HOST is not set", how)
 
 
@@ -45,7 +47,10 @@ def staging_workflow(facts: Facts) -> Answer:
     if facts.broken:
         return unknown(next(iter(facts.broken.values())), "mend it: GitHub can't run it either")
     if facts.text(WORKFLOW):
-        return todo("staging-deploy.yml doesn't deploy", "have a step of it run `make -f levels.mk deploy ENV=staging`")
+        return todo(
+            "staging-deploy.yml doesn't deploy",
+            "have a step of it run `make -f levels.mk deploy ENV=staging`",
+        )
     return todo("no workflow deploys to staging", facts.missing(WORKFLOW))
 
 
@@ -65,7 +70,9 @@ def integration_tests(facts: Facts) -> Answer:
     try:
         told = set(json.loads(settings))
     except (ValueError, TypeError):
-        return todo("tests/integration/settings.json is not JSON", 'mend it: it holds {"service": {"NAME": "value"}}')
+        return todo(
+            "tests/integration/settings.json is not JSON", 'mend it: it holds {"service": {"NAME": "value"}}'
+        )
     silent = [name for name in theirs if name not in told]
     if silent:
         example = json.dumps({silent[0]: {}})
@@ -90,13 +97,14 @@ def deployment_trigger(facts: Facts) -> Answer:
             return _evidence(facts, workflow.path)
     if not found:
         return todo("no workflow deploys to staging", facts.missing(WORKFLOW))
-    return todo(f"{found[0].path} doesn't run for a push to {branch}", f"add `push: branches: [{branch}]` below its `on:`")
+    return todo(
+        f"{found[0].path} doesn't run for a push to {branch}",
+        f"add `push: branches: [{branch}]` below its `on:`",
+    )
 
 
 def _evidence(facts: Facts, workflow: str) -> Answer:
     """Whether a workflow that a push starts has deployed: a file alone deploys nothing."""
-    if not facts.repository:
-        return todo("the project stands nowhere on GitHub, so nothing is deployed by itself", facts.to_ask(""))
     host = facts.forge("/actions/variables/STAGING_HOST")
     deployed = facts.forge("/deployments?environment=staging&per_page=1")
     if deployed.body:
@@ -110,8 +118,13 @@ def _evidence(facts: Facts, workflow: str) -> Answer:
         how = "set the secrets of staging, then that variable: docs/staging.md says how"
         return todo(f"{workflow} deploys nothing until the variable STAGING_HOST is set", how)
     if why := host.why or deployed.why:
-        return unknown(f"whether {workflow} has deployed: {why}", facts.to_ask("gh run list --workflow staging-deploy.yml"))
-    return todo(f"{workflow} has deployed nothing yet", "run it by hand, once: `gh workflow run staging-deploy.yml`")
+        return unknown(
+            f"whether {workflow} has deployed: {why}",
+            facts.to_ask("gh run list --workflow staging-deploy.yml"),
+        )
+    return todo(
+        f"{workflow} has deployed nothing yet", "run it by hand, once: `gh workflow run staging-deploy.yml`"
+    )
 
 
 def deployment_secrets(facts: Facts) -> Answer:
@@ -119,9 +132,15 @@ def deployment_secrets(facts: Facts) -> Answer:
 
     The workflow reaches the host with them; they stand with the forge and in no file.
     """
-    wanted = sorted({name for workflow in _deploys(facts) for name in SECRET.findall(workflow.text)} - {"GITHUB_TOKEN"})
+    wanted = sorted(
+        {name for workflow in _deploys(facts) for name in SECRET.findall(workflow.text)} - {"GITHUB_TOKEN"}
+    )
     if not wanted:
-        return todo("no workflow deploys to staging", facts.missing(WORKFLOW)) if not _deploys(facts) else done("the workflow needs none")
+        return (
+            todo("no workflow deploys to staging", facts.missing(WORKFLOW))
+            if not _deploys(facts)
+            else done("the workflow needs none")
+        )
     here, there = facts.forge("/environments/staging/secrets"), facts.forge("/actions/secrets")
     how = f"set {', '.join(wanted)} (GitHub: Settings, Environments, staging): docs/staging.md says what they hold"
     if here.why or there.why:

@@ -1,4 +1,6 @@
-"""Level 2: the settings of each environment, which hold secrets and so are never rendered; and the workflow of pushes."""
+"""Level 2: the settings of each environment, which hold secrets and so are never rendered; and the workflow
+of pushes.
+"""
 
 import re
 import shutil
@@ -16,7 +18,9 @@ def enter(project: Path) -> Iterator[str]:
         template = project / "config" / f"{environment}.env.template"
         if settings.exists() or not template.is_file():
             continue
-        if subprocess.run(["git", "check-ignore", "--quiet", str(settings)], cwd=project, check=False).returncode:
+        if subprocess.run(
+            ["git", "check-ignore", "--quiet", str(settings)], cwd=project, check=False
+        ).returncode:
             yield f"config/{environment}.env is not ignored by git, so it was not made: add *.env to .gitignore before you put secrets there"
             continue
         shutil.copyfile(template, settings)

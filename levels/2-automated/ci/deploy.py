@@ -6,11 +6,12 @@
     python3 ci/deploy.py rollback staging  start the version that ran well before
     python3 ci/deploy.py status staging    say what runs there, and how it is
 
---dry-run prints the commands and runs none. Settings and secrets come from config/<environment>.env, which git
-ignores; in a workflow from variables: DEPLOY_ENV_FILE (that file's text), DEPLOY_HOST, DEPLOY_SSH_KEY, DEPLOY_KNOWN_HOSTS.
+--dry-run prints the commands and runs none. Settings and secrets come from config/<environment>.env, which
+git ignores; in a workflow from variables: DEPLOY_ENV_FILE (that file's text), DEPLOY_HOST, DEPLOY_SSH_KEY,
+DEPLOY_KNOWN_HOSTS.
 
-A workflow deploys a commit only while it is the tip of its branch: an older one that is run again, or took longer,
-doesn't go over a newer one. The way back is rollback, or --version.
+A workflow deploys a commit only while it is the tip of its branch: an older one that is run again, or took
+longer, doesn't go over a newer one. The way back is rollback, or --version.
 
 Exit codes: 0 done, 1 it went wrong on the way, 2 something to set or correct first, told in one line.
 """
@@ -32,7 +33,7 @@ from typing import Any
 import flags
 import uv
 
-LEDGER = uv.ROOT / "config" / "deploys.jsonl"
+LOG = uv.ROOT / "config" / "deploys.jsonl"
 WAIT_SECONDS = 120
 DRY_RUN = False
 
@@ -47,7 +48,8 @@ class Stop(Exception):
 
 
 def run(command: list[str], text: str = "", show_text: bool = True) -> str:
-    """Run a command with `text` as its standard input and return what it printed; all docker and ssh goes here.
+    """Run a command with `text` as its standard input and return what it printed; all docker and ssh goes
+    here.
 
     In a dry run, print it instead and return nothing. `show_text` is False where the text holds secrets.
     Raises Stop when the command fails.
@@ -55,11 +57,17 @@ def run(command: list[str], text: str = "", show_text: bool = True) -> str:
     if DRY_RUN:
         print("+ " + shlex.join(command))
         if text:
-            print(text.rstrip("\n") if show_text else f"  ({len(text.splitlines())} lines with secrets, not shown)")
+            print(
+                text.rstrip("\n")
+                if show_text
+                else f"  ({len(text.splitlines())} lines with secrets, not shown)"
+            )
         return ""
     try:
         # Without text the command gets no input at all, or ssh would wait for a keyboard.
-        done = subprocess.run(command, input=text, text=True, stdout=subprocess.PIPE, check=False, cwd=uv.ROOT)
+        done = subprocess.run(
+            command, input=text, text=True, stdout=subprocess.PIPE, check=False, cwd=uv.ROOT
+        )
     except FileNotFoundError as error:
         raise Stop(f"{command[0]} is not installed") from error
     if done.returncode:
@@ -75,7 +83,9 @@ def image(project: dict[str, Any], service: str, version: str) -> str:
     """Return the name of a service's image. Raises Stop when nobody said where the repository stands."""
     repository = project["repository"] or os.environ.get("GITHUB_REPOSITORY", "")
     if not repository:
-        raise Stop("images are named after the repository, which is empty: copier update --data repository=owner/name")
+        raise Stop(
+            "images are named after the repository, which is empty: copier update --data repository=owner/name"
+        )
     return f"{project['image_registry']}/{repository.lower()}/{service}:{version}"
 
 
@@ -107,7 +117,8 @@ def commit() -> str:
 def superseded() -> str:
     """Return why a workflow may not deploy what it checked out: that isn't the tip of its branch (any more).
 
-    Empty where it is, and where no workflow runs this. Raises Stop where it can't be told: then nothing is deployed.
+    Empty where it is, and where no workflow runs this. Raises Stop where it can't be told: then nothing is
+    deployed.
     """
     if os.environ.get("GITHUB_ACTIONS") != "true":
         return ""
@@ -120,7 +131,10 @@ def superseded() -> str:
     listed = git("ls-remote", remote, ref, **read_access())
     if listed.returncode:
         said = (listed.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Stop(f"nothing was deployed: whether this is the tip of {branch} can't be told: git ls-remote: {said}", 1)
+        raise Stop(
+            f"nothing was deployed: whether this is the tip of {branch} can't be told: git ls-remote: {said}",
+            1,
+        )
     tips = [line.split("\t")[0] for line in listed.stdout.splitlines() if line.endswith(f"\t{ref}")]
     if not tips:
         return f"the branch {branch} is gone"
@@ -128,19 +142,26 @@ def superseded() -> str:
 
 
 def read_access() -> dict[str, str]:
-    """Return what git's environment needs to read the repository with the workflow's token, for that server alone."""
+    """Return what git's environment needs to read the repository with the workflow's token, for that server
+    alone.
+    """
     token, server = os.environ.get("GITHUB_TOKEN"), os.environ.get("GITHUB_SERVER_URL", "https://github.com")
     if not token:
         return {}
     header = "Authorization: basic " + base64.b64encode(f"x-access-token:{token}".encode()).decode()
     settings = {"GIT_CONFIG_COUNT": "2"}
-    for number, value in enumerate(["", header]):  # the empty one forgets a header that the checkout left behind
-        settings |= {f"GIT_CONFIG_KEY_{number}": f"http.{server}/.extraheader", f"GIT_CONFIG_VALUE_{number}": value}
+    # The empty one forgets a header that the checkout left behind.
+    for number, value in enumerate(["", header]):
+        settings |= {
+            f"GIT_CONFIG_KEY_{number}": f"http.{server}/.extraheader",
+            f"GIT_CONFIG_VALUE_{number}": value,
+        }
     return settings
 
 
 def may_go_on(environment: str, output: str) -> bool:
-    """Return whether a workflow may deploy this commit, and give that to its later steps and jobs as an output.
+    """Return whether a workflow may deploy this commit, and give that to its later steps and jobs as an
+    output.
 
     Where it may not, the reason is on the page of the run. Raises Stop where it can't be told.
     """
@@ -166,7 +187,9 @@ def environment_file(environment: str) -> dict[str, str]:
     if not text:
         file = uv.ROOT / "config" / f"{environment}.env"
         if not file.is_file() and os.environ.get("CI"):
-            raise Stop(f"the secret {secret_prefix(environment)}_ENV is missing: docs/staging.md says what it holds")
+            raise Stop(
+                f"the secret {secret_prefix(environment)}_ENV is missing: docs/staging.md says what it holds"
+            )
         if not file.is_file():
             own = file.with_name(f"{environment}.env.template").is_file()
             template = f"config/{environment if own else 'staging'}.env.template"
@@ -194,7 +217,9 @@ def plain(values: dict[str, str], name: str) -> str:
 
 
 def compose(project: dict[str, Any], environment: str, version: str, values: dict[str, str]) -> str:
-    """Return the compose file, as JSON (which is YAML): every service at `version`, restarted, with a health check."""
+    """Return the compose file, as JSON (which is YAML): every service at `version`, restarted, with a health
+    check.
+    """
     services = {}
     features = plain(values, "FEATURE_FLAGS") or flags.of(environment)["runtime"]
     for number, service in enumerate(project["services"]):
@@ -226,8 +251,8 @@ def compose(project: dict[str, Any], environment: str, version: str, values: dic
     return json.dumps({"services": services}, indent=2) + "\n"
 
 
-# What runs inside a container: it fails unless /-/health answers 200, and prints the answer. No proxy that the
-# environment names is asked, and not the application's own /health, which may say anything.
+# What runs inside a container: it fails unless /-/health answers 200, and prints the answer. No proxy that
+# the environment names is asked, and not the application's own /health, which may say anything.
 HEALTH = "import urllib.request as r; r.getproxies = dict; print(r.urlopen('http://127.0.0.1:8000/-/health',timeout=4).read().decode())"
 
 
@@ -241,10 +266,20 @@ class Host:
         """Take the project, the environment, its settings, and an empty folder for the key. Raises Stop."""
         where = os.environ.get("DEPLOY_HOST") or plain(values, "DEPLOY_HOST")
         if not (found := re.fullmatch(r"(\w[\w.-]*@\w[\w.-]*?)(?::(\d+))?", where)):
-            raise Stop(f"DEPLOY_HOST is {where!r}, expected user@host or user@host:port (config/{environment}.env)")
+            raise Stop(
+                f"DEPLOY_HOST is {where!r}, expected user@host or user@host:port (config/{environment}.env)"
+            )
         self.name = f"{project['project']}-{environment}"
         self.started = False  # whether this run has changed what runs there
-        self.ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"]
+        self.ssh = [
+            "ssh",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "ConnectTimeout=10",
+        ]
         if found[2]:
             self.ssh += ["-p", found[2]]
         for secret in ("SSH_KEY", "KNOWN_HOSTS"):
@@ -259,20 +294,27 @@ class Host:
 
     @staticmethod
     def _secret_file(file: Path, text: str) -> str:
-        """Write a file that only its owner can read; return its path. ssh wants a line end at the end of a key."""
+        """Write a file that only its owner can read; return its path. ssh wants a line end at the end of a
+        key.
+        """
         file.touch(mode=0o600)
         file.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
         return str(file)
 
     def sh(self, script: str, text: str = "", show_text: bool = True) -> str:
-        """Run a line of shell in this environment's folder on the host and return what it printed. Raises Stop."""
+        """Run a line of shell in this environment's folder on the host and return what it printed.
+
+        Raises Stop.
+        """
         folder = f"deploy/{self.name}"
         enter = f"umask 077 && mkdir -p {folder}/releases && cd {folder} && "
         return run([*self.ssh, enter + script], text, show_text)
 
     def compose(self, version: str, arguments: str) -> str:
         """Run docker compose with the compose file of `version`. Raises Stop."""
-        return self.sh(f"docker compose -p {self.name} --project-directory . -f releases/{version}.json {arguments}")
+        return self.sh(
+            f"docker compose -p {self.name} --project-directory . -f releases/{version}.json {arguments}"
+        )
 
     def versions(self) -> list[str]:
         """Return the versions that have run well, oldest first."""
@@ -290,7 +332,9 @@ class Host:
         try:
             self.compose(version, "pull --quiet")
         except Stop as stop:
-            raise Stop(f"{stop}\nare the images there? `{uv.MAKE} images` pushes those of this commit", 1) from stop
+            raise Stop(
+                f"{stop}\nare the images there? `{uv.MAKE} images` pushes those of this commit", 1
+            ) from stop
         self.started = True
         self.sh(f"echo {version} > current")
         self.compose(version, f"up --detach --wait --wait-timeout {WAIT_SECONDS} --remove-orphans")
@@ -302,7 +346,9 @@ class Host:
         wrong = []
         for service in self.compose(version, "config --services").split():
             try:
-                answer = json.loads(self.compose(version, f"exec -T {service} python -c {shlex.quote(HEALTH)}"))
+                answer = json.loads(
+                    self.compose(version, f"exec -T {service} python -c {shlex.quote(HEALTH)}")
+                )
                 state, running = answer.get("status"), answer.get("version")
             except (Stop, ValueError, AttributeError):
                 # Nobody answers, or it isn't JSON, or JSON but not an object.
@@ -319,7 +365,10 @@ class Host:
 
 
 def images(project: dict[str, Any], environment: str) -> None:
-    """Build and push the image of each service; for an environment only if a workflow may deploy to it. Raises Stop."""
+    """Build and push the image of each service; for an environment only if a workflow may deploy to it.
+
+    Raises Stop.
+    """
     if flags.off("staging_deployment", environment, f"the deployment to {environment}"):
         return
     if environment and not may_go_on(environment, "deploy"):
@@ -340,7 +389,7 @@ def images(project: dict[str, Any], environment: str) -> None:
 def deploy(
     host: Host, project: dict[str, Any], environment: str, version: str, asked: str, values: dict[str, str]
 ) -> str:
-    """Start `version` on the host; return a note for the ledger. Raises Stop.
+    """Start `version` on the host; return a note for the deployment log. Raises Stop.
 
     An older version than the one that runs there is started only where it was `asked` for by name.
     """
@@ -351,7 +400,9 @@ def deploy(
         back = ""
     elif not asked:
         how = f"`{uv.MAKE} rollback ENV={environment}`, or `{uv.MAKE} deploy ENV={environment} VERSION={version}`"
-        raise Stop(f"{version} is older than {back}, which runs in {environment}: `git pull`; or to go back {how}")
+        raise Stop(
+            f"{version} is older than {back}, which runs in {environment}: `git pull`; or to go back {how}"
+        )
     else:
         print(f"{environment} goes back from {back} to {version}, which is older")
     # Lines for this script are not for the services.
@@ -375,12 +426,14 @@ def before(host: Host) -> str:
     current, well = host.current(), host.versions()
     if DRY_RUN:
         current, well = "NOW", ["BEFORE", "NOW"]
-    # A version that never became healthy is current, but not in the list: then the last of the list is the one.
+    # A version that never became healthy is current, but not in the list: then the last of the list is the
+    # one.
     while well and well[-1] == current:
         well.pop()
     if not well:
         raise Stop("no earlier version has run there", 1)
-    # Before the start: if that goes wrong, the next rollback goes further back, and not to the version that was left.
+    # Before the start: if that goes wrong, the next rollback goes further back, and not to the version that
+    # was left.
     host.sh("cat > versions", "".join(f"{version}\n" for version in well))
     return well[-1]
 
@@ -397,7 +450,10 @@ def status(host: Host) -> None:
 
 
 def record(kind: str, environment: str, version: str, outcome: str, note: str = "") -> None:
-    """Add a deploy or a rollback to the ledger. CI, which can't commit it, writes none: GitHub lists them."""
+    """Add a deploy or a rollback to the deployment log.
+
+    CI, which can't commit it, writes none: GitHub lists them.
+    """
     if DRY_RUN or os.environ.get("CI"):
         return
     line = {
@@ -409,14 +465,16 @@ def record(kind: str, environment: str, version: str, outcome: str, note: str = 
         "outcome": outcome,
         **({"note": note} if note else {}),
     }
-    with LEDGER.open("a", encoding="utf-8") as ledger:
-        ledger.write(json.dumps(line, ensure_ascii=False) + "\n")
-    print(f"written to {LEDGER.relative_to(uv.ROOT)}: commit it")
+    with LOG.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line, ensure_ascii=False) + "\n")
+    print(f"written to {LOG.relative_to(uv.ROOT)}: commit it")
 
 
 def main() -> int:
     """Read the command line, do it, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=["images", "deploy", "rollback", "status"])
     parser.add_argument("environment", nargs="?", default="", help="such as staging")
     parser.add_argument("--version", default="", help="the tag of the images; the commit, when not given")
@@ -445,7 +503,7 @@ def main() -> int:
 def change(
     host: Host, project: dict[str, Any], command: str, environment: str, version: str, values: dict[str, str]
 ) -> None:
-    """Deploy or roll back, and put the outcome into the ledger. Raises Stop."""
+    """Deploy or roll back, and put the outcome into the deployment log. Raises Stop."""
     asked, version, note = version, version or commit(), ""
     if not re.fullmatch(r"\w[\w.-]{0,127}", version, re.ASCII):
         raise Stop(f"VERSION is {version!r}, expected the tag of an image, such as a commit")

@@ -1,7 +1,8 @@
 """Which flags of config/feature-flags.yml are on in an environment, for the scripts beside this one.
 
-A flag is on when the project's level has it, the file switches it on (for the environment, or else everywhere), and
-every flag that its trigger asks for by NAME.enabled is on too. `make flags` tells people why, and measures triggers.
+A flag is on when the project's level has it, the file switches it on (for the environment, or else
+everywhere), and every flag that its trigger asks for by NAME.enabled is on too. `make flags` tells people
+why, and measures triggers.
 """
 
 import importlib.util
@@ -41,7 +42,10 @@ def read(text: str) -> dict[str, Any]:
         raise Problem(f"{FILE}{line}: expected YAML with each name once, got {got}") from None
     if "features" not in file:
         raise Problem(f"{FILE}: expected `features:` with a mapping of flags")
-    features, environments = part(file["features"], "features"), part(file.get("environments"), "environments")
+    features, environments = (
+        part(file["features"], "features"),
+        part(file.get("environments"), "environments"),
+    )
     for name, flag in features.items():
         parts = part(flag, f"features.{name}", ("enabled", "trigger", "description", "expires"))
         boolean(parts.get("enabled"), f"features.{name}.enabled")
@@ -55,7 +59,10 @@ def read(text: str) -> dict[str, Any]:
 
 
 def part(value: Any, where: str, keys: Collection[str] = ()) -> dict[str, Any]:
-    """Return a mapping of the file, an empty one for null; with these keys, or with names for keys. Raises Problem."""
+    """Return a mapping of the file, an empty one for null; with these keys, or with names for keys.
+
+    Raises Problem.
+    """
     if not isinstance(value, dict | None):
         raise Problem(f"{FILE}: {where}: expected a mapping, got {value!r:.60}")
     for key in value or {}:
@@ -86,7 +93,8 @@ def needs(flag: Mapping[str, Any], name: str) -> tuple[str, ...]:
 def resolve(file: Mapping[str, Any], stands: Mapping[str, Any], environment: str) -> States:
     """Return every flag as it is in `environment`: those of the file first.
 
-    `file` is what read() returns; `stands` has the project's `level` and what each of the `levels` brings. Raises Problem.
+    `file` is what read() returns; `stands` has the project's `level` and what each of the `levels` brings.
+    Raises Problem.
     """
     features, environments, levels = file["features"], file["environments"], stands["levels"]
     brings, later = (
@@ -123,7 +131,9 @@ def resolve(file: Mapping[str, Any], stands: Mapping[str, Any], environment: str
 
 
 def runtime(states: States, stands: Mapping[str, Any]) -> str:
-    """Return FEATURE_FLAGS: what is on and no pipeline's: your own flags, and those that a level hands on to services."""
+    """Return FEATURE_FLAGS: what is on and no pipeline's: your own flags, and those that a level hands on to
+    services.
+    """
     ours = {
         name for one in stands["levels"] for name in {*one["features"], *one["later"]} - {*one["runtime"]}
     }
@@ -131,7 +141,8 @@ def runtime(states: States, stands: Mapping[str, Any]) -> str:
 
 
 def of(environment: str) -> dict[str, Any]:
-    """Return `flags` (a flag's name to [on, why]) and `runtime` of an environment; PyYAML is fetched where it is missing.
+    """Return `flags` (a flag's name to [on, why]) and `runtime` of an environment; PyYAML is fetched where it
+    is missing.
 
     Ends the script with one line where the file is wrong.
     """

@@ -21,7 +21,9 @@ def main() -> int:
         uv.fail(str(error))
     for name, experiment in config["experiments"].items():
         whole = sum(experiment["weights"].values())
-        shares = ", ".join(f"{variant} {weight / whole:.1%}" for variant, weight in experiment["weights"].items())
+        shares = ", ".join(
+            f"{variant} {weight / whole:.1%}" for variant, weight in experiment["weights"].items()
+        )
         print(f"{name}: {shares} (control: {experiment['control']})")
     if not config["experiments"]:
         print("no experiments")

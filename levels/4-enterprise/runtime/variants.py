@@ -1,8 +1,8 @@
 """Variants of an experiment, assigned so that a user always gets the same one.
 
 `init_service` calls `init`, which puts a `Variants` into app.extensions["variants"]; the service asks it:
-`assign("new-checkout", user_id)`. It does something only while FEATURE_FLAGS holds `a_b_testing`; without that flag
-everybody gets the control variant. The experiments stand in config/variants.json.
+`assign("new-checkout", user_id)`. It does something only while FEATURE_FLAGS holds `a_b_testing`; without
+that flag everybody gets the control variant. The experiments stand in config/variants.json.
 """
 
 import hashlib
@@ -114,7 +114,9 @@ class Variants:
         return variant
 
     def _pick(self, experiment: str, weights: dict[str, float], user: str) -> str:
-        """Map the user to a point between 0 and the sum of the weights, and return the variant that lies there."""
+        """Map the user to a point between 0 and the sum of the weights, and return the variant that lies
+        there.
+        """
         digest = hashlib.sha256(f"{experiment}:{self.config['salt']}:{user}".encode()).digest()
         point = int.from_bytes(digest[:6], "big") / 2**48 * sum(weights.values())
         chosen = ""
@@ -130,7 +132,8 @@ class Variants:
 def init(app: Any, service_name: str) -> Variants:
     """Put the service's `Variants` into app.extensions["variants"] (where app has extensions) and return it.
 
-    With the flag on, raises VariantsError at once when the file is wrong: better at the start than in a request.
+    With the flag on, raises VariantsError at once when the file is wrong: better at the start than in a
+    request.
     """
     flags = {flag.strip() for flag in os.environ.get("FEATURE_FLAGS", "").split(",")}
     variants = Variants(service_name, FLAG in flags)

@@ -1,4 +1,7 @@
-"""The project's experiments can be read, and a user keeps the variant. How variants are assigned is tested in the template."""
+"""The project's experiments can be read, and a user keeps the variant.
+
+How variants are assigned is tested in the template.
+"""
 
 import importlib.util
 import json
