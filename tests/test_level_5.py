@@ -106,9 +106,7 @@ def fresh_5(tmp_path_factory: pytest.TempPathFactory, five: Path) -> Project:
 
 
 def run(project: Project, *command: str) -> subprocess.CompletedProcess[str]:
-    ours = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))
-    }
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))}
     return subprocess.run(command, cwd=project.folder, env=ours, capture_output=True, text=True, check=False)
 
 
@@ -117,9 +115,7 @@ def test_its_files_are_rendered_and_stand_in_the_readme(fresh_5: Project) -> Non
     for path in FILES:
         assert path.startswith("_level/") or path.removesuffix(".jinja") in tree
     readme = fresh_5.read("README.md")
-    assert (
-        "**Level 5, Planetary**: The service has moons." in readme and "`runtime/moons.py` | ours" in readme
-    )
+    assert "**Level 5, Planetary**: The service has moons." in readme and "`runtime/moons.py` | ours" in readme
     assert fresh_5.answers()["moons"] == 2 and fresh_5.read("config/moons.txt") == "moon-1\nmoon-2\n"
 
 
@@ -160,9 +156,7 @@ def test_its_runtime_code_is_started_by_the_extension_point(at_five: Callable[..
     assert (said.returncode, said.stdout) == (0, "those of api\n"), said.stderr
 
 
-def test_its_suite_is_a_check_of_pull_requests_and_before_a_deployment(
-    fresh_5: Project, fresh: Callable[..., Project]
-) -> None:
+def test_its_suite_is_a_check_of_pull_requests_and_before_a_deployment(fresh_5: Project, fresh: Callable[..., Project]) -> None:
     workflows = graph.read(fresh_5.folder)
     for event in ("pull_request", "push"):
         names = graph.check_runs(workflows, event)

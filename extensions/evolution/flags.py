@@ -41,9 +41,7 @@ def where_it_stands(level: int) -> dict[str, Any]:
     }
 
 
-def report(
-    project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date
-) -> dict[str, Any]:
+def report(project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date) -> dict[str, Any]:
     """The flags of the project at `project`, in one environment, or in each where `environment` is empty.
 
     Returns the `--json` document. Raises Refused for what is wrong in config/feature-flags.yml, its triggers
@@ -148,6 +146,4 @@ def _holds(flag: Mapping[str, Any], measured: Mapping[str, Measured]) -> str:
 
 def _figure(metric: str, value: triggers.Number, measured: Mapping[str, Measured]) -> str:
     reason = measured[metric].reason if value is None and metric in measured else ""
-    return escaped(
-        f"{metric.removesuffix('.enabled')} is {triggers.shown(value, metric)}{f': {reason}' if reason else ''}"
-    )
+    return escaped(f"{metric.removesuffix('.enabled')} is {triggers.shown(value, metric)}{f': {reason}' if reason else ''}")

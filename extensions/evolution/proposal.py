@@ -25,7 +25,7 @@ from ..template.place import root
 from . import checklist, detector
 from .checklist import Item
 from .detector import Recommendation
-from .github_api import Forge, git, repository
+from .github_api import GitHub, git, repository
 
 MARKER = "<!-- copier-levels: the way to the next level -->"
 TITLE = "The way to the next level"
@@ -61,9 +61,7 @@ class Outcome:
     number: int = 0
 
 
-def propose(
-    project: Path, recorded: dict[str, Any], *, now: datetime, dry_run: bool = False
-) -> Iterator[str]:
+def propose(project: Path, recorded: dict[str, Any], *, now: datetime, dry_run: bool = False) -> Iterator[str]:
     """Look at the project, then keep the issue and the pull request of its repository.
 
     Yields a line for each thing done.
@@ -73,24 +71,24 @@ def propose(
     """
     missing = [item for item in checklist.check(project, recorded, now=now) if item.state == "todo"]
     recommended = detector.detect(project, recorded, now=now).recommendation
-    forge = None if dry_run else Forge(repository(recorded))
+    github = None if dry_run else GitHub(repository(recorded))
     update, upgrade = _to_version(recorded), _to_level(recorded, recommended) if recommended else None
     # Both that may be open are looked at before anything is tried: there is one at a time.
-    at_level = _standing(forge, upgrade) if upgrade else Outcome()
-    version = _standing(forge, update)
+    at_level = _standing(github, upgrade) if upgrade else Outcome()
+    version = _standing(github, update)
     if not at_level.number and not version.number:
-        version = _request(project, recorded, update, forge)
+        version = _request(project, recorded, update, github)
     if upgrade and not at_level.says and version.number:
         says = f"It waits for pull request #{version.number}, which takes a new version first."
         at_level = Outcome(says, f"the move to level {upgrade.data['level']} waits for it")
     elif upgrade and not at_level.says:
-        at_level = _request(project, recorded, upgrade, forge)
+        at_level = _request(project, recorded, upgrade, github)
     yield from filter(None, (version.line, at_level.line))
     body = issue_text(recorded, missing, recommended, at_level.says, version.says)
-    if forge is None:
+    if github is None:
         yield body or "no issue: nothing is missing"
         return
-    yield _keep_issue(forge, body)
+    yield _keep_issue(github, body)
 
 
 def _to_version(recorded: Mapping[str, Any]) -> Move:
@@ -118,30 +116,30 @@ def _to_level(recorded: Mapping[str, Any], recommended: Recommendation) -> Move:
     return Move(f"levels/level-{level}", f"Move to level {level}", body, command, data={"level": level})
 
 
-def _keep_issue(forge: Forge, body: str) -> str:
+def _keep_issue(github: GitHub, body: str) -> str:
     """Open, change or close the one issue, as `body` (empty: nothing is missing) asks for.
 
     Returns what was done.
     """
-    issue = forge.issue(MARKER)
+    issue = github.issue(MARKER)
     if issue is None:
-        return f"issue #{forge.open_issue(TITLE, body)} opened" if body else "no issue: nothing is missing"
+        return f"issue #{github.open_issue(TITLE, body)} opened" if body else "no issue: nothing is missing"
     number = issue["number"]
     if not body:
-        forge.change_issue(number, state="closed")
+        github.change_issue(number, state="closed")
         return f"issue #{number} closed: nothing is missing"
     if issue["body"].replace("\r\n", "\n").strip() == body.strip():
         return f"issue #{number} says so already"
-    forge.change_issue(number, body=body)
+    github.change_issue(number, body=body)
     return f"issue #{number} brought up to date"
 
 
-def _standing(forge: Forge | None, move: Move, version: str = "") -> Outcome:
+def _standing(github: GitHub | None, move: Move, version: str = "") -> Outcome:
     """The pull request for a move that is open, or that was closed to say no; else nothing.
 
     A no to a version is a no to that one only; where `version` isn't given, only the open one is looked for.
     """
-    listed = forge.requests(move.branch) if forge else []
+    listed = github.requests(move.branch) if github else []
     for one in listed:
         number = one["number"]
         if one["state"] == "open":
@@ -155,7 +153,7 @@ def _standing(forge: Forge | None, move: Move, version: str = "") -> Outcome:
     return Outcome()
 
 
-def _request(project: Path, recorded: Mapping[str, Any], move: Move, forge: Forge | None) -> Outcome:
+def _request(project: Path, recorded: Mapping[str, Any], move: Move, github: GitHub | None) -> Outcome:
     """Try a move in a clone, and open the pull request for it. Nothing where there is nothing to move to."""
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as aside:
         clone = Path(aside, "clone")
@@ -164,31 +162,27 @@ def _request(project: Path, recorded: Mapping[str, Any], move: Move, forge: Forg
             return Outcome()
         if conflicts:
             files, what = ", ".join(map(_code, conflicts)), "update" if move.newest else "move"
-            says = f"The {what} conflicts in {files}: run `{move.by_hand}` yourself, and settle the marked lines."
+            says = f"The {what} conflicts in {files}: run `{move.by_hand}` yourself, and resolve the marked lines."
             to = f"version {version}" if move.newest else f"level {move.data['level']}"
             return Outcome(says, f"no pull request: the {what} to {to} conflicts in {', '.join(conflicts)}")
-        if forge is None:
-            return Outcome(
-                "A pull request would bring it.", f"a pull request from {move.branch} would be opened"
-            )
-        if (standing := _standing(forge, move, version)).says:
+        if github is None:
+            return Outcome("A pull request would bring it.", f"a pull request from {move.branch} would be opened")
+        if (standing := _standing(github, move, version)).says:
             return standing
         title = move.title.replace("{version}", version)
         _commit(clone, title)
         url = git_says(project, "remote", "get-url", "origin").strip()
         if not url:
             raise Refused("origin: expected a remote of that name to push to")
-        tip = forge.tip(clone, url, move.branch)
+        tip = github.tip(clone, url, move.branch)
         if tip and git_says(clone, "log", "-1", "--format=%ce", tip).strip() != EMAIL:
             theirs = f"The branch `{move.branch}` holds somebody's commits, so there is no pull request."
             line = f"no pull request: {move.branch} holds commits that aren't ours"
             return Outcome(f"{theirs} Delete it, or open one from it.", line)
-        forge.push(clone, url, move.branch, over=tip)
+        github.push(clone, url, move.branch, over=tip)
     body = move.body.replace("{version}", version)
-    number = forge.open_request(move.branch, recorded["default_branch"], title, body)
-    return Outcome(
-        f"Pull request #{number} brings it.", f"pull request #{number} opened from {move.branch}", number
-    )
+    number = github.open_request(move.branch, recorded["default_branch"], title, body)
+    return Outcome(f"Pull request #{number} brings it.", f"pull request #{number} opened from {move.branch}", number)
 
 
 def _moved(project: Path, clone: Path, move: Move) -> tuple[list[str], str]:

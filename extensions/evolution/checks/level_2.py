@@ -20,7 +20,7 @@ def staging_environment(facts: Facts) -> Answer:
 
     A place like production where a change can be seen, and where it may fail.
     """
-    known = facts.forge("/actions/variables/STAGING_HOST")
+    known = facts.ask_github("/actions/variables/STAGING_HOST")
     if known.body:
         return done("the variable STAGING_HOST is set")
     settings = re.search(r"(?m)^DEPLOY_HOST=(?!\s*$)", facts.text("config/staging.env"))
@@ -30,9 +30,7 @@ def staging_environment(facts: Facts) -> Answer:
         return done("config/staging.env names its host")
     how = "set up a host, then the variable STAGING_HOST: docs/staging.md says how"
     if known.why:
-        return unknown(
-            f"no deployment to staging is recorded; {known.why}", f"{how}\n{facts.to_ask('gh variable list')}"
-        )
+        return unknown(f"no deployment to staging is recorded; {known.why}", f"{how}\n{facts.to_ask('gh variable list')}")
     return todo("the variable STAGING_HOST is not set", how)
 
 
@@ -45,7 +43,7 @@ def staging_workflow(facts: Facts) -> Answer:
     if found:
         return done(found[0].path)
     if facts.broken:
-        return unknown(next(iter(facts.broken.values())), "mend it: GitHub can't run it either")
+        return unknown(next(iter(facts.broken.values())), "fix it: GitHub can't run it either")
     if facts.text(WORKFLOW):
         return todo(
             "staging-deploy.yml doesn't deploy",
@@ -70,9 +68,7 @@ def integration_tests(facts: Facts) -> Answer:
     try:
         told = set(json.loads(settings))
     except (ValueError, TypeError):
-        return todo(
-            "tests/integration/settings.json is not JSON", 'mend it: it holds {"service": {"NAME": "value"}}'
-        )
+        return todo("tests/integration/settings.json is not JSON", 'fix it: it holds {"service": {"NAME": "value"}}')
     silent = [name for name in theirs if name not in told]
     if silent:
         example = json.dumps({silent[0]: {}})
@@ -105,11 +101,11 @@ def deployment_trigger(facts: Facts) -> Answer:
 
 def _evidence(facts: Facts, workflow: str) -> Answer:
     """Whether a workflow that a push starts has deployed: a file alone deploys nothing."""
-    host = facts.forge("/actions/variables/STAGING_HOST")
-    deployed = facts.forge("/deployments?environment=staging&per_page=1")
+    host = facts.ask_github("/actions/variables/STAGING_HOST")
+    deployed = facts.ask_github("/deployments?environment=staging&per_page=1")
     if deployed.body:
         last = deployed.body[0]
-        said = facts.forge(f"/deployments/{last.get('id')}/statuses?per_page=1")
+        said = facts.ask_github(f"/deployments/{last.get('id')}/statuses?per_page=1")
         state = said.body[0].get("state") if said.body else said.why or "not told"
         if state == "success":
             return done(f"{workflow}, last on {str(last.get('created_at', ''))[:10]}")
@@ -122,26 +118,18 @@ def _evidence(facts: Facts, workflow: str) -> Answer:
             f"whether {workflow} has deployed: {why}",
             facts.to_ask("gh run list --workflow staging-deploy.yml"),
         )
-    return todo(
-        f"{workflow} has deployed nothing yet", "run it by hand, once: `gh workflow run staging-deploy.yml`"
-    )
+    return todo(f"{workflow} has deployed nothing yet", "run it by hand, once: `gh workflow run staging-deploy.yml`")
 
 
 def deployment_secrets(facts: Facts) -> Answer:
     """The secrets of staging are set
 
-    The workflow reaches the host with them; they stand with the forge and in no file.
+    The workflow reaches the host with them; they stand at GitHub and in no file.
     """
-    wanted = sorted(
-        {name for workflow in _deploys(facts) for name in SECRET.findall(workflow.text)} - {"GITHUB_TOKEN"}
-    )
+    wanted = sorted({name for workflow in _deploys(facts) for name in SECRET.findall(workflow.text)} - {"GITHUB_TOKEN"})
     if not wanted:
-        return (
-            todo("no workflow deploys to staging", facts.missing(WORKFLOW))
-            if not _deploys(facts)
-            else done("the workflow needs none")
-        )
-    here, there = facts.forge("/environments/staging/secrets"), facts.forge("/actions/secrets")
+        return todo("no workflow deploys to staging", facts.missing(WORKFLOW)) if not _deploys(facts) else done("the workflow needs none")
+    here, there = facts.ask_github("/environments/staging/secrets"), facts.ask_github("/actions/secrets")
     how = f"set {', '.join(wanted)} (GitHub: Settings, Environments, staging): docs/staging.md says what they hold"
     if here.why or there.why:
         return unknown(here.why or there.why, f"{how}\n{facts.to_ask('gh secret list --env staging')}")
@@ -155,12 +143,12 @@ def _deploys(facts: Facts) -> list[Workflow]:
 
 
 def _deployed(facts: Facts) -> str:
-    """The day of the last deployment to staging that succeeded, from the ledger; empty where there is none."""
+    """The day of the last deployment to staging that succeeded, from the deployment log; empty where there is none."""
     return max(_staging_days(facts.text("config/deploys.jsonl")), default="")
 
 
-def _staging_days(ledger: str) -> Iterator[str]:
-    for line in ledger.splitlines():
+def _staging_days(log: str) -> Iterator[str]:
+    for line in log.splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
