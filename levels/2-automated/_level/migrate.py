@@ -43,4 +43,5 @@ def leave(project: Path) -> Iterator[str]:
         yield "runtime/: removed, it held only Python's cache"
     for environment in ENVIRONMENTS:
         if (project / "config" / f"{environment}.env").exists():
-            yield f"config/{environment}.env stays on this machine: delete it when nothing needs it, and stop what was deployed"
+            told = "stays on this machine: delete it when nothing needs it, and stop what was deployed"
+            yield f"config/{environment}.env {told}"
