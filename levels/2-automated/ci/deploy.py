@@ -48,8 +48,7 @@ class Stop(Exception):
 
 
 def run(command: list[str], text: str = "", show_text: bool = True) -> str:
-    """Run a command with `text` as its standard input and return what it printed; all docker and ssh goes
-    here.
+    """Run a command with `text` as its standard input; return what it printed. All docker and ssh goes here.
 
     In a dry run, print it instead and return nothing. `show_text` is False where the text holds secrets.
     Raises Stop when the command fails.
@@ -142,9 +141,7 @@ def superseded() -> str:
 
 
 def read_access() -> dict[str, str]:
-    """Return what git's environment needs to read the repository with the workflow's token, for that server
-    alone.
-    """
+    """Return git's environment to read the repository with the workflow's token, for that server alone."""
     token, server = os.environ.get("GITHUB_TOKEN"), os.environ.get("GITHUB_SERVER_URL", "https://github.com")
     if not token:
         return {}
@@ -160,8 +157,7 @@ def read_access() -> dict[str, str]:
 
 
 def may_go_on(environment: str, output: str) -> bool:
-    """Return whether a workflow may deploy this commit, and give that to its later steps and jobs as an
-    output.
+    """Return whether a workflow may deploy this commit; its later steps and jobs get that as an output.
 
     Where it may not, the reason is on the page of the run. Raises Stop where it can't be told.
     """
@@ -217,9 +213,7 @@ def plain(values: dict[str, str], name: str) -> str:
 
 
 def compose(project: dict[str, Any], environment: str, version: str, values: dict[str, str]) -> str:
-    """Return the compose file, as JSON (which is YAML): every service at `version`, restarted, with a health
-    check.
-    """
+    """Return the compose file, as JSON (which is YAML): each service at `version`, with a health check."""
     services = {}
     features = plain(values, "FEATURE_FLAGS") or flags.of(environment)["runtime"]
     for number, service in enumerate(project["services"]):

@@ -131,9 +131,7 @@ def resolve(file: Mapping[str, Any], stands: Mapping[str, Any], environment: str
 
 
 def runtime(states: States, stands: Mapping[str, Any]) -> str:
-    """Return FEATURE_FLAGS: what is on and no pipeline's: your own flags, and those that a level hands on to
-    services.
-    """
+    """Return FEATURE_FLAGS: your own flags that are on, and those that a level hands on to services."""
     ours = {
         name for one in stands["levels"] for name in {*one["features"], *one["later"]} - {*one["runtime"]}
     }
@@ -141,10 +139,9 @@ def runtime(states: States, stands: Mapping[str, Any]) -> str:
 
 
 def of(environment: str) -> dict[str, Any]:
-    """Return `flags` (a flag's name to [on, why]) and `runtime` of an environment; PyYAML is fetched where it
-    is missing.
+    """Return `flags` (a flag's name to [on, why]) and `runtime` of an environment.
 
-    Ends the script with one line where the file is wrong.
+    PyYAML is fetched where it is missing. Ends the script with one line where the file is wrong.
     """
     import uv
 

@@ -69,10 +69,9 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def secrets() -> list[Finding]:
-    """Scan the files as they are now, committed or not; what git ignores isn't read, and neither is the
-    history.
+    """Scan the files as they are now, committed or not.
 
-    Nothing is sent anywhere, and no secret is printed. Raises Stop when the scan doesn't work.
+    What git ignores isn't read, and neither is the history. Nothing is sent anywhere, and no secret is printed. Raises Stop when the scan doesn't work.
     """
     listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
     if listed.returncode:
@@ -208,8 +207,7 @@ def last_line(text: str) -> str:
 
 
 def exceptions() -> tuple[bool, dict[str, datetime.date]]:
-    """Read config/security-exceptions.txt: whether findings fail, and the exceptions with the last day of
-    each.
+    """Read config/security-exceptions.txt: whether findings fail, and the last day of each exception.
 
     Without the file findings fail and there are no exceptions. Raises Stop on a line that isn't right.
     """
