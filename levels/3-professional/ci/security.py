@@ -71,7 +71,8 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
 def secrets() -> list[Finding]:
     """Scan the files as they are now, committed or not.
 
-    What git ignores isn't read, and neither is the history. Nothing is sent anywhere, and no secret is printed. Raises Stop when the scan doesn't work.
+    What git ignores isn't read, and neither is the history. Nothing is sent anywhere, and no secret is
+    printed. Raises Stop when the scan doesn't work.
     """
     listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
     if listed.returncode:
