@@ -90,6 +90,7 @@ def test_a_new_project_has_only_items_that_its_owner_can_do(fresh: AtLevel, leve
     assert {key for key, item in found.items() if item.state == "unknown"} <= {
         "branch_rule",
         "staging_environment",
+        "deployment_trigger",
         "deployment_secrets",
         "code_scanning",
     }
@@ -318,7 +319,7 @@ def test_a_service_that_the_integration_tests_pass_over_is_named(at_level: AtLev
 
 def test_a_push_that_deploys_nothing_is_seen(at_level: AtLevel) -> None:
     project = at_level(2)
-    assert states(project)["deployment_trigger"] == "done"
+    assert states(project)["deployment_trigger"] == "unknown", "it stands nowhere on GitHub"
     project.replace(".github/workflows/staging-deploy.yml", '["main"]', '["trunk"]')
     assert "main" in items(project)["deployment_trigger"].fix
     (project.folder / ".github/workflows/staging-deploy.yml").unlink()
@@ -378,6 +379,27 @@ def test_what_github_knows_is_asked(at_level: AtLevel, github: dict[str, Any]) -
     github[f"{base}/rules/branches/main"] = []
     assert items(project, repository="acme/shop")["deployment_secrets"].state == "done"
     assert items(project, repository="acme/shop")["branch_rule"].state == "todo"
+
+
+def test_a_push_deploys_by_itself_once_it_has(at_level: AtLevel, github: dict[str, Any]) -> None:
+    """A workflow's file alone deploys nothing: without a host, secrets or a repository it never ran."""
+    project, base = at_level(2), "/repos/acme/shop"
+    github[base] = {"private": False}
+
+    def said() -> tuple[str, str]:
+        item = items(project, repository="acme/shop")["deployment_trigger"]
+        return item.state, item.detail
+
+    assert said()[0] == "todo" and "until the variable STAGING_HOST is set" in said()[1]
+    github[f"{base}/actions/variables/STAGING_HOST"] = {"name": "STAGING_HOST", "value": "me@host"}
+    assert said()[0] == "todo" and "has deployed nothing yet" in said()[1]
+    github[f"{base}/deployments?environment=staging&per_page=1"] = [{"id": 7, "created_at": "2026-11-20T10:00:00Z"}]
+    github[f"{base}/deployments/7/statuses?per_page=1"] = [{"state": "in_progress"}]
+    assert said() == ("unknown", "how the last deployment to staging went: in_progress")
+    github[f"{base}/deployments/7/statuses?per_page=1"] = [{"state": "success"}]
+    assert said() == ("done", ".github/workflows/staging-deploy.yml, last on 2026-11-20")
+    github[f"{base}/deployments?environment=staging&per_page=1"] = 403
+    assert said()[0] == "unknown"
 
 
 def test_a_repository_that_may_not_be_seen_is_unknown(at_level: AtLevel, github: dict[str, Any]) -> None:

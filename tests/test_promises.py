@@ -210,15 +210,25 @@ def test_migrations_of_the_crossed_layers_run_in_order_and_can_run_twice(at_leve
     again = subprocess.run(["python3", str(script), str(ROOT)], cwd=project.folder, capture_output=True, text=True, check=True)
     assert (again.stdout, again.stderr) == ("", "")
 
-    (project.folder / "services/api/capabilities/__pycache__").mkdir()
+    (project.folder / "runtime/__pycache__").mkdir()
     project.write("config/security-exceptions.txt", project.read("config/security-exceptions.txt") + "PYSEC-2020-1 2020-01-31 old\n")
     project.commit().move(1).commit()
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("level ")]
-    assert [line.split(":")[0] for line in said] == ["level 4", "level 2", "level 2"]
-    assert not (project.folder / "services/api/capabilities").exists()
+    assert [line.split(":")[0] for line in said] == ["level 2"] * 3
+    assert not (project.folder / "runtime").exists()
     assert (project.folder / "config/staging.env").exists()
     project.move(3)
     assert "level 3: config/security-exceptions.txt: the exception for PYSEC-2020-1 ended on 2020-01-31" in capfd.readouterr().err
+
+
+def test_a_job_of_yours_in_the_checks_workflow_is_named_when_pushes_go_elsewhere(
+    at_level: AtLevel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = at_level(1)
+    edit(project)
+    project.commit().move(2)
+    [line] = [line for line in capfd.readouterr().err.splitlines() if "quality.yml" in line]
+    assert line.endswith("a job of yours that a push shall run too goes there (mine)")
 
 
 def test_the_lock_file_follows_what_a_move_changes(tmp_path: Path, two_versions: Path, capfd: pytest.CaptureFixture[str]) -> None:
