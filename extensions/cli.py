@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 the answer is no (a conflict, a check), 2 bad input, told 
 from __future__ import annotations
 
 import argparse
-import difflib
+import io
 import json
 import os
 import sys
@@ -16,11 +16,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from . import answers, layers
+from .disk import git_refuses
+from .project import environment
 from .template import root as template_root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
+    """Run the command; returns the exit code. Without `arguments` it is the console's."""
+    environment.enter()
+    if arguments is None:
+        environment.use_utf8()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is shown its number
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -76,12 +84,11 @@ def _parser() -> argparse.ArgumentParser:
     service.add_argument("--worker", action="store_true", help="one without HTTP, as a bot")
     service.set_defaults(run=_service)
 
-    keep = commands.add_parser("keep", help="take a file over: the template never touches it again; or give it back")
-    keep.add_argument("file", metavar="FILE")
-    keep.add_argument(
-        "--back", action="store_true", help="show how it differs from the template's, and let the template merge into it again"
+    set_ = commands.add_parser("set", help="change answers and render again, as default_branch=trunk; without any, show them")
+    set_.add_argument(
+        "pairs", nargs="*", metavar="KEY=VALUE", help="keep=+FILE takes a file over, keep=-FILE shows how it differs and gives it back"
     )
-    keep.set_defaults(run=_keep)
+    set_.set_defaults(run=_set)
 
     record = commands.add_parser("record", help="write a deploy, a rollback, an incident or its end into the ledger")
     record.add_argument("kind", choices=["deploy", "rollback", "incident", "restored"])
@@ -131,6 +138,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def project_answers(project: Path) -> dict[str, Any]:
     """The recorded answers of the project in `project`. Raises Refused where none are."""
+    if why := git_refuses(project):
+        raise answers.Refused(f"git: {why}")
     recorded = answers.recorded_answers(project)
     if not recorded:
         raise answers.Refused(f"{project / '.copier-answers.yml'}: expected the answers of this template; run it in the project's folder")
@@ -154,18 +163,14 @@ def level_of(text: str) -> int:
 
 def _new(options: argparse.Namespace) -> int:
     from . import moves
+    from .commands import set_answers
 
     data: dict[str, Any] = {}
     for pair in options.data:
         key, separator, value = pair.partition("=")
         if not separator:
             raise answers.Refused(f"--data {pair}: expected KEY=VALUE")
-        known = ["level", "confirm_services", *answers.CHECKS]
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            raise answers.Refused(
-                f"--data {key}: there is no such answer{f'; did you mean {near[0]}?' if near else ', see docs/answers.md'}"
-            )
+        set_answers.known_key(key, f"--data {key}", ("confirm_services",))
         data[key] = value
     if options.level is not None:
         data["level"] = level_of(options.level)
@@ -198,17 +203,10 @@ def _service(options: argparse.Namespace) -> int:
     return moves.move(project, {"services": services})
 
 
-def _keep(options: argparse.Namespace) -> int:
-    from . import moves
+def _set(options: argparse.Namespace) -> int:
+    from .commands import set_answers
 
-    project = Path.cwd()
-    recorded = project_answers(project)
-    check({"keep": [options.file]})
-    if options.back:
-        return moves.give_back(project, recorded, options.file)
-    if options.file not in layers.owners(template_root(), answers.recorded_services(recorded)):
-        raise answers.Refused(f"{options.file}: expected a file of the template's; the others are yours anyway")
-    return moves.move(project, {"keep": sorted({*recorded["keep"], options.file})})
+    return set_answers.run(Path.cwd(), project_answers(Path.cwd()), options.pairs)
 
 
 def _preview(options: argparse.Namespace) -> int:
@@ -235,8 +233,12 @@ def _whose(options: argparse.Namespace) -> int:
         level, owner, why = 1, "ours", "the answers that this project was rendered from"
     if level and answers.kept(name, recorded["keep"]):
         owner, why = "yours", f"{why}; it stood here before, or you took it over (`keep`), and the template leaves it alone"
+        if name in recorded["keep"]:
+            why += f"; `{answers.make(recorded)} set keep=-{name}` shows how it differs from the template's and hands it over"
     if not level and (written := command.whose(Path.cwd(), name)):
         owner, why = "ours", written
+    if not level and owner == "yours" and not os.path.lexists(name):
+        raise answers.Refused(f"{options.file}: there is no such file here, and the template brings none of that name")
     if options.json:
         print(json.dumps({"file": name, "owner": owner, "level": level or None, "why": why}))
     else:

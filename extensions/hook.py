@@ -16,6 +16,7 @@ from jinja2.ext import Extension
 from jinja2.runtime import Context
 
 from . import adoption, answers, closing, layers, readiness, settle
+from .project import environment
 
 
 class Levels(Extension):
@@ -66,6 +67,8 @@ class Levels(Extension):
     def check_answers(self, context: Context) -> str:
         """Look at the answers that were given or recorded, before the first question."""
         given = context.get_all()
+        if given.get("_copier_operation") == "update":
+            environment.for_copier(_project(context))  # plain `copier update`: our command has done it before
         if answers.has_credentials(given["_copier_answers"].get("_src_path") or ""):
             raise UserMessageError(
                 "_src_path: the address holds a user or a password, which would be recorded; let git's credential helper give them"

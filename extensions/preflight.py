@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from .disk import ask_git, is_folder, shown, text_of
+from .disk import ask_git, is_folder, reason, shown, text_of
+from .source.files import OTHER_REPOSITORY
 
 
 class _Disk:
@@ -69,6 +70,57 @@ def refusals(root: Path, paths: Iterable[str]) -> list[str]:
     return [*_other_template(real), *_repository(real, names), *problems]
 
 
+def other_repositories(root: Path, paths: Iterable[str]) -> list[str]:
+    """A line for each repository inside the project (a submodule, a clone, a worktree) that one of `paths` lies in. Never raises."""
+    real = os.path.realpath(root)
+    submodules = re.findall(r"^\s*path\s*=\s*\"?(.*?)\"?\s*$", text_of(os.path.join(real, ".gitmodules")), re.MULTILINE)
+    found: dict[str, str] = {}
+    seen: dict[str, str] = {}
+    for path in paths:
+        parts = path.split("/")
+        for number in range(1, len(parts)):
+            here = "/".join(parts[:number])
+            if here not in seen:
+                seen[here] = _repository_of(real, here, submodules)
+            if seen[here]:
+                found.setdefault(here, path)
+                break
+    return [
+        f"{shown(here)}: {OTHER_REPOSITORY}, and nothing is written into another repository: leave its service out of `services`,"
+        f" or its paths alone by --data 'keep=[{here}]' (for {path})"
+        for here, path in found.items()
+    ]
+
+
+def _repository_of(root: str, here: str, submodules: list[str]) -> str:
+    """The repository inside the project that the folder `here` leads into; empty where it leads into none."""
+    if here in submodules:  # also one that isn't checked out
+        return here
+    folder = os.path.realpath(os.path.join(root, here))
+    while folder != root and folder.startswith(root + os.sep):
+        if os.path.lexists(os.path.join(folder, ".git")) or os.path.relpath(folder, root) in submodules:
+            return folder
+        folder = os.path.dirname(folder)
+    return ""
+
+
+def unmergeable(root: Path, paths: Iterable[str]) -> list[str]:
+    """A line for each of `paths` that git takes for data, not text, as UTF-16 is: it merges no line of it, and a move would lose edits."""
+    problems = []
+    for path in paths:
+        try:
+            with open(os.path.join(root, path), "rb") as stream:
+                beginning = stream.read(8000)  # as much as git looks at
+        except OSError:
+            continue
+        if b"\0" in beginning:
+            problems.append(
+                f"{path}: holds NUL bytes, as UTF-16 does, so git can't merge what you changed: save it as UTF-8 and commit,"
+                f" or take it over with `levels set keep=+{path}`"
+            )
+    return problems
+
+
 def _other_template(root: str) -> list[str]:
     text = text_of(os.path.join(root, ".copier-answers.yml"))
 
@@ -121,9 +173,9 @@ def _in_the_way(root: str, paths: list[str]) -> tuple[list[str], list[str]]:
             if what or last:
                 break
             folder, linked = entry.path, linked or entry.is_symlink()
-    for folder, reason in disk.unreadable.items():
+    for folder, why in disk.unreadable.items():
         there = os.path.relpath(folder, root)
-        problems.setdefault(there, f"{shown(there)}: can't be read ({reason}): allow it")
+        problems.setdefault(there, f"{shown(there)}: can't be read ({why}): allow it")
     return list(problems.values()), free
 
 
@@ -150,7 +202,7 @@ def _ignored(root: str, paths: list[str]) -> list[str]:
     given = "".join(f"{path}\0" for path in paths)
     code, output, complaint = ask_git(Path(root), "check-ignore", "--no-index", "-v", "-z", "--stdin", given=given)
     if code > 1:
-        return [f".git: git can't say what it ignores ({shown((complaint.splitlines() or ['no reason'])[0])}): make it work"]
+        return [f".git: git can't say what it ignores: {reason(complaint)}"]
     rules: dict[tuple[str, str, str], list[str]] = {}
     fields = output.split("\0")
     for source, line, pattern, path in zip(fields[0::4], fields[1::4], fields[2::4], fields[3::4], strict=False):

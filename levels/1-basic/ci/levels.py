@@ -19,11 +19,16 @@ def source(answers: str) -> str:
     if Path(address).expanduser().is_dir():
         address = Path(address).expanduser().resolve().as_uri()
     elif ":" not in address:
-        uv.fail(f".copier-answers.yml: _src_path is {address}, no folder here; expected an address such as gh:owner/name")
+        way_out = "write the template's address there, such as gh:owner/name, and commit"
+        uv.fail(f".copier-answers.yml: _src_path is {address}, no folder here: {way_out}")
     elif "://" not in address:
         address = "ssh://" + address.replace(":", "/", 1)
     return f"git+{address}@{commit}"
 
+
+# In a git hook these name the repository that is at work, and git would take the template's for it.
+HOOKS = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_OBJECT_DIRECTORY"}
+HOOKS |= {"GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_SHALLOW_FILE"}
 
 os.chdir(uv.ROOT)
 answers = Path(".copier-answers.yml")
@@ -31,4 +36,6 @@ if not answers.is_file():
     uv.fail(".copier-answers.yml is missing: it says which version of the template this project stands at")
 template = source(answers.read_text(encoding="utf-8"))
 command = [uv.find(), "tool", "run", "--quiet", "--python", sys.executable, "--from", template, "levels"]
-os.execve(command[0], [*command, *sys.argv[1:]], uv.environment())
+environment = {key: value for key, value in uv.environment().items() if key not in HOOKS}
+# In UTF-8 mode no letter of a file or a name is lost, whatever the locale.
+os.execve(command[0], [*command, *sys.argv[1:]], {**environment, "PYTHONUTF8": "1"})

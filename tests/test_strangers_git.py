@@ -1,0 +1,298 @@
+"""Git, locale and environments that aren't ours: what hooks, settings, owners and encodings of other people do to a move."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from extensions.disk import OF_ONE_REPOSITORY
+from tests.projects import ROOT, Project, git
+
+AtLevel = Callable[..., Project]
+TICKET = "#!/bin/sh\necho 'ticket number missing' >&2\nexit 1\n"
+
+
+def levels(project: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as a person does, in a process of its own with these variables."""
+    return subprocess.run(
+        [sys.executable, "-m", "extensions", *arguments],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+
+
+def settings(**values: str) -> dict[str, str]:
+    """Settings of git as variables, as CI gives them; the names have _ for the dot."""
+    given = {"GIT_CONFIG_COUNT": str(len(values))}
+    for number, (key, value) in enumerate(values.items()):
+        given |= {f"GIT_CONFIG_KEY_{number}": key.replace("_", ".", 1), f"GIT_CONFIG_VALUE_{number}": value}
+    return given
+
+
+def for_all_repositories(folder: Path, text: str) -> dict[str, str]:
+    """A person's own ~/.gitconfig with `text` in it."""
+    file = folder / "gitconfig"
+    file.write_text(Path(os.environ["GIT_CONFIG_GLOBAL"]).read_text() + text)
+    return {"GIT_CONFIG_GLOBAL": str(file)}
+
+
+def hooks(folder: Path) -> str:
+    """A folder in which each hook that a move could run refuses."""
+    folder.mkdir()
+    for name in ("pre-commit", "commit-msg", "prepare-commit-msg", "post-checkout", "post-index-change", "reference-transaction"):
+        (folder / name).write_text(TICKET)
+        (folder / name).chmod(0o755)
+    return str(folder)
+
+
+def moved(project: Project, **environment: str) -> None:
+    """Move up with an edit in a merged file, and hold what must come out: the edit, the new level, no rest of a merge."""
+    before = (project.folder / "README.md").read_bytes()
+    done = levels(project.folder, "upgrade", "2", **environment)
+    assert done.returncode == 0, done.stderr
+    assert project.answers()["level"] == 2
+    assert (project.folder / "README.md").read_bytes().endswith(before[-40:])
+    assert list(project.folder.rglob("*.rej")) == []
+
+
+def edited(project: Project, text: bytes = b"\nOurs, with spaces at the end.  \n\tand a tab\n") -> Project:
+    readme = project.folder / "README.md"
+    readme.write_bytes(readme.read_bytes() + text)
+    return project.commit()
+
+
+# Hooks and settings
+
+
+def test_hooks_for_all_repositories_do_not_stop_a_move(at_level: AtLevel, tmp_path: Path) -> None:
+    project = edited(at_level(1))
+    moved(project, **settings(core_hooksPath=hooks(tmp_path / "hooks")))
+    git(project.folder, "config", "core.hooksPath", str(tmp_path / "hooks"))
+    git(project.folder, "add", "--all")
+    later = subprocess.run(["git", "commit", "-m", "x"], cwd=project.folder, capture_output=True, text=True, check=False)
+    assert later.returncode != 0 and "ticket number missing" in later.stderr, "the person's own commits have their hooks"
+
+
+def test_hooks_from_a_template_folder_or_a_git_c_do_not_stop_a_move(at_level: AtLevel, tmp_path: Path) -> None:
+    (tmp_path / "template").mkdir()
+    hooks(tmp_path / "template/hooks")
+    own = for_all_repositories(tmp_path, f"[init]\n\ttemplateDir = {tmp_path / 'template'}\n")
+    moved(edited(at_level(1)), **own, GIT_CONFIG_PARAMETERS=f"'core.hooksPath={tmp_path / 'template/hooks'}'")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[core]\n\tautocrlf = true\n\tsafecrlf = true\n",
+        "[apply]\n\twhitespace = error\n\tignoreWhitespace = change\n[core]\n\twhitespace = tab-in-indent,trailing-space\n",
+        "[apply]\n\twhitespace = fix\n[commit]\n\tgpgSign = true\n[user]\n\tuseConfigOnly = true\n[gpg]\n\tprogram = false\n",
+        "[status]\n\tshowUntrackedFiles = no\n\trelativePaths = true\n[core]\n\tquotePath = false\n\tfsmonitor = false\n",
+        "[merge]\n\tconflictStyle = zdiff3\n[diff]\n\texternal = false\n\tnoprefix = true\n\tmnemonicPrefix = true\n\tcolorMoved = zebra\n",
+        "[init]\n\tdefaultObjectFormat = sha256\n\tdefaultBranch = trunk\n[color]\n\tui = always\n[safe]\n\tbareRepository = explicit\n",
+    ],
+)
+def test_a_persons_settings_change_nothing(at_level: AtLevel, fresh: AtLevel, tmp_path: Path, text: str) -> None:
+    project = edited(at_level(1))
+    moved(project, **for_all_repositories(tmp_path, text))
+    git(project.folder, "checkout", "HEAD", "--", "README.md")
+    ours = {path: entry for path, entry in fresh(2).tree().items() if path not in (".copier-answers.yml", "README.md")}
+    assert {path: entry for path, entry in project.tree().items() if path in ours} == ours
+
+
+def test_files_that_a_person_ignores_or_calls_binary_everywhere_keep_their_edits(at_level: AtLevel, tmp_path: Path) -> None:
+    (tmp_path / "ignored").write_text("README.md\n*.yml\n")
+    (tmp_path / "attributes").write_text("*.md -diff\n*.yml binary\n")
+    own = for_all_repositories(tmp_path, f"[core]\n\texcludesFile = {tmp_path}/ignored\n\tattributesFile = {tmp_path}/attributes\n")
+    project = edited(at_level(1))
+    project.write("config/feature-flags.yml", project.read("config/feature-flags.yml") + "# ours\n")
+    project.commit()
+    git(project.folder, "add", "--force", "--all")
+    moved(project, **own)
+    assert project.read("config/feature-flags.yml").endswith("# ours\n")
+
+
+def test_a_repository_with_sha256_names_is_moved(project: Project) -> None:
+    project.folder.mkdir()
+    git(project.folder, "init", "--quiet", "--object-format=sha256")
+    moved(edited(project.copy(level=1)))
+
+
+def test_a_hook_that_stops_git_all_the_same_is_named() -> None:
+    from plumbum import ProcessExecutionError
+
+    from extensions.moves import _complaint
+
+    stopped = ProcessExecutionError(["/usr/bin/git", "-c", "a=b", "clone", "--", "x"], 1, "", "ticket number missing\n")
+    assert _complaint(stopped).startswith("git clone: ticket number missing (not git's own words but a hook's")
+    stopped = ProcessExecutionError(["/usr/bin/git", "clone"], 128, "", "Cloning\nfatal: repository '/x' does not exist\n")
+    assert _complaint(stopped) == "git clone: repository '/x' does not exist"
+
+
+# Variables that git sets for hooks
+
+
+def test_the_variables_of_one_repository_are_those_that_git_lists() -> None:
+    listed = set(git(ROOT, "rev-parse", "--local-env-vars").split())
+    assert listed - set(OF_ONE_REPOSITORY) == {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}, "which hold settings of a person or of CI"
+
+
+@pytest.mark.parametrize("command", [("preview", "2"), ("record", "deploy"), ("evolution", "--offline"), ("propose", "--dry-run")])
+def test_a_command_in_a_hook_speaks_of_the_folder_that_it_is_run_in(at_level: AtLevel, tmp_path: Path, command: tuple[str, ...]) -> None:
+    project = at_level(1)
+    other = tmp_path / "other"
+    git(tmp_path, "init", "--quiet", "other")
+    git(other, "commit", "--quiet", "--allow-empty", "--message", "other")
+    plain = levels(project.folder, *command)
+    set_by_git = {
+        "GIT_DIR": f"{other}/.git",
+        "GIT_WORK_TREE": str(other),
+        "GIT_INDEX_FILE": f"{other}/.git/index.lock",
+        "GIT_PREFIX": "sub/",
+        "GIT_OBJECT_DIRECTORY": f"{other}/.git/objects",
+        "GIT_QUARANTINE_PATH": f"{other}/.git/objects/x",
+    }
+    hooked = levels(project.folder, *command, **set_by_git)
+    assert (hooked.returncode, hooked.stdout, hooked.stderr) == (plain.returncode, plain.stdout, plain.stderr)
+    assert "Traceback" not in hooked.stderr
+    assert git(other, "status", "--porcelain") == ""
+
+
+def test_a_move_with_a_hooks_variables_is_the_move_without(at_level: AtLevel, tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "other")
+    other = str(tmp_path / "other")
+    moved(edited(at_level(1)), GIT_DIR=f"{other}/.git", GIT_WORK_TREE=other, GIT_EXTERNAL_DIFF="false", GIT_LITERAL_PATHSPECS="1")
+
+
+def test_a_preview_in_a_hook_of_a_linked_worktree(at_level: AtLevel, tmp_path: Path) -> None:
+    project = at_level(1)
+    hook = project.folder / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\nPYTHONPATH={ROOT} {sys.executable} -m extensions preview 2 >&2\n")
+    hook.chmod(0o755)
+    git(project.folder, "worktree", "add", "--quiet", "../tree", "-b", "side")
+    done = subprocess.run(["git", "commit", "--allow-empty", "-m", "x"], cwd=tmp_path / "tree", capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stderr.startswith("Moving from level 1 to 2."), done.stderr
+
+
+# Git that refuses
+
+root_only = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a folder to another owner")
+
+
+@root_only
+@pytest.mark.parametrize(
+    "command", [("upgrade", "2"), ("update",), ("preview", "2"), ("record", "deploy"), ("evolution",), ("todo",), ("set", "runner=x")]
+)
+def test_a_project_of_another_owner_is_told_by_gits_own_reason(at_level: AtLevel, command: tuple[str, ...]) -> None:
+    project = at_level(1)
+    for path in (project.folder, project.folder / ".git"):
+        os.chown(path, 12345, 12345)
+    done = levels(project.folder, *command)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"levels: git: detected dubious ownership in repository at '{project.folder}'")
+    assert f"git config --global --add safe.directory {project.folder}" in done.stderr
+    assert not (project.folder / "config/deploys.jsonl").exists()
+
+
+@root_only
+def test_a_template_of_another_owner_is_told_by_gits_own_reason(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from extensions import moves
+
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(template), str(clone))
+    for path in (clone, clone / ".git"):
+        os.chown(path, 12345, 12345)
+    monkeypatch.setattr(moves, "root", lambda: clone)
+    with pytest.raises(moves.Refused, match="git: detected dubious ownership in repository"):
+        moves.where_from()
+
+
+def test_a_damaged_repository_and_a_missing_git_are_told_in_one_line(at_level: AtLevel) -> None:
+    project = at_level(1)
+    assert "git isn't there" in levels(project.folder, "record", "deploy", PATH="/nowhere").stderr
+    (project.folder / ".git/HEAD").write_text("ref: refs/heads/../x\n")
+    for command in (("record", "deploy"), ("upgrade", "2")):
+        done = levels(project.folder, *command)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert done.stderr.startswith("levels: git: ")
+    assert not (project.folder / "config/deploys.jsonl").exists()
+
+
+# Letters
+
+
+@pytest.fixture(scope="session")
+def japanese(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A locale that isn't UTF-8, as variables."""
+    folder = tmp_path_factory.mktemp("locale")
+    try:
+        subprocess.run(["localedef", "-i", "ja_JP", "-f", "EUC-JP", str(folder / "ja_JP.EUC-JP")], capture_output=True, check=False)
+    except FileNotFoundError:
+        pass
+    if not (folder / "ja_JP.EUC-JP").is_dir():
+        pytest.skip("needs localedef and /usr/share/i18n")
+    return {"LOCPATH": str(folder), "LC_ALL": "ja_JP.EUC-JP"}
+
+
+LINES = {
+    "letters of three scripts": "\nGröße, prix en €, 値段. Ende der Zeile und noch etwas.\n".encode(),
+    "latin-1": "\nGröße und Maße, nicht in UTF-8 geschrieben, ganz ohne.\n".encode("latin-1"),
+    "a byte order mark, stray surrogates and carriage returns": b"\n\xef\xbb\xbfa\xed\xa0\x80b\xff\xfe mixed, and a CR at the end of it\r\n",
+}
+PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
+@pytest.mark.parametrize("where", ["japanese", "plain C", "UTF-8"])
+def test_each_byte_of_a_persons_lines_stays(at_level: AtLevel, request: pytest.FixtureRequest, lines: bytes, where: str) -> None:
+    project = edited(at_level(1), lines)
+    (project.folder / "docs/größe.md").write_bytes(lines)
+    project.commit()
+    locale = request.getfixturevalue("japanese") if where == "japanese" else PLAIN if where == "plain C" else {"LC_ALL": "C.UTF-8"}
+    moved(project, **locale)
+    assert (project.folder / "README.md").read_bytes().endswith(lines)
+    assert (project.folder / "docs/größe.md").read_bytes() == lines
+
+
+def test_plain_copier_keeps_each_byte_too(at_level: AtLevel) -> None:
+    project = edited(at_level(1), LINES["latin-1"])
+    command = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--vcs-ref=:current:", "--data", "level=2", "-q"]
+    done = subprocess.run(command, cwd=project.folder, env={**os.environ, **PLAIN}, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (project.folder / "README.md").read_bytes().endswith(LINES["latin-1"])
+    assert project.answers()["level"] == 2
+
+
+def test_a_merged_file_that_git_takes_for_data_is_refused_before_anything_is_written(at_level: AtLevel) -> None:
+    project = at_level(1)
+    (project.folder / "README.md").write_bytes((project.read("README.md") + "ours\n").encode("utf-16"))
+    project.commit()
+    done = levels(project.folder, "upgrade", "2")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("levels: README.md: holds NUL bytes, as UTF-16 does")
+    assert git(project.folder, "status", "--porcelain") == ""
+    assert levels(project.folder, "set", "keep=+README.md").returncode == 0
+    project.commit()
+    assert levels(project.folder, "upgrade", "2").returncode == 0
+
+
+def test_a_checkout_with_carriage_returns_is_moved(at_level: AtLevel, tmp_path: Path) -> None:
+    project = edited(at_level(1))
+    own = for_all_repositories(tmp_path, "[core]\n\tautocrlf = true\n\tsafecrlf = warn\n")
+    subprocess.run(["git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone")], env={**os.environ, **own}, check=True)
+    clone = Project(tmp_path / "clone", project.template)
+    assert b"\r\n" in (clone.folder / "README.md").read_bytes()
+    done = levels(clone.folder, "upgrade", "2", **own)
+    assert done.returncode == 0, done.stderr
+    assert "spaces at the end.  " in clone.read("README.md") and clone.answers()["level"] == 2
+    assert list(clone.folder.rglob("*.rej")) == []
