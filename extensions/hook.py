@@ -67,8 +67,7 @@ class Levels(Extension):
     def check_answers(self, context: Context) -> str:
         """Look at the answers that were given or recorded, before the first question."""
         given = context.get_all()
-        if given.get("_copier_operation") == "update":
-            environment.for_copier(_project(context))  # plain `copier update`: our command has done it before
+        environment.for_copier(_project(context))  # for plain `copier update`; our command has done it before
         if answers.has_credentials(given["_copier_answers"].get("_src_path") or ""):
             raise UserMessageError(
                 "_src_path: the address holds a user or a password, which would be recorded; let git's credential helper give them"

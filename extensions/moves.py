@@ -159,6 +159,7 @@ def _copier(project: Path, run: Callable[[], object]) -> None:
     try:
         with warnings.catch_warnings(), local.env():
             environment.for_copier(project)
+            environment.keep_bytes()
             warnings.simplefilter("ignore", DirtyLocalWarning)  # where_from says it in our words
             run()
     except UserMessageError as error:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .disk import ask_git, is_folder, reason, shown, text_of
+from .project import environment
 from .source.files import OTHER_REPOSITORY
 
 
@@ -105,19 +106,19 @@ def _repository_of(root: str, here: str, submodules: list[str]) -> str:
 
 
 def unmergeable(root: Path, paths: Iterable[str]) -> list[str]:
-    """A line for each of `paths` that git takes for data, not text, as UTF-16 is: it merges no line of it, and a move would lose edits."""
+    """A line for each of `paths`, which stand and are to be merged, in which a move would lose what a person wrote. Never raises."""
     problems = []
     for path in paths:
         try:
-            with open(os.path.join(root, path), "rb") as stream:
-                beginning = stream.read(8000)  # as much as git looks at
+            content = Path(root, path).read_bytes()
         except OSError:
             continue
-        if b"\0" in beginning:
-            problems.append(
-                f"{path}: holds NUL bytes, as UTF-16 does, so git can't merge what you changed: save it as UTF-8 and commit,"
-                f" or take it over with `levels set keep=+{path}`"
-            )
+        if b"\0" in content[:8000]:  # git looks at as much, takes it for data, and merges no line of it
+            why = f"holds NUL bytes, as UTF-16 does, so git can't merge it: save it as UTF-8 and commit, or `levels set keep=+{path}`"
+            problems.append(f"{path}: {why}")
+        elif not environment.holds(content):
+            why = "holds letters that `copier update` would drop in this locale: move by make or `levels`, which keep them"
+            problems.append(f"{path}: {why}")
     return problems
 
 

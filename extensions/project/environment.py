@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import atexit
 import codecs
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,15 @@ SETTINGS = {
     "maintenance.auto": "false",
 }
 BYTES = "copier-levels-bytes"
-TEMPORARY = "temporary_repository"  # the folder beside this file that `git init` takes its settings from
+# What holds in the repositories that Copier makes for a moment, and nowhere else: what a person or a company has set for all of theirs
+# (ignored files, attributes, line ends) would change what is compared there.
+TEMPORARY = """[core]
+	excludesFile =
+	attributesFile =
+	autocrlf = false
+	eol = lf
+"""
+PREFIX = "copier-levels.git."
 
 
 def enter() -> None:
@@ -58,20 +69,39 @@ def use_utf8() -> None:
 def for_copier(project: Path) -> None:
     """Set the environment in which Copier starts git to move `project`: no setting of a person or a company stops it there.
 
-    From then on Copier also keeps each byte of what git prints. By itself it drops those that aren't of the locale's encoding, and with
-    them letters of a person's lines. A second call changes nothing.
+    A second call changes nothing.
+    """
+    from plumbum import local
+
+    for name in (*OF_ONE_REPOSITORY, *OF_ONE_COMMAND):
+        local.env.pop(name, "")
+    if not Path(local.env.get("GIT_TEMPLATE_DIR", "")).name.startswith(PREFIX):
+        folder = tempfile.mkdtemp(prefix=PREFIX)
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        Path(folder, "config").write_text(TEMPORARY, encoding="utf-8")
+        local.env.update(_settings(dict(local.env)), GIT_TEMPLATE_DIR=folder)
+    # The names of objects in a temporary repository must be of the project's kind.
+    if (project / ".git").exists() and (kind := ask_git(project, "rev-parse", "--show-object-format")[1].strip()):
+        local.env["GIT_DEFAULT_HASH"] = kind
+
+
+def keep_bytes() -> None:
+    """Have Copier keep each byte of what git prints, from the next move on.
+
+    By itself it drops those that aren't of the locale's encoding, and with them letters of a person's lines.
     """
     from plumbum import local
 
     codecs.register(_codec)
     type(local).custom_encoding = BYTES  # type: ignore[misc]
-    for name in (*OF_ONE_REPOSITORY, *OF_ONE_COMMAND):
-        local.env.pop(name, "")
-    if Path(local.env.get("GIT_TEMPLATE_DIR", "")).name != TEMPORARY or not os.path.isdir(local.env["GIT_TEMPLATE_DIR"]):
-        local.env.update(_settings(dict(local.env)), GIT_TEMPLATE_DIR=str(Path(__file__).parent / TEMPORARY))
-    # The names of objects in a temporary repository must be of the project's kind.
-    if kind := ask_git(project, "rev-parse", "--show-object-format")[1].strip():
-        local.env["GIT_DEFAULT_HASH"] = kind
+
+
+def holds(content: bytes) -> bool:
+    """Whether Copier, as it runs here, keeps each byte of `content` when it reads it from git."""
+    from plumbum import local
+
+    encoding = str(local.custom_encoding)
+    return content.decode(encoding, "ignore").encode(encoding) == content
 
 
 def _settings(given: dict[str, str]) -> dict[str, str]:
