@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from extensions.migrate import seeds
+from extensions.moving.migrate import seeds
 from extensions.project import environment
 
 environment.enter()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.expected_skips import unexpected
-from tests.projects import ROOT, TWO_SERVICES, Project, make_template
+from tests.support.expected_skips import unexpected
+from tests.support.projects import ROOT, TWO_SERVICES, Project, make_template
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI, a test that is skipped for a reason that nobody expected (tests/expected_skips.py) fails the session."""
+    """In CI, a test that is skipped for a reason that nobody expected (tests/support/expected_skips.py) fails the session."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or not os.environ.get("CI"):
         return
@@ -65,13 +65,15 @@ def project(tmp_path: Path, template: Path) -> Project:
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Callable[..., Project]:
     """A fresh copy at a level, made once per level and set of services: to compare with, or to clone; not to change."""
-    made: dict[tuple[int, bool], Project] = {}
+    copies: dict[tuple[int, bool], Project] = {}
 
     def at(level: int, two: bool = False) -> Project:
-        if (level, two) not in made:
+        if (level, two) not in copies:
             folder = tmp_path_factory.mktemp(f"fresh{level}") / "shop"
-            made[level, two] = Project(folder, template).copy(level=level, **({"services": [dict(s) for s in TWO_SERVICES]} if two else {}))
-        return made[level, two]
+            copies[level, two] = Project(folder, template).copy(
+                level=level, **({"services": [dict(s) for s in TWO_SERVICES]} if two else {})
+            )
+        return copies[level, two]
 
     return at
 

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 import yaml
 
-from extensions import cli, layers
-from extensions.answers import Refused
+from extensions import cli
+from extensions.errors import Refused
 from extensions.evolution import flags
 from extensions.evolution.metrics import Measured
 from extensions.evolution.triggers import parse
-from tests.projects import LEVELS, ROOT, Project, git
+from extensions.template import layers
+from tests.support.projects import LEVELS, ROOT, Project, git
 
 AtLevel = Callable[..., Project]
 code = flags.resolver()

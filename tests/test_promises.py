@@ -11,8 +11,8 @@ import copier
 import pytest
 from plumbum import local
 
-from tests.edits import EDITS, edit
-from tests.projects import LEVELS, ROOT, Project, git, make_template, release
+from tests.support.edits import EDITS, edit
+from tests.support.projects import LEVELS, ROOT, Project, git, make_template, release
 
 PAIRS = [(i, j) for i in LEVELS for j in LEVELS if i != j]
 AtLevel = Callable[..., Project]
@@ -116,9 +116,9 @@ def test_down_and_up_again_keeps_the_answers(at_level: AtLevel, fresh: AtLevel) 
 def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as v1.0.0, and as v1.1.0 with other extension code, a changed file and a new one."""
     template = make_template(tmp_path_factory.mktemp("versions") / "copier-levels", "v1.0.0")
-    hook = template / "extensions" / "closing.py"
+    hook = template / "extensions" / "rendering" / "closing.py"
     hook.write_text(hook.read_text() + '\n\ndef greeting() -> str:\n    """New in this version."""\n    return "hello from v1.1.0"\n')
-    extension = template / "extensions" / "hook.py"
+    extension = template / "extensions" / "rendering" / "hook.py"
     text = extension.read_text()
     assert text.count("            all_layers=self.manifests,\n") == 1
     extension.write_text(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from extensions.disk import OF_ONE_REPOSITORY
-from tests.projects import ROOT, Project, git
+from extensions.project.git_and_files import OF_ONE_REPOSITORY
+from tests.support.projects import ROOT, Project, git
 
 AtLevel = Callable[..., Project]
 TICKET = "#!/bin/sh\necho 'ticket number missing' >&2\nexit 1\n"
@@ -130,7 +130,7 @@ def test_a_repository_with_sha256_names_is_moved(project: Project) -> None:
 def test_a_hook_that_stops_git_all_the_same_is_named() -> None:
     from plumbum import ProcessExecutionError
 
-    from extensions.moves import _complaint
+    from extensions.moving.moves import _complaint
 
     stopped = ProcessExecutionError(["/usr/bin/git", "-c", "a=b", "clone", "--", "x"], 1, "", "ticket number missing\n")
     assert _complaint(stopped).startswith("git clone: ticket number missing (not git's own words but a hook's")
@@ -206,7 +206,7 @@ def test_a_project_of_another_owner_is_told_by_gits_own_reason(at_level: AtLevel
 
 @root_only
 def test_a_template_of_another_owner_is_told_by_gits_own_reason(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from extensions import moves
+    from extensions.moving import moves
 
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", str(template), str(clone))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from ..answers import Refused
-from ..disk import shown
+from ..errors import Refused
+from ..project.git_and_files import shown
 
 FILE = "config/evolution.yml"
 

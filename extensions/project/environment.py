@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ..disk import OF_ONE_REPOSITORY, ask_git
+from .git_and_files import OF_ONE_REPOSITORY, ask_git
 
 # What changes the output of the commands that Copier reads, or what a path means to them.
 OF_ONE_COMMAND = (

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from ..source.clients import ROOTS
 from ..source.modules import Function
 from . import raising, values
-from .heads import arguments, asserted
+from .early_answers import arguments, asserted
 from .model import Candidate
 from .subject import Subject, awaited, plain, required
 from .values import samples
