@@ -237,11 +237,10 @@ def test_a_damaged_repository_and_a_missing_git_are_told_in_one_line(at_level: A
 def japanese(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A locale that isn't UTF-8, as variables."""
     folder = tmp_path_factory.mktemp("locale")
-    try:
-        subprocess.run(["localedef", "-i", "ja_JP", "-f", "EUC-JP", str(folder / "ja_JP.EUC-JP")], capture_output=True, check=False)
-    except FileNotFoundError:
-        pass
-    if not (folder / "ja_JP.EUC-JP").is_dir():
+    made = folder / "ja_JP.EUC-JP"
+    if shutil.which("localedef"):
+        subprocess.run(["localedef", "-i", "ja_JP", "-f", "EUC-JP", str(made)], capture_output=True, check=False)
+    if not made.is_dir():
         pytest.skip("needs localedef and /usr/share/i18n")
     return {"LOCPATH": str(folder), "LC_ALL": "ja_JP.EUC-JP"}
 
@@ -312,3 +311,197 @@ def test_a_checkout_with_carriage_returns_is_moved(at_level: AtLevel, tmp_path: 
     assert done.returncode == 0, done.stderr[-3000:]
     assert "spaces at the end.  " in clone.read("README.md") and clone.answers()["level"] == 2
     assert list(clone.folder.rglob("*.rej")) == []
+
+
+# Repositories inside the project
+
+APP = "from flask import Flask\n\napp = Flask(__name__)\n"
+
+
+def inner_repository(folder: Path, file: str = "app.py") -> None:
+    folder.mkdir(parents=True)
+    git(folder, "init", "--quiet")
+    (folder / file).write_text(APP)
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "inner")
+
+
+def submodule(project: Path, pay: Path, path: str) -> None:
+    inner_repository(pay)
+    git(project, "submodule", "--quiet", "add", str(pay), path)
+
+
+def worktree(project: Path, pay: Path, path: str) -> None:
+    inner_repository(pay)
+    git(pay, "worktree", "add", "--quiet", str(project / path), "-b", "side")
+
+
+def clone(project: Path, pay: Path, path: str) -> None:
+    inner_repository(project / path)
+
+
+def starting(project: Path) -> None:
+    """A repository with a service of its own."""
+    (project / "services/api").mkdir(parents=True)
+    (project / "services/api/app.py").write_text(APP)
+    git(project, "init", "--quiet")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "start")
+
+
+def adopt(project: Path, *data: str) -> subprocess.CompletedProcess[str]:
+    given = [part for one in data for part in ("--data", one)]
+    return levels(project.parent, "new", str(project), "--defaults", "--data", "seed_tests=none", *given)
+
+
+@pytest.mark.parametrize("kind", [submodule, worktree, clone])
+def test_a_service_in_another_repository_is_left_out_with_a_line(tmp_path: Path, kind: Callable[[Path, Path, str], None]) -> None:
+    project = tmp_path / "shop"
+    starting(project)
+    kind(project, tmp_path / "pay", "services/pay")
+    inner = git(project / "services/pay", "status", "--porcelain")
+    done = adopt(project)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout + done.stderr
+    assert said.count("services/pay: left out, a git repository of its own, such as a submodule: nothing is written there") == 1
+    assert git(project / "services/pay", "status", "--porcelain") == inner == ""
+    assert [one["name"] for one in Project(project, project).answers()["services"]] == ["api"]
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        (("services=[api, {name: pay, path: services/pay}]",), "services/pay: a git repository of its own"),
+        (("services=[api, {name: pay, path: link}]",), "link: a git repository of its own"),
+        (("services=[api, {name: pay, path: services/pay/inner}]",), "services/pay: a git repository of its own"),
+    ],
+)
+def test_nothing_is_written_into_another_repository_that_a_person_names(tmp_path: Path, data: tuple[str, ...], what: str) -> None:
+    project = tmp_path / "shop"
+    starting(project)
+    submodule(project, tmp_path / "pay", "services/pay")
+    (project / "link").symlink_to("services/pay")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "inner")
+    done = adopt(project, *data)
+    assert done.returncode == 2 and what in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert git(project, "status", "--porcelain") == ""
+
+
+def test_a_docs_folder_that_is_a_submodule_is_left_alone_when_asked_for(tmp_path: Path) -> None:
+    project = tmp_path / "shop"
+    starting(project)
+    submodule(project, tmp_path / "pages", "docs")
+    git(project, "commit", "--quiet", "--message", "docs")
+    git(project, "submodule", "--quiet", "deinit", "--force", "docs")  # as in a clone without --recurse-submodules
+    done = adopt(project)
+    assert done.returncode == 2 and "docs: a git repository of its own" in done.stderr
+    assert "--data 'keep=[docs]'" in done.stderr and git(project, "status", "--porcelain") == ""
+    done = adopt(project, "keep=[docs]")
+    assert done.returncode == 0, done.stderr
+    assert list((project / "docs").iterdir()) == []
+
+
+# Where the template stands
+
+
+def test_a_relative_address_is_told_at_the_copy_with_the_way_out(template: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "copier", "copy", "--trust", "--defaults", "--data", "project_name=shop"]
+    relative = os.path.relpath(template, tmp_path)
+    done = subprocess.run([*command, relative, "deep/shop"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    told = [line for line in done.stderr.splitlines() if "_src_path" in line]
+    assert len(told) == 1 and "a full path, and commit it" in told[0], done.stderr
+    project = Project(tmp_path / "deep/shop", template)
+    git(project.folder, "init", "--quiet")
+    project.commit()
+    wrapper = [sys.executable, "ci/levels.py", "upgrade", "2"]
+    said = subprocess.run(wrapper, cwd=project.folder, capture_output=True, text=True, check=False)
+    assert said.returncode == 2 and said.stderr.count("\n") == 1 and "and commit it" in said.stderr
+    project.replace(".copier-answers.yml", f"_src_path: {relative}", f"_src_path: {template}")
+    refused = levels(project.folder, "upgrade", "2")
+    assert refused.returncode == 2 and "_src_path: commit the template's new address first" in refused.stderr
+    assert levels(project.commit().folder, "upgrade", "2").returncode == 0
+    done = subprocess.run([*command, str(template), "full"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "_src_path" not in done.stderr
+
+
+def test_a_moved_template_is_told_in_one_line(at_level: AtLevel) -> None:
+    project = at_level(1)
+    project.replace(".copier-answers.yml", "_src_path: ", "_src_path: /nowhere")
+    project.commit()
+    wrapper = [sys.executable, "ci/levels.py", "preview", "2"]
+    said = subprocess.run(wrapper, cwd=project.folder, capture_output=True, text=True, check=False)
+    assert said.returncode == 2 and said.stderr.count("\n") == 1
+    assert "no folder here: write the template's address there, such as gh:owner/name, and commit it" in said.stderr
+
+
+# Answers
+
+
+def test_set_changes_answers_and_renders_again(at_level: AtLevel) -> None:
+    project = at_level(1)
+    shown = levels(project.folder, "set").stdout.splitlines()
+    assert "level=1" in shown and "default_branch=main" in shown and "keep=[]" in shown
+    assert levels(project.folder, "set", "default_branch=main").stdout == "default_branch=main already\n"
+    assert levels(project.folder, "set", "default_branch=trunk", "runner=ubuntu-22.04").returncode == 0
+    assert (project.answers()["default_branch"], project.answers()["runner"]) == ("trunk", "ubuntu-22.04")
+    assert "trunk" in project.read(".github/workflows/quality.yml")
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        ("default_branch", "levels: default_branch: expected KEY=VALUE, as default_branch=trunk\n"),
+        ("defualt_branch=x", "levels: defualt_branch=x: there is no such answer; did you mean default_branch?\n"),
+        ("default_branch=a b", 'levels: default_branch: expected a branch name of letters, digits and . _ - /, got "a b"\n'),
+        ("keep=-Dockerfile", "levels: Dockerfile: expected one of keep: nothing is kept\n"),
+        ("keep=notes.md", "levels: notes.md: expected a file of the template's; the others are yours anyway\n"),
+        ("keep=+../x", "levels: keep[0]: expected a path inside the project"),
+        ("services=[", "levels: services: expected YAML"),
+    ],
+)
+def test_set_refuses_in_one_line(at_level: AtLevel, pair: str, message: str) -> None:
+    project = at_level(1)
+    done = levels(project.folder, "set", pair)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(message)
+    assert git(project.folder, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("make", ["make", "bmake"])
+def test_make_hands_the_answers_to_set(at_level: AtLevel, make: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from extensions.commands import set as set_
+
+    if shutil.which(make) is None:
+        pytest.skip(f"needs {make}")
+    script = at_level(1).folder / "ci/levels.py"
+    script.write_text("import os\nprint(os.environ['MAKEFLAGS'], end='\\0')\nprint(os.environ['services'], end='')\n")
+    given = ["services=[api, {name: bot, kind: worker}]", f"PYTHON={sys.executable}", "runner=x"]
+    done = subprocess.run(
+        [make, "-s", "-f", "levels.mk", "set", *given], cwd=script.parent.parent, capture_output=True, text=True, check=True
+    )
+    flags, services = done.stdout.split("\0")
+    assert sorted(set_.from_make({"MAKEFLAGS": flags, "services": services, "runner": "x", "level": "4"})) == ["runner=x", given[0]]
+
+
+# Versions that are recorded
+
+
+def test_a_version_that_git_does_not_know_is_not_recorded(at_level: AtLevel) -> None:
+    project = at_level(1)
+    git(project.folder, "tag", "v1.2")
+    done = levels(project.folder, "record", "deploy", "--version", "nope")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("levels: --version nope: git knows no such commit or tag here")
+    assert not (project.folder / "config/deploys.jsonl").exists()
+    head = git(project.folder, "rev-parse", "--short", "HEAD").strip()
+    for version in ("v1.2", head):
+        assert levels(project.folder, "record", "deploy", "--version", version).returncode == 0
+    shutil.rmtree(project.folder / ".git")
+    assert levels(project.folder, "record", "deploy", "--version", "2026.11").returncode == 0
+
+
+def test_a_move_that_changes_nothing_says_so(at_level: AtLevel) -> None:
+    project = at_level(1)
+    said = levels(project.folder, "upgrade", "1").stdout
+    assert said == "Nothing changed: the project is what these answers and this version give.\n"

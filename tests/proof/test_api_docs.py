@@ -9,6 +9,7 @@ from pathlib import Path
 import copier
 import pytest
 
+from extensions.apidocs import write
 from tests.proof.test_foreign import FOREIGN, unpacked
 from tests.support.projects import TWO_SERVICES, Project
 from tests.support.proofs import Machine, fresh_machine
