@@ -1,4 +1,6 @@
-"""Git, locale and environments that aren't ours: what hooks, settings, owners and encodings of other people do to a move."""
+"""Git, locale and environments that aren't ours: what hooks, settings, owners and encodings of other people
+do to a move.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def hooks(folder: Path) -> str:
 
 
 def moved(project: Project, **environment: str) -> None:
-    """Move up with an edit in a merged file, and hold what must come out: the edit, the new level, no rest of a merge."""
+    """Move up with an edit in a merged file, and hold what must come out: the edit, the new level, no rest of
+    a merge.
+    """
     before = (project.folder / "README.md").read_bytes()
     done = levels(project.folder, "upgrade", "2", **environment)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -248,7 +252,7 @@ def japanese(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 LINES = {
     "letters of three scripts": "\nGröße, prix en €, 値段. Ende der Zeile und noch etwas.\n".encode(),
     "latin-1": "\nGröße und Maße, nicht in UTF-8 geschrieben, ganz ohne.\n".encode("latin-1"),
-    "a byte order mark, stray surrogates and carriage returns": b"\n\xef\xbb\xbfa\xed\xa0\x80b\xff\xfe mixed, and a CR at the end of it\r\n",
+    "a byte order mark, stray surrogates and a carriage return": (b"\n\xef\xbb\xbfa\xed\xa0\x80b\xff\xfe mixed, a CR at the end\r\n"),
 }
 PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
@@ -277,7 +281,8 @@ def test_plain_copier_is_refused_before_it_drops_a_letter(at_level: AtLevel, lin
 
 def test_plain_copier_has_no_hooks_either(at_level: AtLevel, tmp_path: Path) -> None:
     project = edited(at_level(1), LINES["letters of three scripts"])
-    for name in ("pre-commit", "commit-msg", "prepare-commit-msg"):  # a clone of the template comes before we are asked
+    # A clone of the template comes before we are asked.
+    for name in ("pre-commit", "commit-msg", "prepare-commit-msg"):
         (tmp_path / name).write_text(TICKET)
         (tmp_path / name).chmod(0o755)
     own = for_all_repositories(tmp_path, f"[core]\n\thooksPath = {tmp_path}\n[apply]\n\twhitespace = error\n")
@@ -393,7 +398,8 @@ def test_a_docs_folder_that_is_a_submodule_is_left_alone_when_asked_for(tmp_path
     starting(project)
     submodule(project, tmp_path / "pages", "docs")
     git(project, "commit", "--quiet", "--message", "docs")
-    git(project, "submodule", "--quiet", "deinit", "--force", "docs")  # as in a clone without --recurse-submodules
+    # As in a clone without --recurse-submodules.
+    git(project, "submodule", "--quiet", "deinit", "--force", "docs")
     done = adopt(project)
     assert done.returncode == 2 and "docs: a git repository of its own" in done.stderr
     assert "--data 'keep=[docs]'" in done.stderr and git(project, "status", "--porcelain") == ""
@@ -432,7 +438,7 @@ def test_a_moved_template_is_told_in_one_line(at_level: AtLevel) -> None:
     wrapper = [sys.executable, "ci/levels.py", "preview", "2"]
     said = subprocess.run(wrapper, cwd=project.folder, capture_output=True, text=True, check=False)
     assert said.returncode == 2 and said.stderr.count("\n") == 1
-    assert "no folder here: write the template's address there, such as gh:owner/name, and commit it" in said.stderr
+    assert "no folder on this machine: write the template's address there, such as gh:owner/name, and commit it" in said.stderr
 
 
 # Answers

@@ -13,9 +13,12 @@ from ..template.place import root
 
 
 def project_answers(project: Path) -> dict[str, Any]:
-    """The recorded answers of the project in `project`. Raises NotAProject where none are, Refused for a bad one.
+    """The recorded answers of the project in `project`.
 
-    Refused too, with git's own reason, where git doesn't work there: whatever is asked of it would be told as unknown.
+    Raises NotAProject where none are, Refused for a bad one.
+
+    Refused too, with git's own reason, where git doesn't work there: whatever is asked of it would be told as
+    unknown.
     """
     if why := git_refuses(project):
         raise Refused(f"git: {why}")

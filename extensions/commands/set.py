@@ -50,7 +50,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def given(pairs: Iterable[str]) -> dict[str, Any]:
-    """The answers in `pairs` as they are recorded: lists and truth values read as YAML. Raises Refused for what can't be read."""
+    """The answers in `pairs` as they are recorded: lists and truth values read as YAML.
+
+    Raises Refused for what can't be read.
+    """
     data: dict[str, Any] = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
@@ -62,13 +65,18 @@ def given(pairs: Iterable[str]) -> dict[str, Any]:
 
 
 def from_make(environment: Mapping[str, str]) -> list[str]:
-    """The answers that `make set KEY=VALUE` was given: make lists their names in MAKEFLAGS, and hands the values on as variables."""
+    """The answers that `make set KEY=VALUE` was given: make lists their names in MAKEFLAGS, and hands the
+    values on as variables.
+    """
     names = re.findall(r"(?:^|\s)(\w+)=", environment.get("MAKEFLAGS", ""))
     return [f"{name}={environment[name]}" for name in dict.fromkeys(names) if name in environment and name.islower()]
 
 
 def wanted_keep(recorded: Mapping[str, Any], value: str) -> list[str]:
-    """What `keep` becomes by `+PATH` or PATH (one more), `-PATH` (one less), or a list (just these). Raises Refused."""
+    """What `keep` becomes by `+PATH` or PATH (one more), `-PATH` (one less), or a list (just these).
+
+    Raises Refused.
+    """
     before: list[str] = recorded["keep"]
     if value.startswith("["):
         wanted = answers.read("keep", value)

@@ -1,4 +1,5 @@
-"""The environment that git runs in: what a hook, a company's settings or a locale put there, and what may reach a move.
+"""The environment that git runs in: what a hook, a company's settings or a locale put there, and what may
+reach a move.
 
 `enter` is called once, where the console and Copier enter. `for_copier` is called where Copier runs.
 """
@@ -39,8 +40,8 @@ SETTINGS = {
     "maintenance.auto": "false",
 }
 BYTES = "copier-levels-bytes"
-# What holds in the repositories that Copier makes for a moment, and nowhere else: what a person or a company has set for all of theirs
-# (ignored files, attributes, line ends) would change what is compared there.
+# What holds in the repositories that Copier makes for a moment, and nowhere else: what a person or a company
+# has set for all of theirs (ignored files, attributes, line ends) would change what is compared there.
 TEMPORARY = """[core]
 	excludesFile =
 	attributesFile =
@@ -51,7 +52,9 @@ PREFIX = "copier-levels.git."
 
 
 def enter() -> None:
-    """Take out of this process's environment what names another repository than the one that a command is run in."""
+    """Take out of this process's environment what names another repository than the one that a command is run
+    in.
+    """
     for name in (*OF_ONE_REPOSITORY, *OF_ONE_COMMAND):
         os.environ.pop(name, None)
 
@@ -59,7 +62,8 @@ def enter() -> None:
 def use_utf8() -> None:
     """Start this command again in UTF-8 mode where the locale isn't UTF-8; does nothing elsewhere.
 
-    File names and what programs print are then read as what they nearly always are, and no byte of them is lost.
+    File names and what programs print are then read as what they nearly always are, and no byte of them is
+    lost.
     """
     if sys.getfilesystemencoding() != "utf-8" and os.environ.get("PYTHONUTF8") != "1":
         os.environ["PYTHONUTF8"] = "1"
@@ -67,7 +71,8 @@ def use_utf8() -> None:
 
 
 def for_copier(project: Path) -> None:
-    """Set the environment in which Copier starts git to move `project`: no setting of a person or a company stops it there.
+    """Set the environment in which Copier starts git to move `project`: no setting of a person or a company
+    stops it there.
 
     A second call changes nothing.
     """
@@ -119,7 +124,9 @@ def _settings(given: dict[str, str]) -> dict[str, str]:
 
 
 def _codec(name: str) -> codecs.CodecInfo | None:
-    """UTF-8 in which each byte that isn't of it comes out again as it was, whatever handling of errors is asked for."""
+    """UTF-8 in which each byte that isn't of it comes out again as it was, whatever handling of errors is
+    asked for.
+    """
     if name.replace("_", "-") != BYTES:
         return None
 

@@ -1,4 +1,6 @@
-"""Small questions to the disk and to git, answered without surprises: nothing here raises for what stands in a project."""
+"""Small questions to the disk and to git, answered without surprises: nothing here raises for what stands in
+a project.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,9 @@ import re
 import subprocess
 from pathlib import Path
 
-# What git sets for a hook or for `git -C`: `git rev-parse --local-env-vars` and what belongs with it. It says which repository is meant,
-# which another folder's isn't. GIT_CONFIG_COUNT and its like stay: that is how CI hands over credentials and safe.directory.
+# What git sets for a hook or for `git -C`: `git rev-parse --local-env-vars` and what belongs with it. It says
+# which repository is meant, which another folder's isn't. GIT_CONFIG_COUNT and its like stay: that is how CI
+# hands over credentials and safe.directory.
 OF_ONE_REPOSITORY = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -61,7 +64,9 @@ def text_of(file: str) -> str:
 
 
 def git_environment() -> dict[str, str]:
-    """The environment of a git that is only asked: it speaks English, locks nothing, and takes its repository from where it is run."""
+    """The environment of a git that is only asked: it speaks English, locks nothing, and takes its repository
+    from where it is run.
+    """
     kept = {key: value for key, value in os.environ.items() if key not in OF_ONE_REPOSITORY}
     return kept | {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
 
@@ -92,9 +97,11 @@ def git_says(root: Path, *command: str, given: str = "") -> str:
 
 
 def git_refuses(root: Path) -> str:
-    """Git's own reason why it doesn't work with the repository at `root`, in one line; empty where it does, or where there is none.
+    """Git's own reason why it doesn't work with the repository at `root`, in one line; empty where it does,
+    or where there is none.
 
-    Such as another owner ("dubious ownership"), objects that are damaged or not readable, or no git on this machine.
+    Such as another owner ("dubious ownership"), objects that are damaged or not readable, or no git on this
+    machine.
     """
     if not any(os.path.lexists(folder / ".git") for folder in (root.absolute(), *root.absolute().parents)):
         return ""

@@ -44,7 +44,8 @@ class _Disk:
 
 
 def standing(root: Path, paths: Iterable[str]) -> list[str]:
-    """Those of our `paths` (POSIX, from `root`) at which a file or a link of theirs stands, be it in another case.
+    """Those of our `paths` (POSIX, from `root`) at which a file or a link of theirs stands, be it in another
+    case.
 
     What stands as something else than a file, or where a folder of ours is needed, is for `refusals`.
     """
@@ -53,7 +54,10 @@ def standing(root: Path, paths: Iterable[str]) -> list[str]:
 
 
 def refusals(root: Path, paths: Iterable[str]) -> list[str]:
-    """Why `paths` can't be written: a line each with what, where and what to do. Empty where they can. Never raises."""
+    """Why `paths` can't be written: a line each with what, where and what to do. Empty where they can.
+
+    Never raises.
+    """
     if os.path.islink(root) and not os.path.exists(root):
         return [f"{shown(os.fspath(root))}: a broken symbolic link: remove it, or choose another folder"]
     real = os.path.realpath(root)
@@ -72,7 +76,9 @@ def refusals(root: Path, paths: Iterable[str]) -> list[str]:
 
 
 def other_repositories(root: Path, paths: Iterable[str]) -> list[str]:
-    """A line for each repository inside the project (a submodule, a clone, a worktree) that one of `paths` lies in. Never raises."""
+    """A line for each repository inside the project (a submodule, a clone, a worktree) that one of `paths`
+    lies in. Never raises.
+    """
     real = os.path.realpath(root)
     submodules = re.findall(r"^\s*path\s*=\s*\"?(.*?)\"?\s*$", text_of(os.path.join(real, ".gitmodules")), re.MULTILINE)
     found: dict[str, str] = {}
@@ -106,7 +112,9 @@ def _repository_of(root: str, here: str, submodules: list[str]) -> str:
 
 
 def unmergeable(root: Path, paths: Iterable[str]) -> list[str]:
-    """A line for each of `paths`, which stand and are to be merged, in which a move would lose what a person wrote. Never raises."""
+    """A line for each of `paths`, which stand and are to be merged, in which a move would lose what a person
+    wrote. Never raises.
+    """
     problems = []
     for path in paths:
         try:
