@@ -82,9 +82,8 @@ def image(project: dict[str, Any], service: str, version: str) -> str:
     """Return the name of a service's image. Raises Stop when nobody said where the repository stands."""
     repository = project["repository"] or os.environ.get("GITHUB_REPOSITORY", "")
     if not repository:
-        raise Stop(
-            "images are named after the repository, which is empty: copier update --data repository=owner/name"
-        )
+        how = f"{uv.MAKE} set repository=owner/name"
+        raise Stop(f"images are named after the repository, which is empty: {how}")
     return f"{project['image_registry']}/{repository.lower()}/{service}:{version}"
 
 
