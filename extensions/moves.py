@@ -16,7 +16,7 @@ import yaml
 from copier.errors import DirtyLocalWarning, UserMessageError
 from plumbum import ProcessExecutionError
 
-from . import answers, layers, migrate, preview
+from . import answers, layers, migrate, preview, uncommitted
 from .answers import Refused
 from .disk import git_says
 from .template import installed_from, root
@@ -43,21 +43,23 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
     An answers file that a person has edited and not committed is taken as what is asked for.
     """
     answers_file = project / ".copier-answers.yml"
-    written = answers_file.read_bytes()
-    data = {**edited_answers(project), **data}
     recorded = answers.recorded_answers(project)
     ref = None if newest else copier.VcsRef.CURRENT
-    try:
-        _copier(lambda: copier.run_update(project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True))
-    except BaseException:
-        if not git_says(project, "status", "--porcelain"):  # nothing was moved: what the person wrote comes back
-            answers_file.write_bytes(written)
-        raise
+    with uncommitted.put_back(project) as earlier:
+        written = answers_file.read_bytes()
+        data = {**edited_answers(project), **earlier, **data}
+        try:
+            _copier(lambda: copier.run_update(project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True))
+        except BaseException:
+            if not git_says(project, "status", "--porcelain"):  # nothing was moved: what the person wrote comes back
+                answers_file.write_bytes(written)
+            raise
     level = data.get("level", recorded["level"])
     for line in preview.setup_lines(recorded, level) + preview.left_running(recorded, level):
         print(line)
     if migrate.conflicts(project):
         return 1
+    uncommitted.note(project)
     print(f"Done. See what changed with `git status`, then run `{answers.make(recorded)} check` and commit.")
     return 0
 

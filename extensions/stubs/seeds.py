@@ -33,7 +33,9 @@ def seed(project: Path, recorded: Mapping[str, Any], template: Path, ask: Callab
     unseen = len(found) - len(modules)
     most: int | None = MOST
     if ask and len(modules) > MOST:
-        question = f"{len(modules)} modules of yours have no test file of their own. Write tests for {MOST} of them now, for all, or for none?"
+        question = (
+            f"{len(modules)} modules of yours have no test file of their own. Write tests for {MOST} of them now, for all, or for none?"
+        )
         said = ask(f"{question} [{MOST}/all/none] ").strip().lower()
         while said not in ("", str(MOST), "all", "none", "no", "n", "0"):
             said = ask(f"Expected {MOST}, all or none: ").strip().lower()
