@@ -69,7 +69,7 @@ def _called(project: Path, service: Mapping[str, str]) -> bool:
         return False
     folder = service["path"]
     paths = [posixpath.normpath(posixpath.join(folder, below, name)) for below, names in walk(project / folder) for name in names]
-    return bool(read_code(project, [path for path in paths if not aside(path) and path != file(service)]).seam)
+    return bool(read_code(project, [path for path in paths if not aside(path) and path != file(service)]).init_calls)
 
 
 def _operation(service: Mapping[str, str], path: str, probe: str) -> dict[str, Any]:

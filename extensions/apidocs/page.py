@@ -12,7 +12,7 @@ from ..source.routes import Route
 from .openapi import Answers, documented, parts, said, shown_methods, view_of
 
 if TYPE_CHECKING:
-    from .command import Documented
+    from .write import Documented
 
 MARK = "<!-- Written by `levels api-docs` from the source; edits are lost. -->"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from ..errors import Refused
 from ..project.git_and_files import shown
-from ..template.answers import Refused
 from .document import compose, is_null, mapping, meant, where
 
 NEXT = "next"  # the level after the project's: the line need not change with the level

@@ -60,9 +60,14 @@ def text(result: Result) -> str:
     lines += _some([f"  {shown(one.test)}: {counted(one.written, 'test')}" for one in result.stubs if one.written])
     if not result.ran:
         lines.append(f"Nothing was run ({result.why_not_run}): only what can't be red by reading is written")
-    demoted = [f"  {shown(stub.source)}:{one.line} {shown(one.name)}: {shown(why)}" for stub in result.stubs for one, why in stub.demoted]
+    demoted = [
+        f"  {shown(stub.source)}:{one.line} {shown(one.name)}" + (f": {shown(why)}" if result.ran else "")
+        for stub in result.stubs
+        for one, why in stub.demoted
+    ]
     if demoted:
-        lines += [f"{counted(len(demoted), 'candidate')} {'is' if len(demoted) == 1 else 'are'} not written:", *_some(demoted)]
+        because = "" if result.ran else ", because it may be red"
+        lines += [f"{counted(len(demoted), 'candidate')} {'is' if len(demoted) == 1 else 'are'} not written{because}:", *_some(demoted)]
     reasons = _reasons(result)
     if reasons:
         number = sum(reasons.values())
