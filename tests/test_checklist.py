@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -459,9 +460,9 @@ def test_an_exemption_that_cannot_be_taken_is_named_with_its_line(at_level: AtLe
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("target_level: 2", "target_level: 5", "target_level: expected a level from 1 to 4"),
-        ("target_level: 2", "target_levle: 2", "the key target_levle is not known; did you mean target_level?"),
-        ("target_level: 2", "target_level: [", "expected YAML"),
+        ("target_level: next", "target_level: 5", "target_level: expected next or a level from 1 to 4"),
+        ("target_level: next", "target_levle: next", "the key target_levle is not known; did you mean target_level?"),
+        ("target_level: next", "target_level: [", "expected YAML"),
         ("  monitoring: false", "  monitoring: soon", "features: monitoring: expected true or false"),
         ("exempt:\n", "exempt: nothing\n", "exempt: expected names with values"),
     ],
@@ -496,13 +497,23 @@ def test_it_holds_a_project_at_its_level(at_level: AtLevel, monkeypatch: pytest.
 
 def test_it_looks_ahead_to_the_target_level(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     project = at_level(1)
-    project.replace("config/evolution.yml", "target_level: 2", "target_level: 3")
+    project.replace("config/evolution.yml", "target_level: next", "target_level: 3")
     project.replace("config/evolution.yml", "  monitoring: false", "  monitoring: true")
     project.replace("config/evolution.yml", "  security_scanning: false", "  security_scanning: true")
     _, out, _ = run(project, monkeypatch, capsys)
     assert "Level 3, Professional (ahead" in out and "Level 4" not in out
     assert "Wanted: security_scanning: comes with level 3" in out
     assert "Wanted: monitoring: a later version brings it, at level 3" in out
+
+
+def test_next_is_the_level_after_that_of_the_project(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for level, ahead in ((3, 4), (4, 4)):
+        project = at_level(level)
+        _, out, _ = run(project, monkeypatch, capsys, "--json")
+        assert json.loads(out)["target_level"] == ahead
+        shutil.rmtree(project.folder)
 
 
 def test_without_its_settings_it_still_runs(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

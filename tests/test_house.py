@@ -192,7 +192,7 @@ def test_level_1_is_small(fresh: Callable[..., Project]) -> None:
 
 def test_the_originals_keys_stand_in_the_configuration(fresh: Callable[..., Project]) -> None:
     evolution: dict[str, Any] = yaml.safe_load(fresh(1).read("config/evolution.yml"))
-    assert (evolution["current_level"], evolution["target_level"]) == (1, 2)
+    assert (evolution["current_level"], evolution["target_level"]) == (1, "next")
     assert set(evolution["features"]) == {"automated_testing", "staging_deployment", "monitoring", "security_scanning"}
     assert evolution["roadmap"]["level_2_trigger"].startswith("when_team_size > 2 OR deployment_frequency > weekly")
     assert evolution["roadmap"]["level_3_trigger"].startswith("when_production_traffic > 1000_users OR uptime_requirement > 99%")
