@@ -19,7 +19,7 @@ from typing import Any
 
 import copier
 
-from tests.projects import git, make_template, release
+from tests.support.projects import git, make_template, release
 
 PLAIN = """\
 _subdirectory: template

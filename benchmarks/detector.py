@@ -22,8 +22,8 @@ from typing import Any
 
 from extensions.evolution import metrics
 from extensions.evolution.sources import git_history, rates
-from tests.projects import git
-from tests.repositories import DAY, History
+from tests.support.projects import git
+from tests.support.repositories import DAY, History
 
 COMMITS = 60_000
 

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.projects import ROOT
+from tests.support.projects import ROOT
 
 SOURCE = ROOT / "levels/1-basic/@service/health.py"
 APP = """\

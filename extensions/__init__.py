@@ -1,5 +1,4 @@
 """The template's Python: what Copier runs at render time, and the `levels` command.
 
-What is loaded at render time (`hook`, `answers`, `layers`, `adoption`, `settle`) imports the standard library and what Copier
-itself depends on, nothing more.
+What is loaded at render time (`rendering`, `template`) imports the standard library and what Copier itself depends on, nothing more.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from extensions.migrate import seeds
+from extensions.moving.migrate import seeds
 
 asks = sys.argv[2] == "ask" and sys.stdin.isatty()
 for line in seeds(Path.cwd(), Path(sys.argv[1]), input if asks else None):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from extensions.migrate import migrate
+from extensions.moving.migrate import migrate
 
 for line in migrate(Path.cwd(), Path(sys.argv[1])):
     print(line, file=sys.stderr)

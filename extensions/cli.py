@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import answers, layers
-from .template import root as template_root
+from .template import answers, layers
+from .template.place import root as template_root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,7 +153,7 @@ def level_of(text: str) -> int:
 
 
 def _new(options: argparse.Namespace) -> int:
-    from . import moves
+    from .moving import moves
 
     data: dict[str, Any] = {}
     for pair in options.data:
@@ -174,21 +174,21 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _upgrade(options: argparse.Namespace) -> int:
-    from . import moves
+    from .moving import moves
 
     project_answers(Path.cwd())
     return moves.move(Path.cwd(), {"level": level_of(options.level)})
 
 
 def _update(options: argparse.Namespace) -> int:
-    from . import moves
+    from .moving import moves
 
     project_answers(Path.cwd())
     return moves.move(Path.cwd(), {}, newest=True)
 
 
 def _service(options: argparse.Namespace) -> int:
-    from . import moves
+    from .moving import moves
 
     project = Path.cwd()
     recorded = project_answers(project)
@@ -199,7 +199,7 @@ def _service(options: argparse.Namespace) -> int:
 
 
 def _keep(options: argparse.Namespace) -> int:
-    from . import moves
+    from .moving import moves
 
     project = Path.cwd()
     recorded = project_answers(project)
@@ -212,7 +212,7 @@ def _keep(options: argparse.Namespace) -> int:
 
 
 def _preview(options: argparse.Namespace) -> int:
-    from . import preview
+    from .moving import preview
 
     recorded = project_answers(Path.cwd())
     seen = preview.preview(recorded, level_of(options.level))
@@ -245,11 +245,11 @@ def _whose(options: argparse.Namespace) -> int:
 
 
 def _record(options: argparse.Namespace) -> int:
-    from . import ledger
+    from .evolution import deployment_log
 
     project = Path.cwd()
     project_answers(project)
-    print(ledger.record(project, options.kind, options.environment, options.version, options.outcome, options.note, options.at))
+    print(deployment_log.record(project, options.kind, options.environment, options.version, options.outcome, options.note, options.at))
     return 0
 
 

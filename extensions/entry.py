@@ -19,4 +19,4 @@ for _package in [name for name in sys.modules if name == _name or name.startswit
     if hasattr(sys.modules[_package], "__path__"):
         sys.modules[_package].__path__ = [str(_folder.joinpath(*_package.split(".")[1:]))]
 
-Levels = importlib.import_module(f"{_name}.hook").Levels
+Levels = importlib.import_module(f"{_name}.rendering.hook").Levels

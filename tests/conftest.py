@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.expected_skips import unexpected
-from tests.projects import ROOT, TWO_SERVICES, Project, make_template
+from tests.support.expected_skips import unexpected
+from tests.support.projects import ROOT, TWO_SERVICES, Project, make_template
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,7 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI, a test that is skipped for a reason that nobody expected (tests/expected_skips.py) fails the session."""
+    """In CI, a test that is skipped for a reason that nobody expected (tests/support/expected_skips.py) fails the session."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or not os.environ.get("CI"):
         return

@@ -12,8 +12,8 @@ import copier
 import pytest
 from copier.errors import UserMessageError
 
-from extensions.closing import call
-from tests.projects import Project, git
+from extensions.rendering.closing import call
+from tests.support.projects import Project, git
 
 FACTORY = """from flask import Flask
 

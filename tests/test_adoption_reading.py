@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from extensions import adoption, preflight
-from extensions.adoption import Found
+from extensions.rendering import adoption, preflight
+from extensions.rendering.adoption import Found
 from extensions.source import modules
-from tests.strangers import git, project, repository
+from tests.support.strangers import git, project, repository
 
 FLASK = "from flask import Flask\n"
 FACTORY = FLASK + "def create_app():\n    app = Flask(__name__)\n    return app\n"

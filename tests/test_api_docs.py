@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from extensions import answers, cli
+from extensions import cli
 from extensions.apidocs import command, openapi, page
 from extensions.source import routes
-from tests.flask_sources import SOURCES, Source
-from tests.projects import Project
+from extensions.template import answers
+from tests.support.flask_sources import SOURCES, Source
+from tests.support.projects import Project
 
 HOSTILE = """
     # A heading | <script>alert(1)</script> `code` [link](javascript:x) **bold**

@@ -10,8 +10,8 @@ import copier
 import pytest
 from copier.errors import UserMessageError
 
-from extensions import answers
-from tests.projects import Project
+from extensions.template import answers
+from tests.support.projects import Project
 
 BAD_NAMES = [
     "",

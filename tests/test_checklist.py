@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from extensions import answers, layers
-from extensions.answers import Refused
 from extensions.cli import main
 from extensions.evolution import checks
 from extensions.evolution.checklist import Item, check
-from tests.projects import LEVELS, ROOT, Project, git
+from extensions.template import answers, layers
+from extensions.template.answers import Refused
+from tests.support.projects import LEVELS, ROOT, Project, git
 
 AtLevel = Callable[..., Project]
 MANIFESTS = layers.manifests(ROOT)

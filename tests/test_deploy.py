@@ -1,8 +1,9 @@
 """Deployments by make: what reaches the host, what a person is told, and the way back.
 
-ssh and docker are stand-ins here (tests/stand_ins.py): scripts that log what they are given and answer as the real ones would. So these
-tests show what is sent, and what is made of the answers. They can't show that a real sshd lets us in, that a real Compose takes
-the file or waits as it promises, that an image can be pulled, or that a health check in a container finds its Python.
+ssh and docker are stand-ins here (tests/support/stand_ins.py): scripts that log what they are given and
+answer as the real ones would. So these tests show what is sent, and what is made of the answers. They can't
+show that a real sshd lets us in, that a real Compose takes the file or waits as it promises, that an image
+can be pulled, or that a health check in a container finds its Python.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from extensions import ledger
-from tests.projects import Project, git
-from tests.stand_ins import StandIns
+from extensions.evolution import deployment_log
+from tests.support.projects import Project, git
+from tests.support.stand_ins import StandIns
 
 AtLevel = Callable[..., Project]
 SECRET = "hunter2-is-no-password"
@@ -32,7 +33,7 @@ class Shop:
 
     def __init__(self, project: Project, host: StandIns) -> None:
         self.project, self.host, self.folder = project, host, project.folder
-        project.replace("config/deploy.json", '"repository": ""', '"repository": "Me/Shop"')
+        project.replace("config/levels.json", '"repository": ""', '"repository": "Me/Shop"')
         project.commit()
         project.write("config/staging.env", STAGING)
 
@@ -57,7 +58,7 @@ class Shop:
             assert code == 0, errors
 
     def ledger(self) -> list[dict[str, Any]]:
-        file = self.folder / ledger.LEDGER
+        file = self.folder / deployment_log.LEDGER
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def head(self) -> str:
@@ -228,7 +229,7 @@ def test_settings_in_another_encoding_are_told_without_quoting_them(shop: Shop) 
 
 
 def test_without_a_repository_there_are_no_names_for_images(shop: Shop) -> None:
-    shop.project.replace("config/deploy.json", "Me/Shop", "")
+    shop.project.replace("config/levels.json", "Me/Shop", "")
     assert "images are named after the repository, which is empty" in told(shop, "deploy", "staging")
     code, _, errors = shop.deploy("deploy", "staging", GITHUB_REPOSITORY="Me/Shop")
     assert (code, errors) == (0, "")
@@ -337,13 +338,13 @@ def test_a_deployment_by_a_person_is_written_down_as_the_levels_command_does(sho
     shop.started("one", "two")
     code, out, _ = shop.deploy("rollback", "staging")
     assert code == 0 and "written to config/deploys.jsonl: commit it\n" in out
-    ledger.record(shop.folder, "deploy", "staging", None, "success", "")
-    ledger.record(shop.folder, "rollback", "staging", None, "success", "")
+    deployment_log.record(shop.folder, "deploy", "staging", None, "success", "")
+    deployment_log.record(shop.folder, "rollback", "staging", None, "success", "")
     _, deployed, rolled_back, plain, back = shop.ledger()
     assert list(deployed) == list(plain) and {**deployed, "at": ""} == {**plain, "version": "two", "at": ""}
     assert {**rolled_back, "at": ""} == {**back, "version": "one", "at": ""} and back["kind"] == "rollback"
     assert len(deployed["at"]) == len(plain["at"]) and deployed["at"][-1] == "Z"
-    assert ledger.read(shop.folder, time.time() + 60).left_out == ()
+    assert deployment_log.read(shop.folder, time.time() + 60).left_out == ()
 
 
 def test_a_workflow_writes_no_ledger(shop: Shop) -> None:

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from extensions import answers
-from extensions.answers import Refused
 from extensions.cli import main
 from extensions.evolution import detector, page
 from extensions.evolution.detector import Report, Stage, detect, mondays
 from extensions.evolution.triggers import Part
-from tests.pasts import commits, deployments, finished
-from tests.projects import ROOT, Project, git
+from extensions.template import answers
+from extensions.template.answers import Refused
+from tests.support.pasts import commits, deployments, finished
+from tests.support.projects import ROOT, Project, git
 
 AtLevel = Callable[..., Project]
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from extensions import layers
-from extensions.answers import Refused, check
-from tests.projects import ROOT, Project
+from extensions.template import layers
+from extensions.template.answers import Refused, check
+from tests.support.projects import ROOT, Project
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MANIFESTS = layers.manifests(ROOT)
@@ -180,7 +180,7 @@ def test_what_the_original_became_exists(fresh: Callable[..., Project]) -> None:
 
 def test_what_adoption_refuses_is_what_the_page_lists() -> None:
     """Each message stands in the source, but for what is put into it."""
-    source = re.sub(r'"\s+f?"', "", (ROOT / "extensions" / "preflight.py").read_text(encoding="utf-8"))
+    source = re.sub(r'"\s+f?"', "", (ROOT / "extensions" / "rendering" / "preflight.py").read_text(encoding="utf-8"))
     for message, *_ in rows("adoption.md", "What is refused")[1:]:
         fixed = re.split(r"…|config\b\S*|\(.*", message.strip("`").partition(": ")[2])
         assert max(fixed, key=len).strip(" ,") in source, message

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.projects import Project, git
+from tests.support.projects import Project, git
 
 AtLevel = Callable[..., Project]
 FILE = "config/variants.json"

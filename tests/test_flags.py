@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 import yaml
 
-from extensions import cli, layers
-from extensions.answers import Refused
+from extensions import cli
 from extensions.evolution import flags
 from extensions.evolution.metrics import Measured
 from extensions.evolution.triggers import parse
-from tests.projects import LEVELS, ROOT, Project, git
+from extensions.template import layers
+from extensions.template.answers import Refused
+from tests.support.projects import LEVELS, ROOT, Project, git
 
 AtLevel = Callable[..., Project]
 code = flags.resolver()
@@ -283,7 +284,7 @@ def test_a_deployment_hands_the_flags_to_the_services(at_level: AtLevel, monkeyp
     monkeypatch.delenv("CI", raising=False)  # by hand; in CI it would want the secrets
     project = at_level(4)
     project.replace(code.FILE, "      integration_testing: true\n", "      integration_testing: true\n      a_b_testing: true\n")
-    project.replace("config/deploy.json", '"repository": ""', '"repository": "me/shop"')
+    project.replace("config/levels.json", '"repository": ""', '"repository": "me/shop"')
     project.commit()
     project.write("config/staging.env", "DEPLOY_HOST=me@example.org\n")
     said = run(project, "ci/deploy.py", "deploy", "staging", "--dry-run")

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from tests.projects import ROOT
+from tests.support.projects import ROOT
 
 SOURCE = ROOT / "levels/1-basic/@service/health.py"
 

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from pathspec import GitIgnoreSpec
 
-from extensions import layers, readiness
-from tests.projects import LEVELS, ROOT, Project
+from extensions.template import layers, readiness
+from tests.support.projects import LEVELS, ROOT, Project
 
 MANIFESTS = {manifest["level"]: manifest for manifest in layers.manifests(ROOT)}
 FOLDERS = layers.layer_folders(ROOT)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from extensions.cli import main
-from tests.projects import LEVELS, Project, git
+from tests.support.projects import LEVELS, Project, git
 
 AtLevel = Callable[..., Project]
 
@@ -279,7 +279,7 @@ def test_make_hands_all_of_a_record_to_the_command_as_it_stands(at_level: AtLeve
 def test_new_from_a_checkout_says_when_others_cannot_update_the_result(
     template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from extensions import moves
+    from extensions.moving import moves
 
     bare = tmp_path / "origin.git"
     clone = tmp_path / "clone"

@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 
-from extensions import ledger
-from extensions.answers import Refused
-from extensions.evolution import metrics, triggers
+from extensions.evolution import deployment_log, metrics, triggers
 from extensions.evolution.registry import METRICS
 from extensions.evolution.sources import git_history, people, rates, web
-from tests.projects import git
-from tests.repositories import DAY, History
+from extensions.template.answers import Refused
+from tests.support.projects import git
+from tests.support.repositories import DAY, History
 
 # A Tuesday, 12:00.
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -62,7 +61,7 @@ def wrote(project: Path, *lines: dict[str, Any] | str, environment: str = "produ
         else:
             texts.append(line)
     (project / "config").mkdir(parents=True, exist_ok=True)
-    (project / ledger.LEDGER).write_text("\n".join(texts) + "\n")
+    (project / deployment_log.LEDGER).write_text("\n".join(texts) + "\n")
     return project
 
 
@@ -509,24 +508,28 @@ def test_the_file_that_the_template_gives_is_taken(fresh: Callable[..., Any]) ->
 
 def test_an_incident_is_of_the_version_that_runs_and_ends_once(history: History) -> None:
     project = history.commit(ago(3)).make()
-    ledger.record(project, "deploy", "production", "v7", "success", "", "2026-01-05T10:00:00+00:00")
-    ledger.record(project, "incident", "production", None, "success", "the café closed", "2026-01-05T11:00:00+00:00")
-    told = ledger.record(project, "restored", "production", None, "success", "", "2026-01-05T13:30:00+00:00")
+    deployment_log.record(project, "deploy", "production", "v7", "success", "", "2026-01-05T10:00:00+00:00")
+    deployment_log.record(project, "incident", "production", None, "success", "the café closed", "2026-01-05T11:00:00+00:00")
+    told = deployment_log.record(project, "restored", "production", None, "success", "", "2026-01-05T13:30:00+00:00")
     assert told == "config/deploys.jsonl: restored of v7 in production recorded; commit it"
     with pytest.raises(Refused, match="no incident is open in production"):
-        ledger.record(project, "restored", "production", None, "success", "")
-    read = ledger.read(project, time.time())
-    (trouble,) = ledger.troubles(read.entries, "production")
+        deployment_log.record(project, "restored", "production", None, "success", "")
+    read = deployment_log.read(project, time.time())
+    (trouble,) = deployment_log.troubles(read.entries, "production")
     assert (trouble.version, (trouble.end or 0) - trouble.start) == ("v7", 2.5 * 3600)
-    assert [json.loads(line).get("outcome") for line in (project / ledger.LEDGER).read_text().splitlines()] == ["success", None, None]
+    assert [json.loads(line).get("outcome") for line in (project / deployment_log.LEDGER).read_text().splitlines()] == [
+        "success",
+        None,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("at", ["tomorrow", "2126-01-01T00:00", "0001-01-01", "2026-01-05T10:00+99:00"])
 def test_a_time_that_cannot_be_is_refused_and_nothing_written(history: History, at: str) -> None:
     project = history.commit(ago(3)).make()
     with pytest.raises(Refused, match=re.escape(f"--at {at!r}: expected a time")):
-        ledger.record(project, "deploy", "production", None, "success", "", at)
-    assert not (project / ledger.LEDGER).exists()
+        deployment_log.record(project, "deploy", "production", None, "success", "", at)
+    assert not (project / deployment_log.LEDGER).exists()
 
 
 # People

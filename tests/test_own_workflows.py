@@ -6,7 +6,7 @@ import re
 
 import yaml
 
-from tests.projects import ROOT
+from tests.support.projects import ROOT
 
 PINNED = re.compile(r"^\s*(?:- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*$")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from extensions import adoption, preflight
-from tests.strangers import git, project, repository
+from extensions.rendering import adoption, preflight
+from tests.support.strangers import git, project, repository
 
 APP = "from flask import Flask\napp = Flask(__name__)\n"
 

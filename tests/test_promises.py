@@ -11,8 +11,8 @@ import copier
 import pytest
 from plumbum import local
 
-from tests.edits import EDITS, edit
-from tests.projects import LEVELS, ROOT, Project, git, make_template, release
+from tests.support.edits import EDITS, edit
+from tests.support.projects import LEVELS, ROOT, Project, git, make_template, release
 
 PAIRS = [(i, j) for i in LEVELS for j in LEVELS if i != j]
 AtLevel = Callable[..., Project]
@@ -116,9 +116,9 @@ def test_down_and_up_again_keeps_the_answers(at_level: AtLevel, fresh: AtLevel) 
 def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as v1.0.0, and as v1.1.0 with other extension code, a changed file and a new one."""
     template = make_template(tmp_path_factory.mktemp("versions") / "copier-levels", "v1.0.0")
-    hook = template / "extensions" / "closing.py"
+    hook = template / "extensions" / "rendering" / "closing.py"
     hook.write_text(hook.read_text() + '\n\ndef greeting() -> str:\n    """New in this version."""\n    return "hello from v1.1.0"\n')
-    extension = template / "extensions" / "hook.py"
+    extension = template / "extensions" / "rendering" / "hook.py"
     text = extension.read_text()
     assert text.count("            all_layers=self.manifests,\n") == 1
     extension.write_text(
@@ -256,7 +256,7 @@ def test_the_short_form_leaves_a_service_what_it_is(at_level: AtLevel, services:
     assert {path for path in before if before[path] != after[path]} == {
         ".copier-answers.yml",
         "README.md",
-        "config/project.json",
+        "config/levels.json",
         "pyproject.toml",
     }
 
@@ -265,7 +265,7 @@ def test_a_service_is_added_with_everything_that_the_level_has_for_it(at_level: 
     project = at_level(2)
     project.update(copier.VcsRef.CURRENT, services=[*project.answers()["services"], "orders"])
     assert {"services/orders/app.py", "services/orders/health.py", "tests/unit/orders/test_orders_app.py"} <= set(project.tree())
-    assert '"orders"' in project.read("config/project.json")
+    assert '"orders"' in project.read("config/levels.json")
 
 
 def test_a_service_that_drops_out_keeps_what_people_put_into_it(at_level: AtLevel, capfd: pytest.CaptureFixture[str]) -> None:

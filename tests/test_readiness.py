@@ -10,8 +10,9 @@ import copier
 import pytest
 from copier.errors import UserMessageError
 
-from extensions import moves, readiness
-from tests.projects import Project
+from extensions.moving import moves
+from extensions.template import readiness
+from tests.support.projects import Project
 
 APP = """\
 import os

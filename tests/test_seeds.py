@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.projects import Project, git
+from tests.support.projects import Project, git
 
 AtLevel = Callable[..., Project]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from extensions.source.modules import LARGEST, Class, Function, Module, Unread, read, read_all, read_file
-from tests.projects import ROOT
+from tests.support.projects import ROOT
 
 
 def module(source: str | bytes, path: str = "shop.py") -> Module:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from extensions.source import routes
-from tests.flask_sources import SOURCES, Source
-from tests.projects import ROOT
+from tests.support.flask_sources import SOURCES, Source
+from tests.support.projects import ROOT
 
 
 def service(app: str = "app:app", path: str = ".", kind: str = "web") -> dict[str, str]:

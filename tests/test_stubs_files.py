@@ -19,7 +19,7 @@ from extensions import cli
 from extensions.stubs import project as stubs
 from extensions.stubs import run
 from extensions.stubs.write import NotAppended, Place, append, render, traces
-from tests.projects import ROOT
+from tests.support.projects import ROOT
 from tests.test_stubs import found
 
 RUFF = ["--isolated", "--line-length=120", "--config", "src = ['.', 'src', 'services/api']"]

@@ -13,10 +13,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extensions import layers
 from extensions.evolution import reference, registry
 from extensions.evolution.triggers import KEYWORDS, MAX_DEPTH, TriggerError, parse, shown
-from tests.projects import ROOT
+from extensions.template import layers
+from tests.support.projects import ROOT
 
 UNKNOWN = None
 DAY, WEEK = 1.0, 1 / 7

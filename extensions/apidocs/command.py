@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import answers
-from ..disk import shown
+from ..project.git_and_files import shown
 from ..source import routes
+from ..template import answers
 from . import held, openapi, page
 
 PAGE = "docs/api.md"

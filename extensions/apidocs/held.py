@@ -22,7 +22,7 @@ DOCUMENT = json.loads((ROOT / "docs" / "{document}").read_text(encoding="utf-8")
 @pytest.fixture
 def app(monkeypatch):
     """The service's app, made as its server makes it."""
-    services = json.loads((ROOT / "config" / "project.json").read_text(encoding="utf-8"))["services"]
+    services = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))["services"]
     service = next(one for one in services if one["name"] == NAME)
     module, _, call = service["app"].partition(":")
     folder, top = ROOT / service["path"], module.partition(".")[0]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from ..source.routes import Route, Routes
 from .openapi import documented, parts, said, shown_methods, view_of
 

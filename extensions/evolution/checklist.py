@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .. import answers, layers
-from ..disk import shown
-from ..template import root
+from ..project.git_and_files import shown
+from ..template import answers, layers
+from ..template.place import root
 from . import checks, roadmap
 from .checks import State
 from .facts import Facts

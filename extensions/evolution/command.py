@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..answers import Refused
-from ..disk import shown
+from ..project.git_and_files import shown
+from ..template.answers import Refused
 from . import detector
 
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from .. import answers, layers
-from ..template import root
+from ..template import answers, layers
+from ..template.place import root
 from . import checklist, flags, metrics, roadmap, triggers
 from .metrics import Measured
 from .registry import METRICS, RATIO

@@ -13,10 +13,10 @@ from typing import Any
 
 import yaml
 
-from .. import answers, layers
-from ..disk import git_says, text_of
+from ..project.git_and_files import git_says, text_of
 from ..source import files
-from ..template import root
+from ..template import answers, layers
+from ..template.place import root
 from .code import Code, Tests, read_code, read_tests
 from .sources import github, web
 

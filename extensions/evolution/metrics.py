@@ -13,14 +13,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .. import ledger
-from ..disk import shown
-from . import document, settings
+from ..project.git_and_files import shown
+from . import deployment_log, document, settings
 from .registry import METRICS
 from .sources import deployments, git_history, github, prometheus, rates, web
 
 WINDOW = f"{rates.WEEKS} weeks"
-NO_LEDGER = f"there is no ledger ({ledger.LEDGER})"
+NO_LEDGER = f"there is no ledger ({deployment_log.LEDGER})"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def measure(project: Path, recorded: Mapping[str, Any], *, now: datetime, offlin
     """
     at = now.timestamp()
     wanted = settings.read(project)
-    read = ledger.read(project, at + rates.SLACK)
+    read = deployment_log.read(project, at + rates.SLACK)
     try:
         git_history.readable(project)
         git = ""
@@ -109,7 +108,7 @@ def _listed(names: Sequence[str], most: int = 10) -> str:
 
 
 def _deployments(
-    project: Path, recorded: Mapping[str, Any], wanted: settings.Settings, read: ledger.Ledger, at: float, offline: bool, git: str
+    project: Path, recorded: Mapping[str, Any], wanted: settings.Settings, read: deployment_log.Ledger, at: float, offline: bool, git: str
 ) -> tuple[deployments.Deployments | None, tuple[str, ...]]:
     """The source to take, and a line for each that was asked and not taken.
 
@@ -136,7 +135,7 @@ def _deployments(
         return deployments.Deployments("release tags", "low", times, times[0], notes=tuple(left_out)) if times else None
 
     tried: list[tuple[str, Callable[[], deployments.Deployments | None]]] = [
-        (f"the ledger ({ledger.LEDGER})", of_ledger),
+        (f"the ledger ({deployment_log.LEDGER})", of_ledger),
         ("GitHub's deployments", lambda: of_github(lambda: github.deployments(repository, wanted.environment, at))),
     ]
     if wanted.workflow:
@@ -202,11 +201,11 @@ def _production(deployed: deployments.Deployments | None, asked: tuple[str, ...]
     return Measured(name, True, deployed.source, confidence=deployed.confidence, evidence=(last,))
 
 
-def _from_ledger(read: ledger.Ledger, environment: str, at: float) -> list[Measured]:
+def _from_ledger(read: deployment_log.Ledger, environment: str, at: float) -> list[Measured]:
     """What only the ledger tells: how often something goes wrong by hand, how long it takes to mend, what share of the deploys fails."""
     names = ("manual_errors", "time_to_restore", "change_failure_rate")
     here = [entry for entry in read.entries if entry.environment == environment]
-    source = f"ledger ({ledger.LEDGER})"
+    source = f"ledger ({deployment_log.LEDGER})"
     if not here:
         reason = f"the ledger has nothing of {environment}" if read.there else NO_LEDGER
         return [_unknown(name, reason, source if read.there else "", read.left_out) for name in names]

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from .charts import charts
 
 TEMPLATE = "page.html.jinja"

@@ -14,14 +14,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .. import answers, layers, migrate, moves, preview
-from ..answers import Refused
-from ..disk import git_says
-from ..template import root
+from ..moving import migrate, moves, preview
+from ..project.git_and_files import git_says
+from ..template import answers, layers
+from ..template.answers import Refused
+from ..template.place import root
 from . import checklist, detector
 from .checklist import Item
 from .detector import Recommendation
-from .forge import Forge, git, repository
+from .github_api import Forge, git, repository
 
 MARKER = "<!-- copier-levels: the way to the next level -->"
 TITLE = "The way to the next level"

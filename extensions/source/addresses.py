@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..disk import LARGEST
+from ..project.git_and_files import LARGEST
 from .clients import schemes
 from .declared import options
 from .files import aside, parsed, walk

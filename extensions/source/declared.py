@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..disk import text_of
+from ..project.git_and_files import text_of
 from .clients import schemes
 
 _INI = re.compile(r"^\[([^\]\n]+)\]|^(\w+)[ \t]*[=:][ \t]*([^\n]{0,60})", re.MULTILINE)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from .addresses import Address, Link, Source, Sources, bound
 from .clients import AWS_NAMES, BY_SETTING, DRIVERS, FILES, IMPORTS, REQUIRED, ROOTS, SCHEMES, SETTINGS, SQLS, WORDS, Client, client_of
 from .declared import declared, examples

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..disk import LARGEST, is_file, is_folder
+from ..project.git_and_files import LARGEST, is_file, is_folder
 
 SKIPPED = {"venv", "node_modules", "__pycache__", "build", "dist", "site-packages"}  # and hidden folders, see walk
 TESTS = {"tests", "test", "docs", "doc"}

@@ -16,8 +16,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..disk import LARGEST as SMALL
-from ..disk import shown
+from ..project.git_and_files import LARGEST as SMALL
+from ..project.git_and_files import shown
 from .files import decoded, parsed, walk
 from .model import (
     Class,

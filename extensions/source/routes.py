@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..disk import LARGEST
+from ..project.git_and_files import LARGEST
 from .files import aside, walk
 from .following.follower import Follower, TooMuch
 from .following.values import UNKNOWN, Call, Class, External, Function, Nested, Owner, Rule, ViewClass

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 from dataclasses import replace
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from ..source.docstrings import types
 from ..source.modules import Class, Example, Function, Module
 from . import classes, examples, heads, outside, returns

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from ..source.clients import ROOTS
 from ..source.modules import Function
 from . import raising, values

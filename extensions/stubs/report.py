@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from .project import Result
 
 MOST = 12  # lines of one kind in the text; JSON has all

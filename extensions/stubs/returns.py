@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from ..source.modules import Function, Parameter
 from . import outside, raising, refusals
 from .annotations import Asserted, Strategy, strategy

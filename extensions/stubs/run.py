@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from ..source.files import SKIPPED
 
 EACH = 10.0  # seconds for a test

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .. import answers, layers
-from ..disk import git_says, shown
+from ..project.git_and_files import git_says, shown
 from ..source.files import aside, walk
+from ..template import answers, layers
 from . import project as stubs
 from . import run
 from .quiet import quiet

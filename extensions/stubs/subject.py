@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from ..source.modules import Class, Function, Import, Module, Parameter
 from . import values
 from .model import Candidate, Kind

@@ -11,7 +11,7 @@ import tokenize
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..disk import shown
+from ..project.git_and_files import shown
 from ..source.files import decoded, parsed
 from .model import Candidate, NoOracle
 from .values import written

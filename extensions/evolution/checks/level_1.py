@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from ... import answers, closing
+from ...rendering import closing
+from ...template import answers
 from ..facts import Facts
 from . import Answer, done, not_applicable, todo, unknown
 
@@ -42,8 +43,8 @@ def readiness_checks(facts: Facts) -> Answer:
 
     Traffic that reaches an instance without its database fails. What shall be asked is yours to say, in the answer `readiness`.
     """
-    from ... import readiness
     from ...source import dependencies
+    from ...template import readiness
 
     # Proposed at adoption for code that was there before; new code grows into it.
     services = [{**service, "code": "theirs"} for service in facts.services]

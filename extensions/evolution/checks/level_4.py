@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ... import layers
-from ...answers import Refused
-from ...template import root
+from ...template import layers
+from ...template.answers import Refused
+from ...template.place import root
 from .. import flags
 from ..facts import Facts
 from . import Answer, done, todo

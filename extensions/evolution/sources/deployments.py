@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ... import ledger
+from .. import deployment_log
 from . import rates
 
 
@@ -46,14 +46,14 @@ def day(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).date().isoformat()
 
 
-def of_ledger(read: ledger.Ledger, environment: str) -> Deployments | None:
+def of_ledger(read: deployment_log.Ledger, environment: str) -> Deployments | None:
     """Successful deploys of the ledger to an environment; None where it has no deploy to it."""
     entries = [entry for entry in read.entries if entry.kind == "deploy" and entry.environment == environment]
     if not entries:
         return None
     well = [entry for entry in entries if not entry.failed]
     return Deployments(
-        source=f"ledger ({ledger.LEDGER})",
+        source=f"ledger ({deployment_log.LEDGER})",
         confidence="high",
         times=[entry.at for entry in well],
         began=read.entries[0].at,
@@ -73,17 +73,17 @@ def median_at(points: Sequence[tuple[float, float]], at: float) -> float | None:
     return statistics.median(values) if values else None
 
 
-def errors(read: ledger.Ledger, environment: str) -> list[ledger.Trouble]:
+def errors(read: deployment_log.Ledger, environment: str) -> list[deployment_log.Trouble]:
     """What went wrong by hand: all that the ledger has, because only people write it."""
-    return ledger.troubles(read.entries, environment)
+    return deployment_log.troubles(read.entries, environment)
 
 
-def restored(found: Sequence[ledger.Trouble]) -> list[tuple[float, float]]:
+def restored(found: Sequence[deployment_log.Trouble]) -> list[tuple[float, float]]:
     """(when it was over, hours that it took) of each trouble that is over and whose beginning is known."""
     return [(trouble.end, (trouble.end - trouble.start) / 3600) for trouble in found if trouble.end is not None and trouble.whole]
 
 
-def outcomes(read: ledger.Ledger, environment: str) -> list[tuple[float, bool]]:
+def outcomes(read: deployment_log.Ledger, environment: str) -> list[tuple[float, bool]]:
     """(time, whether it failed) of each deploy to an environment.
 
     One failed where the ledger says so, and where an incident or a rollback came after it and before the next one: the last change is

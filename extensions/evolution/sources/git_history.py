@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...disk import ask_git, git_environment, git_says, shown
+from ...project.git_and_files import ask_git, git_environment, git_says, shown
 from . import people, rates
 
 TEAM_DAYS = 90

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from ...disk import shown
+from ...project.git_and_files import shown
 from . import rates, web
 from .deployments import Deployments
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from ...disk import shown
+from ...project.git_and_files import shown
 
 T = TypeVar("T")
 LIMIT = 10.0  # seconds for all questions to one server

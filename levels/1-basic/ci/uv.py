@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 CACHE = ROOT / ".cache"
-PROJECT = json.loads((ROOT / "config" / "project.json").read_text(encoding="utf-8"))
+PROJECT = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))
 MAKE: str = PROJECT["make"]  # how the targets are called here
 SERVICES: list[dict[str, str]] = PROJECT["services"]
 IN_IMAGE = "--image" in sys.argv

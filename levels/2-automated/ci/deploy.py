@@ -65,11 +65,6 @@ def run(command: list[str], text: str = "", show_text: bool = True) -> str:
 # ---- what is to be deployed ----
 
 
-def settings() -> dict[str, Any]:
-    """Return config/project.json and config/deploy.json as one dict."""
-    return {**uv.PROJECT, **json.loads((uv.ROOT / "config" / "deploy.json").read_text(encoding="utf-8"))}
-
-
 def image(project: dict[str, Any], service: str, version: str) -> str:
     """Return the name of a service's image. Raises Stop when nobody said where the repository stands."""
     repository = project["repository"] or os.environ.get("GITHUB_REPOSITORY", "")
@@ -340,7 +335,7 @@ def main() -> int:
     global DRY_RUN
     DRY_RUN = asked.dry_run
     try:
-        project = settings()
+        project = uv.PROJECT
         if asked.command == "images":
             images(project)
             return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def leave(project: Path) -> Iterator[str]:
     """Remove each folder `capabilities` that holds nothing but Python's cache. Yields a line for each."""
-    services = json.loads((project / "config" / "project.json").read_text(encoding="utf-8"))["services"]
+    services = json.loads((project / "config" / "levels.json").read_text(encoding="utf-8"))["services"]
     for service in services:
         folder = project / service["path"] / "capabilities"
         if folder.is_dir() and [entry.name for entry in folder.iterdir()] == ["__pycache__"]:

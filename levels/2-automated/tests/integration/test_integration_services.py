@@ -1,7 +1,7 @@
 """Start each service as `make run` does, and ask it how it is.
 
 `make integration` runs this; elsewhere it is skipped, because it takes seconds and needs the services' settings.
-A service is one entry of config/project.json, and each gets a free port of its own. A service that was here
+A service is one entry of config/levels.json, and each gets a free port of its own. A service that was here
 before the template is started once settings.json beside this file says what it needs: {"shop": {"DEBUG": "1"}}.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = json.loads((ROOT / "config" / "project.json").read_text(encoding="utf-8"))["services"]
+SERVICES = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))["services"]
 SETTINGS = Path(__file__).with_name("settings.json")
 START_SECONDS = 30
 

@@ -8,7 +8,7 @@ import pytest
 
 NAME = Path(__file__).parent.name
 ROOT = Path(__file__).resolve().parents[3]
-PROJECT = json.loads((ROOT / "config" / "project.json").read_text(encoding="utf-8"))
+PROJECT = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))
 PATHS = {service["name"]: ROOT / service["path"] for service in PROJECT["services"]}
 FOLDER = PATHS[NAME]
 

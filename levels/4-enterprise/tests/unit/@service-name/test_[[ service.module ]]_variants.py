@@ -19,7 +19,7 @@ EXPERIMENT = {"control": "old", "weights": {"old": 3, "new": 1, "never": 0}}
 @pytest.fixture
 def variants():
     """The module, loaded afresh."""
-    project = json.loads((ROOT / "config" / "project.json").read_text(encoding="utf-8"))
+    project = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))
     path = next(service["path"] for service in project["services"] if service["name"] == SERVICE)
     file = ROOT / path / "capabilities" / "variants.py"
     spec = importlib.util.spec_from_file_location(f"variants_of_{SERVICE.replace('-', '_')}", file)

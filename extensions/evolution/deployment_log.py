@@ -1,0 +1,201 @@
+"""The ledger of deploys and incidents: one JSON object a line, in the project's repository.
+
+A line has `kind`, `environment`, `version`, `at` (UTC) and `by`; a deploy and a rollback have `outcome` too; `note` may be there. Kinds:
+
+    deploy    a version was started there, or failed to
+    rollback  the version before was started again, or failed to
+    incident  something broke there; `at` is since when
+    restored  all is well there again: it ends every incident before it
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ..project.git_and_files import git_says
+from ..template.answers import Refused
+
+LEDGER = "config/deploys.jsonl"
+LARGEST = 20_000_000  # bytes, about a hundred thousand lines
+KINDS = ("deploy", "rollback", "incident", "restored")
+VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the ledger that can be used."""
+
+    kind: str
+    environment: str
+    version: str
+    at: float  # seconds since 1970
+    failed: bool  # a deploy or a rollback that didn't succeed
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the file holds, by time. `left_out` says what can't be used, a line each; `there` is False where there is no file."""
+
+    there: bool
+    entries: tuple[Entry, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that went wrong in an environment: a failed deploy, one that was rolled back, or an incident.
+
+    `end` is when it was over, and None while it isn't. `whole` is whether the time in between tells how long it took: of a deploy that was
+    rolled back without an incident, nobody wrote down when it began.
+    """
+
+    what: str
+    version: str
+    start: float
+    end: float | None
+    whole: bool = True
+
+
+def read(project: Path, until: float) -> Ledger:
+    """Read the ledger at `project`. Lines that are broken, stand twice, or are dated after `until` are left out, and said."""
+    try:
+        with open(project / LEDGER, "rb") as stream:
+            lines = stream.read(LARGEST).decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return Ledger(False, (), ())
+    except OSError as error:
+        return Ledger(True, (), (f"{LEDGER}: can't be read ({error.strerror})",))
+    entries, broken, future = [], [], []
+    once = dict.fromkeys(line for line in lines if line.strip())
+    for number, line in enumerate(lines, 1):
+        if once.pop(line, "seen") is not None:
+            continue
+        entry = _entry(line)
+        if entry is None:
+            broken.append(number)
+        elif entry.at > until:
+            future.append(number)
+        else:
+            entries.append(entry)
+    twice = sum(bool(line.strip()) for line in lines) - len(entries) - len(broken) - len(future)
+    left_out = [f"{LEDGER}: {what} ({_numbers(found)})" for what, found in (("broken", broken), ("dated in the future", future)) if found]
+    left_out += [f"{LEDGER}: {twice} lines stand there twice and count once"] if twice else []
+    return Ledger(True, tuple(sorted(entries, key=lambda entry: entry.at)), tuple(left_out))
+
+
+def _numbers(found: list[int]) -> str:
+    named = ", ".join(map(str, found[:5]))
+    return f"line{'s' if len(found) > 1 else ''} {named}{f' and {len(found) - 5} more' if len(found) > 5 else ''}, not counted"
+
+
+def _entry(line: str) -> Entry | None:
+    """What a line says; None where it isn't one."""
+    try:
+        said: Any = json.loads(line)
+        at = _seconds(said["at"])
+        kind, environment, version = said["kind"], said["environment"], said.get("version", "unknown")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError):
+        return None
+    outcome = said.get("outcome", "success")
+    if kind not in KINDS or outcome not in ("success", "failure") or not isinstance(environment, str):
+        return None
+    if not isinstance(version, str) or not VERSION.fullmatch(version):
+        return None
+    return Entry(kind, environment, version, at, failed=outcome == "failure")
+
+
+def _seconds(text: str) -> float:
+    """A time of ISO 8601, in UTC where it names no zone, as seconds since 1970. Raises ValueError, TypeError."""
+    time = datetime.fromisoformat(text)
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def troubles(entries: Iterable[Entry], environment: str) -> list[Trouble]:
+    """What went wrong in an environment, in the order of the ledger.
+
+    A failed deploy is over with the next deploy or rollback there that succeeds, an incident with a rollback that succeeds or a line
+    `restored`. A rollback is the way out of a trouble that is open; where none is, it shows one that nobody wrote down.
+    """
+    found: list[Trouble] = []
+    still: list[int] = []  # places of those that aren't over
+    running = "unknown"
+    for entry in entries:
+        if entry.environment != environment:
+            continue
+        if entry.kind == "incident":
+            new = Trouble("incident", entry.version, entry.at, None)
+        elif entry.failed:
+            new = Trouble(f"failed {entry.kind}", entry.version, entry.at, None)
+        else:
+            over = [place for place in still if entry.kind != "deploy" or found[place].what != "incident"]
+            for place in over:
+                found[place] = replace(found[place], end=entry.at)
+            if entry.kind == "rollback" and not still:
+                found.append(Trouble("rolled back", running, entry.at, entry.at, whole=False))
+            still = [place for place in still if place not in over]
+            running = entry.version if entry.kind != "restored" else running
+            continue
+        still.append(len(found))
+        found.append(new)
+    return found
+
+
+def record(project: Path, kind: str, environment: str, version: str | None, outcome: str, note: str, at: str = "") -> str:
+    """Append an entry to the ledger at `project`; returns a line that says what was written.
+
+    `kind` is one of KINDS. Where no `version` is given it is the commit, and of an incident or its end the version that runs there.
+    `at` is a time of ISO 8601, in this machine's zone where it names none; now, where it is empty. Raises Refused for what can't be taken.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", environment):
+        raise Refused(f"--environment {environment!r}: expected a name such as production")
+    if not note.isprintable() or len(note) > 500:
+        raise Refused("--note: expected one line, 500 characters at most")
+    now = datetime.now(UTC)
+    time = _given_time(at, now)
+    if kind in ("incident", "restored"):
+        before = read(project, now.timestamp() + 60).entries
+        if kind == "restored" and not any(one.end is None for one in troubles(before, environment) if one.start <= time.timestamp()):
+            raise Refused(f"restored: no incident is open in {environment}; `record incident` writes one down")
+        ran = [one.version for one in before if one.environment == environment and one.kind in ("deploy", "rollback") and not one.failed]
+        version = version or (ran[-1] if ran else None)
+    version = version or git_says(project, "rev-parse", "--short", "HEAD").strip() or "unknown"
+    if not VERSION.fullmatch(version):
+        raise Refused(f"--version {version!r}: expected a commit or a version number")
+    entry = {
+        "kind": kind,
+        "environment": environment,
+        "version": version,
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "by": git_says(project, "config", "user.name").strip() or "unknown",
+        **({"outcome": outcome} if kind in ("deploy", "rollback") else {}),
+        **({"note": note} if note else {}),
+    }
+    path = project / LEDGER
+    path.parent.mkdir(exist_ok=True)
+    # One write in append mode: two people's lines, or a stop in between, leave whole lines.
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, (json.dumps(entry, ensure_ascii=False) + "\n").encode())
+    finally:
+        os.close(handle)
+    return f"{LEDGER}: {kind} of {version} {'to' if kind == 'deploy' else 'in'} {environment} recorded; commit it"
+
+
+def _given_time(at: str, now: datetime) -> datetime:
+    """The time that a person gives, in UTC. Raises Refused."""
+    if not at:
+        return now
+    try:
+        time = datetime.fromisoformat(at).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Refused(f"--at {at!r}: expected a time such as 2026-11-24T09:30") from None
+    if not now - timedelta(days=3650) < time <= now + timedelta(minutes=1):
+        raise Refused(f"--at {at!r}: expected a time in the past ten years")
+    return time

@@ -1,0 +1,132 @@
+"""What a move would bring, told before it is made: both levels are rendered aside and compared."""
+
+from __future__ import annotations
+
+import difflib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import copier
+import yaml
+from jinja2 import Environment
+
+from ..template import answers, layers
+from ..template.place import root
+
+ANSWERS = ".copier-answers.yml"
+
+
+def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
+    """What moving a project with these recorded answers to `level` would change, as plain data."""
+    with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
+        old, new = Path(folder, "old"), Path(folder, "new")
+        render(recorded, old)
+        render({**recorded, "level": level}, new)
+        before, after = _files(old), _files(new)
+        changed = {
+            path: [
+                line
+                for line in difflib.unified_diff(_lines(old / path), _lines(new / path), n=0, lineterm="")
+                if line[:2] not in ("--", "++", "@@")
+            ]
+            for path in sorted(before & after)
+            if path != ANSWERS and (old / path).read_bytes() != (new / path).read_bytes()
+        }
+    manifests = _manifests(recorded)
+    low, high = sorted((recorded["level"], level))
+    crossed = [manifest for manifest in manifests if low < manifest["level"] <= high]
+    if level == low:
+        crossed.reverse()  # they are left from the top
+    return {
+        "from": recorded["level"],
+        "to": level,
+        "make": answers.make(recorded),
+        "added": sorted(after - before),
+        "removed": sorted(before - after),
+        "changed": changed,
+        "levels": [
+            {
+                key: manifest.get(key)
+                for key in ("level", "title", "summary", "effort", "cost", "benefits", "requires", "setup", "targets", "keeps_running")
+            }
+            | {"questions": _questions(manifest["level"])}
+            for manifest in crossed
+        ],
+    }
+
+
+def text(seen: dict[str, Any]) -> str:
+    """A preview for people."""
+    if seen["from"] == seen["to"]:
+        return f"The project is at level {seen['to']}: nothing would change."
+    up = seen["to"] > seen["from"]
+    lines = [f"Moving from level {seen['from']} to {seen['to']}. Nothing is changed by this preview."]
+    for level in seen["levels"]:
+        lines += ["", f"{'' if up else 'Leaving '}Level {level['level']}, {level['title']}: {level['summary']}"]
+        if up:
+            requires = level["requires"] or {}
+            lines += [
+                f"  effort    {level['effort']}",
+                f"  cost      {level['cost']}",
+                f"  plan      GitHub {requires.get('plan', 'free').title()}",
+            ]
+            lines += [f"  right     {right}" for right in requires.get("rights") or []]
+            lines += [f"  benefit   {benefit}" for benefit in level["benefits"] or []]
+            lines += [f"  asks      {name} (default {default})" for name, default in level["questions"].items()]
+            lines += [f"  to do     {step['what']} ({step['where']}): {step['why']}" for step in level["setup"] or []]
+            lines += [f"  make      {target['name']}: {target['does']}" for target in level["targets"] or []]
+        else:
+            lines += [f"  keeps running until you stop it: {what}" for what in level["keeps_running"] or []]
+    for title, paths in (
+        ("Files that come", seen["added"]),
+        ("Files that go (what you changed in them is named or kept)", seen["removed"]),
+    ):
+        lines += ["", f"{title}:", *(f"  {path}" for path in paths)] if paths else []
+    if seen["changed"]:
+        lines += ["", "Files that change:"]
+        for path, difference in seen["changed"].items():
+            lines += [f"  {path}", *(f"    {line}" for line in difference)]
+    lines += ["", f"To move: {seen['make']} upgrade LEVEL={seen['to']}"]
+    return "\n".join(lines)
+
+
+def setup_lines(recorded: dict[str, Any], level: int) -> list[str]:
+    """What a person has to do once after moving up from the recorded level to `level`."""
+    steps = [step for manifest in _manifests(recorded) if recorded["level"] < manifest["level"] <= level for step in manifest["setup"]]
+    return ["Next, once:", *(f"  {n}. {step['what']} ({step['where']}): {step['why']}" for n, step in enumerate(steps, 1))] if steps else []
+
+
+def left_running(recorded: dict[str, Any], level: int) -> list[str]:
+    """What keeps running after moving down from the recorded level to `level`, and must be stopped by hand."""
+    left = [manifest for manifest in _manifests(recorded) if level < manifest["level"] <= recorded["level"]]
+    return [f"Keeps running until you stop it: {what}" for manifest in reversed(left) for what in manifest.get("keeps_running", ())]
+
+
+def render(recorded: dict[str, Any], folder: Path) -> None:
+    """Render this version of the template for these answers into an empty folder."""
+    data = {key: value for key, value in recorded.items() if not key.startswith("_")}
+    copier.run_copy(str(root()), folder, data=data, vcs_ref="HEAD", defaults=True, unsafe=True, quiet=True)
+
+
+def _manifests(recorded: dict[str, Any]) -> list[layers.Manifest]:
+    return layers.applying(root(), {**recorded, "services": answers.recorded_services(recorded)})
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def _questions(level: int) -> dict[str, Any]:
+    """The questions of a level with their defaults as they come out at that level."""
+    questions = yaml.safe_load((layers.layer_folders(root())[level] / "_level" / "questions.yml").read_text(encoding="utf-8")) or {}
+    environment = Environment(variable_start_string="[[", variable_end_string="]]")
+    return {
+        name: environment.from_string(str(question["default"])).render(level=level)
+        for name, question in questions.items()
+        if not name.startswith("_") and level > 1
+    }

@@ -1,0 +1,1 @@
+"""What is asked of a project's folder: its git and its files."""

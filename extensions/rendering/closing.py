@@ -1,0 +1,65 @@
+"""What was found, and what to do next: told at the end of `copier copy`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..template.answers import make as called
+from ..template.readiness import Proposal
+from .adoption import Reading
+
+
+def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]], reading: Reading, found: Proposal) -> str:
+    """The lines for a project at `folder` that was rendered from `answers`, with its services in full and what was read there."""
+    make = called(answers)
+    notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
+    lines = [f"Level {answers['level']} of {answers['project_name']} stands in {folder}.", *(f"  {note}" for note in notes)]
+    if answers["keep"]:
+        lines += [f"Left as they were (`keep`): {', '.join(answers['keep'])}"]
+    if answers["readiness"] == found.entries and found.checked:
+        taken = f"`{make} upgrade LEVEL={answers['level']}` takes it"
+        lines += ["", f"Readiness checks (`readiness` in .copier-answers.yml; edit it, and {taken}):"]
+        lines += [f"  {line}" for line in found.checked]
+    if found.seen:
+        lines += ["", "Seen in the source, not checked:", *(f"  {line}" for line in found.seen)]
+    theirs = [service for service in services if service["code"] == "theirs"]
+    lines += ["", "Next:", f"  cd {folder}"]
+    where = {one.path: one.evidence for one in [*reading.services, *reading.others]}
+    lines += [f"  {where.get(service['path'], service['path'])}: add there {call(folder, service)}" for service in theirs]
+    if theirs:
+        lines += [f"  {make} install baseline   # records what the linters find today, so that only what is new can fail"]
+    else:
+        which = f" SERVICE={services[0]['name']}" if len(services) > 1 else ""
+        lines += [f"  {make} install check", f"  {make} run{which}   # then http://127.0.0.1:8000/health answers"]
+    start = "" if any((parent / ".git").exists() for parent in (folder, *folder.resolve().parents)) else "git init && "
+    return "\n".join([*lines, f"  {start}git add . && git commit   # {make} help lists what there is"])
+
+
+def found(reading: Reading) -> list[str]:
+    """The services that were found, each with its evidence, and what was left out."""
+    services = [f"  {one.name} ({one.kind}, {one.path}): {one.evidence}" for one in reading.services]
+    notes = [*reading.notes, *left_out(reading, [])]
+    return (["Services found:", *services] if services else []) + [f"  {note}" for note in notes]
+
+
+def left_out(reading: Reading, paths: Sequence[str]) -> list[str]:
+    """A line for each app that was seen and is no service, but for those at `paths`."""
+    others = [one for one in reading.others if one.path not in paths]
+    return [f"{one.evidence}: no service unless `services` names it, as {{name: {one.name}, path: {one.path}}}" for one in others]
+
+
+def call(project: Path, service: dict[str, str]) -> str:
+    """The import and the one line that a person adds to a service of theirs. How it is started says where its imports begin."""
+    line = f'init_service(app, "{service["name"]}")' if service["kind"] == "web" else f'serve_health("{service["name"]}")'
+    folder = project / service["path"]
+    top = service["app"].partition(":")[0].partition(".")[0]
+    if service["kind"] == "worker":
+        inside = service["app"] != "__main__.py" or service["path"] == "."
+    elif top:
+        inside = (folder / top).is_dir() or (folder / f"{top}.py").is_file()
+    else:
+        inside = not (folder / "__init__.py").is_file()
+    package = "" if inside else f"{folder.name}."
+    return f"`from {package}health import {line.partition('(')[0]}` and `{line}`"

@@ -1,0 +1,260 @@
+"""The Jinja extension: what `copier.yml`, path parts and templates may call. Thin: each function hands on to a module."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from copier.errors import UserMessageError
+from jinja2 import Environment, Template, pass_context
+from jinja2.ext import Extension
+from jinja2.runtime import Context
+
+from ..template import answers, layers, readiness
+from . import adoption, closing, settle
+
+
+class Levels(Extension):
+    """One per Jinja environment, which Copier makes anew for each render: what is settled once per render is kept here."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.template = Path(environment.loader.searchpath[0])  # type: ignore[union-attr]
+        self.services: list[dict[str, Any]] | None = None
+        self.adopts = False
+        self.found = readiness.Proposal([], [], [])
+        self.reading: adoption.Reading | None = None
+        self.proposals: dict[str, str] | None = None
+        self.manifests = layers.manifests(self.template)
+        # Clean names of folders in the house, what Copier renders for them here.
+        self.parts = {
+            **{folder.name: f"[[ layer_root({number}) ]]" for number, folder in layers.layer_folders(self.template).items()},
+            **{
+                part: f"[% yield service from each('{group}') %][[ service.{value} ]][% endyield %]"
+                for part, (group, value) in layers.FOR_EACH.items()
+            },
+        }
+        environment.globals.update(
+            answers_file=self.answers_file,
+            check_answers=self.check_answers,
+            closing_message=self.closing_message,
+            each=self.each,
+            kept_paths=self.kept_paths,
+            layer_root=self.layer_root,
+            level_choices=self.level_choices,
+            owned=self.owned,
+            problem=self.problem,
+            proposed=self.proposed,
+            seeding=self.seeding,
+            services_found=self.services_found,
+            all_layers=self.manifests,
+        )
+        environment.filters.update(quoted=quoted, markdown=markdown, shown=layers.shown)
+        remember_compiled(environment, self.parts)
+
+    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
+        """Path parts come nameless: give the clean ones their meaning."""
+        return source if name else self.parts.get(source, source)
+
+    # While the answers are collected
+
+    @pass_context
+    def check_answers(self, context: Context) -> str:
+        """Look at the answers that were given or recorded, before the first question."""
+        given = context.get_all()
+        if answers.has_credentials(given["_copier_answers"].get("_src_path") or ""):
+            raise UserMessageError(
+                "_src_path: the address holds a user or a password, which would be recorded; let git's credential helper give them"
+            )
+        try:
+            answers.check(given, len(self.manifests))
+        except answers.Refused as error:
+            raise UserMessageError(str(error)) from error
+        return ""
+
+    @pass_context
+    def problem(self, context: Context, key: str, value: Any) -> str:
+        """For validators: what is wrong with what was typed. Given and recorded answers were looked at before."""
+        return answers.problem(key, value)
+
+    @pass_context
+    def proposed(self, context: Context, key: str) -> str:
+        """The default of a question that the project itself answers, as YAML."""
+        project = _project(context)
+        if key == "services":
+            return json.dumps(self._services(project))
+        if key == "adopted":
+            if recorded := answers.recorded_answers(project):  # what stands there now may be ours
+                return str(recorded["adopted"])
+            theirs = (answers.service(entry, (), lambda path: adoption.theirs(project, path))["code"] for entry in context["services"])
+            return str("theirs" in theirs or adoption.theirs(project, "."))
+        if key == "readiness":
+            return json.dumps(self._readiness(project, context["services"]))
+        if self.proposals is None:
+            self.proposals = adoption.propose(project)
+        return self.proposals[key]
+
+    def _services(self, project: Path) -> list[Any]:
+        """The services that stand in the project, or a new one where no code does."""
+        reading = self._read(project)
+        if reading.services or not adoption.theirs(project, "."):
+            return [one.answer() for one in reading.services] or ["api"]
+        expected = "say which there are, as in --data 'services=[{name: shop, path: src/shop}]', or --data 'services=[api]' for a new one"
+        raise UserMessageError("; ".join([f"services: none was found in the code that stands here: {expected}", *reading.notes]))
+
+    def _readiness(self, project: Path, services: list[Any]) -> list[dict[str, Any]]:
+        """What the person's code runs on. A project that has answers is not read again: what it checks is decided there."""
+        if answers.recorded_answers(project) or not project.is_dir():
+            return []
+        in_full = [answers.service(entry, (), lambda path: adoption.theirs(project, path)) for entry in services]
+        if all(service["code"] == "ours" for service in in_full):
+            return []
+        from ..source import dependencies  # as large as all the rest of what is loaded here
+
+        self.found = readiness.propose(in_full, lambda service: dependencies.find(project, service))
+        return self.found.entries
+
+    @pass_context
+    def services_found(self, context: Context) -> str:
+        """What to show in a terminal before services that were found are taken; empty where nobody is to be asked."""
+        conf = context["_copier_conf"]
+        if (
+            conf["defaults"]
+            or conf["quiet"]
+            or "services" in conf["data"]
+            or answers.recorded_answers(_project(context))
+            or not sys.stdin.isatty()
+        ):
+            return ""
+        reading = self._read(_project(context))
+        return "\n".join([*closing.found(reading), "Take these?"]) if reading.services else ""
+
+    @pass_context
+    def level_choices(self, context: Context) -> str:
+        """The menu for a terminal. Nothing elsewhere: Copier answers a wrong choice with a traceback, `check` with one line."""
+        conf = context["_copier_conf"]
+        if conf["defaults"] or "level" in conf["data"]:
+            return "[]"
+        return json.dumps({f"{m['level']} {m['title']}: {m['summary']}": m["level"] for m in self.manifests})
+
+    def _read(self, project: Path) -> adoption.Reading:
+        if self.reading is None:
+            self.reading = adoption.read(project) if project.is_dir() else adoption.Reading()
+        return self.reading
+
+    # While files are rendered
+
+    def settled(self, context: Context) -> list[dict[str, Any]]:
+        """The services in full, each with its checks; settles the answers when first called."""
+        if self.services is None:
+            given = context.get_all()
+            if not given.get("confirm_services", True) and given["_copier_conf"]["defaults"]:  # else they were asked for
+                raise UserMessageError("services: say which, as in --data 'services=[{name: api, path: services/api}]'")
+            commit = given["_copier_answers"].get("_commit")
+            first = not answers.recorded_answers(_project(context))
+            try:
+                self.services = settle.settle(given, _project(context), self.template, commit, self._read)
+            except answers.Refused as error:
+                raise UserMessageError(str(error)) from error
+            theirs = (service["path"] for service in self.services if service["code"] == "theirs")
+            self.adopts = first and any(adoption.theirs(_project(context), path) for path in theirs)
+            applying = layers.applying(self.template, {**given, "services": self.services})
+            self.environment.globals["make"] = answers.make(given)
+            self.environment.globals["layers"] = [manifest for manifest in applying if manifest["level"] <= given["level"]]
+        return self.services
+
+    @pass_context
+    def layer_root(self, context: Context, number: int) -> str:
+        """Where a layer lands: at the project's root, or nowhere."""
+        self.settled(context)
+        return "." if context["level"] >= number else ""
+
+    @pass_context
+    def each(self, context: Context, group: str) -> list[dict[str, Any]]:
+        """The services of a group, for a path part."""
+        return layers.groups(self.settled(context))[group]
+
+    @pass_context
+    def owned(self, context: Context, owner: str) -> list[str]:
+        """The paths of an owner that are rendered for these answers, in order."""
+        services = self.settled(context)
+        never = layers.left_out(self.template, {**context.get_all(), "services": services})
+        paths = layers.owners(self.template, services).items()
+        return sorted(
+            path
+            for path, (level, whose, _) in paths
+            if whose == owner and level <= context["level"] and path not in never and not answers.kept(path, context["keep"])
+        )
+
+    @pass_context
+    def kept_paths(self, context: Context) -> str:
+        """What `_exclude` holds for the answers: a pattern a line."""
+        never = layers.left_out(self.template, {**context.get_all(), "services": self.settled(context)})
+        return "\n".join(map(settle.exclude_pattern, [*context["keep"], *sorted(never)]))
+
+    @pass_context
+    def seeding(self, context: Context) -> bool:
+        """Whether tests are to be written from the source after this rendering: a copy over code that was there before."""
+        return self.adopts and context["_copier_operation"] == "copy" and context["seed_tests"] != "none"
+
+    @pass_context
+    def answers_file(self, context: Context) -> str:
+        """What is recorded, as YAML."""
+        self.settled(context)
+        # In the order of the questions: Copier's own hangs on which answers were given by `--data`.
+        order = {key: number for number, key in enumerate(answers.CHECKS, 1)}
+        given = sorted(context["_copier_answers"].items(), key=lambda answer: order.get(answer[0], 0))
+        recorded = {k: v for k, v in given if not k.startswith("confirm_")}
+        return answers.dump(recorded).rstrip("\n")
+
+    @pass_context
+    def closing_message(self, context: Context) -> str:
+        """What to do next, after `copier copy`."""
+        return closing.message(_project(context), context.get_all(), self.settled(context), self.reading or adoption.Reading(), self.found)
+
+
+_code: dict[tuple[Any, ...], CodeType] = {}
+
+
+def remember_compiled(environment: Environment, parts: Mapping[str, str]) -> None:
+    """Have `environment.from_string` compile each string once, over all renders of one process.
+
+    Copier compiles every path part of every file again, and the answers file's name with each of them; that was half of a copy's time.
+    `parts` is what the extension makes of path parts.
+    """
+    # What the compiled code hangs on; two versions of the template may differ in it.
+    syntax = (environment.variable_start_string, environment.block_start_string, environment.keep_trailing_newline, *sorted(parts.items()))
+    compiled: dict[str, Template] = {}
+    from_string = environment.from_string
+
+    def once(source: str, *arguments: Any, **options: Any) -> Template:
+        if arguments or options or not isinstance(source, str):
+            return from_string(source, *arguments, **options)
+        environment.preprocess("")  # each compilation makes Copier's yield extension forget the last yield; so must this
+        if source not in compiled:
+            if (source, syntax) not in _code:
+                _code[source, syntax] = environment.compile(source)
+            code = _code[source, syntax]
+            compiled[source] = environment.template_class.from_code(environment, code, environment.make_globals(None))
+        return compiled[source]
+
+    environment.from_string = once  # type: ignore[assignment, method-assign]
+
+
+def _project(context: Context) -> Path:
+    return Path(str(context["_copier_conf"]["dst_path"]))
+
+
+def quoted(value: Any) -> str:
+    """A string in quotes, as YAML, TOML and JSON all read it."""
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def markdown(value: Any) -> str:
+    """Text that Markdown shows as it stands."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", str(value))

@@ -1,0 +1,1 @@
+"""The template itself: its levels as folders, the answers that a project gives, and where it stands."""
