@@ -1,11 +1,10 @@
 """Drain: SIGTERM makes readiness say no; the process serves on for DRAIN_SECONDS, and then stops as ever.
 
 Meanwhile a balancer or proxy sees the no, and sends nothing any more. DRAIN_SECONDS is 1 unless it is set; 0
-doesn't wait. A signal's handler may interrupt anything, also gevent's loop, in which nothing may block. So the
-handler of SIGTERM only sets a flag; a thread that was there before sends the signal again when it is time.
+doesn't wait. A signal's handler may interrupt anything, also gevent's loop, in which nothing may block. So
+that of SIGTERM only sets a flag; a thread that was there before sends the signal again when it is time.
 """
 
-import _thread
 import logging
 import os
 import signal
@@ -31,7 +30,7 @@ class Drain:
             # With --preload this is a worker of gunicorn's, which has set a handler since the application was
             # loaded. Only the main thread may set another, and this may be any: let that one call `take`.
             self.watch()
-            _thread.interrupt_main(signal.SIGURG)
+            signal.raise_signal(signal.SIGURG)
         return self.told
 
     def watch(self) -> None:
