@@ -87,12 +87,12 @@ def create_health_endpoint(app: Any, service_name: str) -> Any:
 def init_service(app: Any, service_name: str) -> Any:
     """Create the endpoints, start the project's runtime/*.py, and return the app. Raises what these raise."""
     app = create_health_endpoint(app, service_name)
-    file = next((one for up in HERE.parents if (one := up / "config/levels.json").is_file()), None)
-    if file is None:
+    at = next((one for up in HERE.parents if (one := up / "config/levels.json").is_file()), None)
+    if at is None:
         logging.getLogger(__name__).warning("no config/levels.json above %s: runtime/ isn't started", HERE)
     elif "levels_runtime" not in app.extensions:
-        ours = [path for path in json.loads(file.read_bytes())["ours"] if path.startswith("runtime/")]
-        app.extensions["levels_runtime"] = [load(file.parents[1] / one).init(app, service_name) for one in ours]
+        ours = [path for path in json.loads(at.read_bytes())["ours"] if path.startswith("runtime/")]
+        app.extensions["levels_runtime"] = [load(at.parents[1] / one).init(app, service_name) for one in ours]
     return app
 
 

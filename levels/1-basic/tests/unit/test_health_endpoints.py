@@ -46,7 +46,7 @@ def serve(service):
 
 
 def main(service):
-    """Ask both endpoints. Raises AssertionError; returns why nothing can be said of code from before, or nothing."""
+    """Ask both endpoints; return why nothing can be said, if so. Raises AssertionError for a wrong answer."""
     name, health, theirs = service["name"], ROOT / service["path"] / "health.py", service["code"] == "theirs"
     try:
         server = serve(service)
