@@ -1,4 +1,4 @@
-"""What Python source says about health addresses and tests: read, never imported."""
+"""What Python source says about health endpoints and tests: read, never imported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..source.modules import Module, read_file
 
-SEAM = ("init_service", "serve_health", "create_health_endpoint")
+EXTENSION_POINT = ("init_service", "serve_health", "create_health_endpoint")
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Function:
 
 @dataclass
 class Code:
-    """What stands in a service: where it calls the seam, its public functions, and the files that can't be parsed."""
+    """What stands in a service: where it calls the extension point, its public functions, and the files that can't be parsed."""
 
-    seam: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     unparsed: list[str] = field(default_factory=list)
 
@@ -42,7 +42,7 @@ def read_code(root: Path, paths: Iterable[str]) -> Code:
     """Read these files of a service, as POSIX paths from `root`."""
     code = Code()
     for path, module in _modules(root, paths, code.unparsed):
-        code.seam += [f"{path}:{line}" for line in _calls(module.tree)]
+        code.calls += [f"{path}:{line}" for line in _calls(module.tree)]
         code.functions += [
             Function(one.name, f"{path}:{one.line}", one.end_line - one.line + 1)
             for one in module.functions
@@ -72,21 +72,21 @@ def _modules(root: Path, paths: Iterable[str], unparsed: list[str]) -> Iterator[
 
 
 def _calls(tree: ast.Module) -> list[int]:
-    """The lines with a call of the seam, under the name that it was imported by or as an attribute of the module."""
+    """The lines with a call of the extension point, under the name that it was imported by or as an attribute of the module."""
     nodes = list(ast.walk(tree))
     imported = {
         alias.asname or alias.name
         for node in nodes
         if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == "health"
         for alias in node.names
-        if alias.name in SEAM
+        if alias.name in EXTENSION_POINT
     }
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     return [
         node.lineno
         for node in calls
         if (isinstance(node.func, ast.Name) and node.func.id in imported)
-        or (isinstance(node.func, ast.Attribute) and node.func.attr in SEAM)
+        or (isinstance(node.func, ast.Attribute) and node.func.attr in EXTENSION_POINT)
     ]
 
 

@@ -18,15 +18,19 @@ MAKE_CHECK = re.compile(r"\bmake\b[^\n;&|]*\scheck\b|\bci/check\.py\b")
 def health_endpoints(facts: Facts) -> Answer:
     """Health endpoints in all services
 
-    Whoever deploys or watches a service asks it how it is. The one call in your code is also where higher levels come in.
+    Whoever deploys or watches a service asks it how it is, at /-/health and /-/readiness, which no guard of yours can keep from answering.
+    The one call in your code is also where higher levels come in. It is looked for in the source; the tests ask the application itself.
     """
+    from ...source import routes
+
     missing, unsure, seen = [], [], []
     for service in facts.services:
         code, name = facts.code[service["name"]], service["name"]
         if not facts.text(_inside(service, "health.py")):
             return todo(f"{name} has no health.py", facts.missing(_inside(service, "health.py")))
-        if code.seam:
-            seen.append(f"{name}: {code.seam[0]}")
+        if code.calls:
+            seen.append(f"{name}: called in {code.calls[0]}")
+            seen += [closing.own_probe(name, route) for route in routes.own_probes(facts.folder, service)]
         elif code.unparsed:
             unsure.append(f"{name}: {code.unparsed[0]} can't be parsed")
         else:

@@ -109,7 +109,7 @@ class Calls:
         _parameters(self._follower, function, call, inner)
         running.append(function.node)
         if function.name == "init_service" and posixpath.basename(function.scope.file) == "health.py" and call.arguments:
-            self._follower.seams.append((function.scope.file, call.arguments[0]))
+            self._follower.services_begun.append((function.scope.file, call.arguments[0]))
         try:
             if isinstance(function.node, ast.Lambda):
                 return self._follower.value(function.node.body, inner)
