@@ -1,4 +1,4 @@
-"""A project with one service, made of the template's own files and not rendered, so that any can be left out."""
+"""A project with one service, made of the template's own files, of which any can be left out."""
 
 from __future__ import annotations
 
