@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from extensions.cli import main
+from extensions.errors import Refused
 from extensions.evolution import detector, page
 from extensions.evolution.detector import Report, Stage, detect, mondays
 from extensions.evolution.triggers import Part
 from extensions.template import answers
-from extensions.template.answers import Refused
 from tests.support.pasts import commits, deployments, finished
 from tests.support.projects import ROOT, Project, git
 
@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday
 
 
 @pytest.fixture(autouse=True)
-def no_forge(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_github(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_REPOSITORY"):
         monkeypatch.delenv(name, raising=False)
 

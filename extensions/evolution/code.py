@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..source.modules import Module, read_file
 
-EXTENSION_POINT = ("init_service", "serve_health", "create_health_endpoint")
+SEAM = ("init_service", "serve_health", "create_health_endpoint")
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,11 @@ class Function:
 
 @dataclass
 class Code:
-    """What stands in a service: where it calls the extension point, its public functions, and the files that can't be parsed."""
+    """What stands in a service: where it calls the extension point (`init_service`), its public functions, and
+    the files that can't be parsed.
+    """
 
-    calls: list[str] = field(default_factory=list)
+    init_calls: list[str] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     unparsed: list[str] = field(default_factory=list)
 
@@ -42,7 +44,7 @@ def read_code(root: Path, paths: Iterable[str]) -> Code:
     """Read these files of a service, as POSIX paths from `root`."""
     code = Code()
     for path, module in _modules(root, paths, code.unparsed):
-        code.calls += [f"{path}:{line}" for line in _calls(module.tree)]
+        code.init_calls += [f"{path}:{line}" for line in _calls(module.tree)]
         code.functions += [
             Function(one.name, f"{path}:{one.line}", one.end_line - one.line + 1)
             for one in module.functions
@@ -79,14 +81,14 @@ def _calls(tree: ast.Module) -> list[int]:
         for node in nodes
         if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == "health"
         for alias in node.names
-        if alias.name in EXTENSION_POINT
+        if alias.name in SEAM
     }
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     return [
         node.lineno
         for node in calls
         if (isinstance(node.func, ast.Name) and node.func.id in imported)
-        or (isinstance(node.func, ast.Attribute) and node.func.attr in EXTENSION_POINT)
+        or (isinstance(node.func, ast.Attribute) and node.func.attr in SEAM)
     ]
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from ..errors import Refused
 from ..project.git_and_files import git_environment, shown
-from ..template.answers import Refused
 from .sources import github, web
 
 PAGE = 100
@@ -20,7 +20,7 @@ LONGEST = 65_000  # characters of a body: GitHub refuses more than 65,536
 OURS = {"OWNER", "MEMBER", "COLLABORATOR"}
 
 
-class Forge:
+class GitHub:
     """A repository on GitHub, `owner/name`. Every method raises Refused with what GitHub says where it refuses."""
 
     def __init__(self, repository: str) -> None:

@@ -188,7 +188,7 @@ def _only_app(follower: Follower, root: Path, path: str) -> Any:
 
 def _runtime(follower: Follower) -> None:
     """What the template's `init_service` loads by its place: runtime/*.py of the project, each with an `init(app, name)`."""
-    for _, app in follower.services_begun:
+    for _, app in follower.extension_points:
         for one in sorted((follower.root / "runtime").glob("[!_]*.py")):
             module = follower.imports.load(f"runtime/{one.name}", f"runtime.{one.stem}")
             if isinstance(start := module.scope.names.get("init"), Function):

@@ -28,8 +28,8 @@ def health_endpoints(facts: Facts) -> Answer:
         code, name = facts.code[service["name"]], service["name"]
         if not facts.text(_inside(service, "health.py")):
             return todo(f"{name} has no health.py", facts.missing(_inside(service, "health.py")))
-        if code.calls:
-            seen.append(f"{name}: called in {code.calls[0]}")
+        if code.init_calls:
+            seen.append(f"{name}: called in {code.init_calls[0]}")
             seen += [closing.own_probe(name, route) for route in routes.own_probes(facts.folder, service)]
         elif code.unparsed:
             unsure.append(f"{name}: {code.unparsed[0]} can't be parsed")
@@ -38,7 +38,7 @@ def health_endpoints(facts: Facts) -> Answer:
     if missing:
         return todo(f"{len(missing)} of {len(facts.services)} services don't have them", "\n".join(missing))
     if unsure:
-        return unknown("\n".join(unsure), "mend what Python can't parse")
+        return unknown("\n".join(unsure), "fix what Python can't parse")
     return done("\n".join(seen))
 
 
@@ -112,7 +112,7 @@ def unit_tests(facts: Facts) -> Answer:
     if not said:
         return not_applicable("no service has a public function")
     if without and facts.tests.unparsed:
-        return unknown(f"{facts.tests.unparsed[0]} can't be parsed", "mend what Python can't parse")
+        return unknown(f"{facts.tests.unparsed[0]} can't be parsed", "fix what Python can't parse")
     if without:
         return todo("\n".join(said), f"write a test that calls a function of {', '.join(without)} and asserts what it returns")
     return done("\n".join(said))
@@ -128,7 +128,7 @@ def quality_pipeline(facts: Facts) -> Answer:
     if asked:
         return done(asked[0])
     if facts.broken:
-        return unknown(next(iter(facts.broken.values())), "mend it: GitHub can't run it either")
+        return unknown(next(iter(facts.broken.values())), "fix it: GitHub can't run it either")
     if runs:
         return todo(f"{runs[0]} doesn't run for pull requests", f"add `pull_request:` below `on:` in {runs[0]}")
     if facts.workflows and facts.text(".github/workflows/quality.yml"):
@@ -182,15 +182,15 @@ def api_documented(facts: Facts) -> Answer:
     """
     if not facts.web:
         return not_applicable("there is no web service")
-    from ...apidocs import command
+    from ...apidocs import write
 
-    files = command.texts(facts.recorded["project_name"], command.read(facts.folder, facts.services), facts.make)
+    files = write.texts(facts.recorded["project_name"], write.read(facts.folder, facts.services), facts.make)
     # A test may be missing: it isn't written where the app can't be made without its servers.
     late = [path for path, text in files.items() if facts.text(path) != text and (facts.text(path) or not path.startswith("tests/"))]
     if late:
         state = "out of date" if facts.text(late[0]) else "missing"
         return todo(f"{late[0]} is {state}", f"`{facts.make} api-docs`, and commit what it writes")
-    return done(command.PAGE)
+    return done(write.PAGE)
 
 
 def branch_rule(facts: Facts) -> Answer:
@@ -199,7 +199,7 @@ def branch_rule(facts: Facts) -> Answer:
     A check that nobody has to wait for is passed over on the day that matters.
     """
     branch = facts.recorded.get("default_branch", "main")
-    rules = facts.forge(f"/rules/branches/{quote(branch, safe='')}")
+    rules = facts.ask_github(f"/rules/branches/{quote(branch, safe='')}")
     if rules.why or not isinstance(rules.body, list):
         return unknown(rules.why or f"GitHub knows no branch {branch}", facts.to_ask(f"gh ruleset check {branch}"))
     checks = [

@@ -35,8 +35,8 @@ def app(monkeypatch):
         if name.partition(".")[0] == top and file and not Path(file).resolve().is_relative_to(folder):
             others[name] = sys.modules.pop(name)
     monkeypatch.syspath_prepend(str(folder))
-    made = getattr(importlib.import_module(module), call.removesuffix("()"))
-    yield made() if call.endswith("()") else made
+    found = getattr(importlib.import_module(module), call.removesuffix("()"))
+    yield found() if call.endswith("()") else found
     if others:
         for name in [name for name in sys.modules if name.partition(".")[0] == top]:
             del sys.modules[name]
@@ -67,6 +67,6 @@ def test_every_route_is_documented(app):
 """
 
 
-def held(document: str, complete: bool, make: str) -> str:
+def route_test(document: str, complete: bool, make: str) -> str:
     """The test of a document. Only where nothing was left unresolved (`complete`) must it have every route of the app."""
     return TEST.format(mark=MARK, document=document, make=make) + (EVERY.format(make=make) if complete else "")
