@@ -71,7 +71,8 @@ def test_the_extension_point_of_the_template_is_followed(tmp_path: Path) -> None
     ],
 )
 def test_a_health_route_of_the_persons_own_is_known(tmp_path: Path, code: str, own: dict[str, str]) -> None:
-    text = f"from flask import Blueprint, Flask\nfrom health import init_service\napp = Flask(__name__)\n{code}\ninit_service(app, 'shop')\n"
+    head = "from flask import Blueprint, Flask\nfrom health import init_service\napp = Flask(__name__)\n"
+    text = f"{head}{code}\ninit_service(app, 'shop')\n"
     health = (ROOT / "levels/1-basic/@service/health.py").read_text(encoding="utf-8")
     Source({"shop.py": text, "health.py": health}, []).write(tmp_path)
     found = routes.own_probes(tmp_path, service("shop:app"))
