@@ -16,6 +16,7 @@ from jinja2.ext import Extension
 from jinja2.runtime import Context
 
 from ..errors import Refused
+from ..project import environment
 from ..template import answers, layers, readiness
 from . import adoption, closing, complete_answers
 
@@ -68,6 +69,7 @@ class Levels(Extension):
     def check_answers(self, context: Context) -> str:
         """Look at the answers that were given or recorded, before the first question."""
         given = context.get_all()
+        environment.for_copier(_project(context))  # for plain `copier update`; our command has done it before
         if answers.has_credentials(given["_copier_answers"].get("_src_path") or ""):
             raise UserMessageError(
                 "_src_path: the address holds a user or a password, which would be recorded; let git's credential helper give them"
