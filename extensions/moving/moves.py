@@ -22,7 +22,7 @@ from ..project import environment
 from ..project.git_and_files import git_refuses, git_says, reason
 from ..template import answers, layers
 from ..template.place import installed_from, root
-from . import migrate, preview
+from . import migrate, preview, uncommitted
 
 
 def new(dest: Path, data: dict[str, Any], defaults: bool) -> int:
@@ -46,21 +46,28 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
     An answers file that a person has edited and not committed is taken as what is asked for.
     """
     answers_file = project / ".copier-answers.yml"
-    written = answers_file.read_bytes()
-    data = {**edited_answers(project), **data}
     recorded = answers.recorded_answers(project)
     ref = None if newest else copier.VcsRef.CURRENT
-    try:
-        _copier(project, lambda: copier.run_update(project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True))
-    except BaseException:
-        if not git_says(project, "status", "--porcelain"):  # nothing was moved: what the person wrote comes back
-            answers_file.write_bytes(written)
-        raise
+    with uncommitted.put_back(project) as earlier:
+        written = answers_file.read_bytes()
+        data = {**edited_answers(project), **earlier, **data}
+        try:
+            _copier(
+                project,
+                lambda: copier.run_update(
+                    project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True
+                ),
+            )
+        except BaseException:
+            if not git_says(project, "status", "--porcelain"):  # nothing was moved: what the person wrote comes back
+                answers_file.write_bytes(written)
+            raise
     level = data.get("level", recorded["level"])
     for line in preview.setup_lines(recorded, level) + preview.left_running(recorded, level):
         print(line)
     if migrate.conflicts(project):
         return 1
+    uncommitted.note(project)
     make = answers.make(recorded)
     if git_says(project, "status", "--porcelain"):
         print(f"Done. See what changed with `git status`, then run `{make} check` and commit.")

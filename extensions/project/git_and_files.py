@@ -38,6 +38,11 @@ def shown(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: "1 test", "2 tests"."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
 def is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()

@@ -226,6 +226,17 @@ class Levels(Extension):
 _code: dict[tuple[Any, ...], CodeType] = {}
 
 
+class Literal:
+    """What stands for the template of a text that has nothing of Jinja in it, as most path parts: compiling it would cost a millisecond."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def render(self, *_: Any, **__: Any) -> str:
+        """The text as it stands."""
+        return self.text
+
+
 def remember_compiled(environment: Environment, parts: Mapping[str, str]) -> None:
     """Have `environment.from_string` compile each string once, over all renders of one process.
 
@@ -234,14 +245,16 @@ def remember_compiled(environment: Environment, parts: Mapping[str, str]) -> Non
     """
     # What the compiled code hangs on; two versions of the template may differ in it.
     syntax = (environment.variable_start_string, environment.block_start_string, environment.keep_trailing_newline, *sorted(parts.items()))
-    compiled: dict[str, Template] = {}
+    compiled: dict[str, Template | Literal] = {}
     from_string = environment.from_string
 
-    def once(source: str, *arguments: Any, **options: Any) -> Template:
+    def once(source: str, *arguments: Any, **options: Any) -> Template | Literal:
         if arguments or options or not isinstance(source, str):
             return from_string(source, *arguments, **options)
         environment.preprocess("")  # each compilation makes Copier's yield extension forget the last yield; so must this
-        if source not in compiled:
+        if source not in compiled and source not in parts and "[" not in source:  # every delimiter begins with it
+            compiled[source] = Literal(source)
+        elif source not in compiled:
             if (source, syntax) not in _code:
                 _code[source, syntax] = environment.compile(source)
             code = _code[source, syntax]
