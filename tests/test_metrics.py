@@ -449,7 +449,7 @@ def test_broken_future_and_doubled_lines_are_said_and_not_counted(history: Histo
     assert found.evidence[1:4] == (
         "config/deploys.jsonl: broken (lines 2, 4, 5, 6, 7 and 1 more, not counted)",
         "config/deploys.jsonl: dated in the future (line 8, not counted)",
-        "config/deploys.jsonl: 1 lines stand there twice and count once",
+        "config/deploys.jsonl: 1 line stands there twice and counts once",
     )
 
 
