@@ -550,7 +550,7 @@ def test_an_incident_is_of_the_version_that_runs_and_ends_once(history: History)
     deployment_log.record(project, "incident", "production", None, "success", "the café closed", "2026-01-05T11:00:00+00:00")
     told = deployment_log.record(project, "restored", "production", None, "success", "", "2026-01-05T13:30:00+00:00")
     assert told == "config/deploys.jsonl: restored of v7 in production recorded; commit it"
-    with pytest.raises(Refused, match="no incident is open in production"):
+    with pytest.raises(Refused, match="nothing is recorded as broken in production"):
         deployment_log.record(project, "restored", "production", None, "success", "")
     read = deployment_log.read(project, time.time())
     (trouble,) = deployment_log.troubles(read.entries, "production")
