@@ -91,6 +91,7 @@ def test_a_new_project_has_only_items_that_its_owner_can_do(fresh: AtLevel, leve
     assert {key for key, item in found.items() if item.state == "unknown"} <= {
         "branch_rule",
         "staging_environment",
+        "deployment_trigger",
         "deployment_secrets",
         "code_scanning",
     }
@@ -162,6 +163,26 @@ def test_the_call_is_found_by_whatever_name(at_level: AtLevel, imported: str, ca
     project.replace("services/api/app.py", "from health import init_service\n", f"{imported}\n")
     project.replace("services/api/app.py", "    init_service(app, name)\n", f"    {called}\n")
     assert states(project)["health_endpoints"] == "done"
+
+
+def test_a_health_route_of_the_persons_own_is_told_and_the_call_is_done(at_level: AtLevel) -> None:
+    project = at_level(1)
+    project.replace("services/api/app.py", "    init_service(app, name)\n", "    init_service(app, name)\n    app.get('/health')(len)\n")
+    item = items(project)["health_endpoints"]
+    assert item.state == "done"
+    assert "api: your own /health (services/api/app.py:" in item.detail
+    assert "deploys and images ask /-/health, which is ours" in item.detail
+
+
+def test_own_checks_that_nobody_asks_are_to_do(at_level: AtLevel) -> None:
+    project = at_level(1)
+    project.write("services/api/checks.py", "def stock(): return True\n\n\nREADINESS = [stock]\n")
+    item = items(project)["readiness_checks"]
+    assert item.state == "todo" and "services/api/checks.py is there and no readiness.py to ask it" in item.detail
+    assert "`- {service: api, kind: own}`" in item.fix and "make upgrade LEVEL=1" in item.fix
+    project.write("services/api/readiness.py", "")
+    item = items(project, readiness=[{"service": "api", "kind": "own"}])["readiness_checks"]
+    assert (item.state, item.detail) == ("done", "asked: checks.py of api")
 
 
 def test_what_cannot_be_parsed_is_unknown_and_not_missing(at_level: AtLevel) -> None:
@@ -319,7 +340,7 @@ def test_a_service_that_the_integration_tests_pass_over_is_named(at_level: AtLev
 
 def test_a_push_that_deploys_nothing_is_seen(at_level: AtLevel) -> None:
     project = at_level(2)
-    assert states(project)["deployment_trigger"] == "done"
+    assert states(project)["deployment_trigger"] == "unknown", "it stands nowhere on GitHub"
     project.replace(".github/workflows/staging-deploy.yml", '["main"]', '["trunk"]')
     assert "main" in items(project)["deployment_trigger"].fix
     (project.folder / ".github/workflows/staging-deploy.yml").unlink()
@@ -379,6 +400,27 @@ def test_what_github_knows_is_asked(at_level: AtLevel, github: dict[str, Any]) -
     github[f"{base}/rules/branches/main"] = []
     assert items(project, repository="acme/shop")["deployment_secrets"].state == "done"
     assert items(project, repository="acme/shop")["branch_rule"].state == "todo"
+
+
+def test_a_push_deploys_by_itself_once_it_has(at_level: AtLevel, github: dict[str, Any]) -> None:
+    """A workflow's file alone deploys nothing: without a host, secrets or a repository it never ran."""
+    project, base = at_level(2), "/repos/acme/shop"
+    github[base] = {"private": False}
+
+    def said() -> tuple[str, str]:
+        item = items(project, repository="acme/shop")["deployment_trigger"]
+        return item.state, item.detail
+
+    assert said()[0] == "todo" and "until the variable STAGING_HOST is set" in said()[1]
+    github[f"{base}/actions/variables/STAGING_HOST"] = {"name": "STAGING_HOST", "value": "me@host"}
+    assert said()[0] == "todo" and "has deployed nothing yet" in said()[1]
+    github[f"{base}/deployments?environment=staging&per_page=1"] = [{"id": 7, "created_at": "2026-11-20T10:00:00Z"}]
+    github[f"{base}/deployments/7/statuses?per_page=1"] = [{"state": "in_progress"}]
+    assert said() == ("unknown", "how the last deployment to staging went: in_progress")
+    github[f"{base}/deployments/7/statuses?per_page=1"] = [{"state": "success"}]
+    assert said() == ("done", ".github/workflows/staging-deploy.yml, last on 2026-11-20")
+    github[f"{base}/deployments?environment=staging&per_page=1"] = 403
+    assert said()[0] == "unknown"
 
 
 def test_a_repository_that_may_not_be_seen_is_unknown(at_level: AtLevel, github: dict[str, Any]) -> None:

@@ -233,7 +233,8 @@ def test_no_text_breaks_out_of_a_file(project: Project, level: int) -> None:
             yaml.safe_load(project.read(path))
         if path.endswith(".json"):
             json.loads(project.read(path))
-    workflow = yaml.safe_load(project.read(".github/workflows/quality.yml"))
+    pushed = ".github/workflows/quality.yml" if level == 1 else ".github/workflows/staging-deploy.yml"
+    workflow = yaml.safe_load(project.read(pushed))
     assert workflow[True]["push"]["branches"] == ["release/1.x"]
     project.move(5 - level if level != 5 - level else 1)
     assert project.answers()["project_description"] == HOSTILE

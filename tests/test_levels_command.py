@@ -63,12 +63,10 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
         (("upgrade", ""), "levels: LEVEL: expected a level, as in LEVEL=2\n"),
         (("upgrade", "two"), 'levels: level: expected a level from 1 to 4, got "two"\n'),
         (("owner", ""), "levels: owner: expected a file"),
-        (("keep", "notes.md"), "levels: notes.md: expected a file of the template's"),
         (("preview", "0"), "levels: level: expected a level from 1 to 4, got 0\n"),
         (("service", "Two Words"), "levels: services[1].name: expected a name of a-z"),
         (("service", "api"), "levels: services[1].name: api stands at services[0] already"),
-        (("keep", "../x"), "levels: keep[0]: expected a path inside the project"),
-        (("keep", "--back", "README.md"), "levels: README.md: expected one of keep: nothing is kept\n"),
+        (("owner", "nope"), "levels: nope: there is no such file here, and the template brings none of that name\n"),
         (("record", "deploy", "--environment", "$(x)"), "levels: --environment '$(x)': expected a name such as production\n"),
         (("record", "incident", "--note", "two\nlines"), "levels: --note: expected one line"),
         (
@@ -163,6 +161,7 @@ def test_tells_who_owns_a_file(at_level: AtLevel, levels: Levels) -> None:
     assert levels(project, "owner", "levels.mk")[1].startswith("levels.mk: ours, level 1: ")
     assert levels(project, "owner", "./services/api/app.py")[1].startswith("services/api/app.py: yours, level 1: ")
     assert levels(project, "owner", str(project.folder / "README.md"))[1].startswith("README.md: shared, level 1: ")
+    project.write("notes.txt", "")
     assert levels(project, "owner", "notes.txt")[1] == "notes.txt: yours: not from the template\n"
     said = json.loads(levels(project, "owner", "--json", ".github/workflows/staging-deploy.yml")[1])
     assert (said["owner"], said["level"]) == ("shared", 2)
@@ -290,12 +289,13 @@ def test_a_file_is_taken_over_and_given_back(at_level: AtLevel, levels: Levels) 
     project = at_level(1)
     project.write("Dockerfile", "FROM scratch\n")
     project.commit()
-    assert levels(project, "keep", "Dockerfile")[0] == 0
+    assert levels(project, "set", "keep=+Dockerfile")[0] == 0
     assert project.read("Dockerfile") == "FROM scratch\n"
     assert project.answers()["keep"] == ["Dockerfile"]
     assert "you took it over" in levels(project, "owner", "Dockerfile")[1]
+    assert "`make set keep=-Dockerfile` shows how it differs" in levels(project, "owner", "Dockerfile")[1]
     project.commit()
-    code, out, _ = levels(project, "keep", "--back", "Dockerfile")
+    code, out, _ = levels(project, "set", "keep=-Dockerfile")
     assert code == 0
     assert "--- the template's Dockerfile" in out and "+FROM scratch" in out
     assert project.answers()["keep"] == []
@@ -320,6 +320,7 @@ def test_deploys_and_incidents_are_recorded(at_level: AtLevel, levels: Levels) -
     }
     assert (incident["kind"], incident["environment"], incident["note"]) == ("incident", "staging", "the café 🚀 closed")
     assert "outcome" not in incident
+    git(project.folder, "tag", "v1")
     assert levels(project, "record", "rollback", "--version", "v1", "--outcome", "failure", "--at", "2026-01-02T03:04:05+00:00")[0] == 0
     assert levels(project, "record", "restored", "--environment", "staging")[0] == 0
     rollback, restored = (json.loads(line) for line in project.read("config/deploys.jsonl").splitlines()[2:])

@@ -14,6 +14,7 @@ from plumbum import local
 from extensions.moving import migrate
 from tests.support.edits import EDITS, edit
 from tests.support.projects import LEVELS, ROOT, Project, git, make_template, release
+from tests.support.released import Release, missing, to_start_from
 
 PAIRS = [(i, j) for i in LEVELS for j in LEVELS if i != j]
 AtLevel = Callable[..., Project]
@@ -42,17 +43,20 @@ def test_also_with_two_services(at_level: AtLevel, fresh: AtLevel, old: int, new
     assert without_answers(at_level(old, two=True).move(new)) == without_answers(fresh(new, two=True))
 
 
-@pytest.mark.parametrize("tag", git(ROOT, "tag", "--list", "v*").split())
+@pytest.mark.parametrize("released", to_start_from())
 @pytest.mark.parametrize(("old", "new"), [(1, 1), (2, 2), (3, 3), (4, 4), (1, 4)])
-def test_a_project_of_a_released_version_moves_to_this_one(tmp_path: Path, fresh: AtLevel, tag: str, old: int, new: int) -> None:
+def test_a_project_of_a_released_version_moves_to_this_one(tmp_path: Path, fresh: AtLevel, released: Release, old: int, new: int) -> None:
+    if why := missing(released.commit):
+        pytest.skip(why)
     clone = tmp_path / "template"
     git(tmp_path, "clone", "--quiet", str(ROOT), str(clone))
     here = make_template(tmp_path / "here", "here")
     git(clone, "fetch", "--quiet", str(here), "HEAD")
-    git(clone, "checkout", "--quiet", tag)
+    git(clone, "checkout", "--quiet", released.commit)
+    git(clone, "tag", "--force", released.tag)  # a clone without tags serves, too
     git(clone, "read-tree", "-u", "--reset", "FETCH_HEAD")
     release(clone, "v1000.0.0")
-    project = Project(tmp_path / "shop", clone).copy(ref=tag, level=old).update("v1000.0.0", level=new)
+    project = Project(tmp_path / "shop", clone).copy(ref=released.tag, level=old).update("v1000.0.0", level=new)
     assert without_answers(project) == without_answers(fresh(new))
 
 
@@ -207,15 +211,25 @@ def test_migrations_of_the_crossed_layers_run_in_order_and_can_run_twice(at_leve
     again = subprocess.run(["python3", str(script), str(ROOT)], cwd=project.folder, capture_output=True, text=True, check=True)
     assert (again.stdout, again.stderr) == ("", "")
 
-    (project.folder / "services/api/capabilities/__pycache__").mkdir()
+    (project.folder / "runtime/__pycache__").mkdir()
     project.write("config/security-exceptions.txt", project.read("config/security-exceptions.txt") + "PYSEC-2020-1 2020-01-31 old\n")
     project.commit().move(1).commit()
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("level ")]
-    assert [line.split(":")[0] for line in said] == ["level 4", "level 2", "level 2"]
-    assert not (project.folder / "services/api/capabilities").exists()
+    assert [line.split(":")[0] for line in said] == ["level 2"] * 3
+    assert not (project.folder / "runtime").exists()
     assert (project.folder / "config/staging.env").exists()
     project.move(3)
     assert "level 3: config/security-exceptions.txt: the exception for PYSEC-2020-1 ended on 2020-01-31" in capfd.readouterr().err
+
+
+def test_a_job_of_yours_in_the_checks_workflow_is_named_when_pushes_go_elsewhere(
+    at_level: AtLevel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = at_level(1)
+    edit(project)
+    project.commit().move(2)
+    [line] = [line for line in capfd.readouterr().err.splitlines() if "quality.yml" in line]
+    assert line.endswith("a job of yours that a push shall run too goes there (mine)")
 
 
 def test_the_lock_file_follows_what_a_move_changes(tmp_path: Path, two_versions: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -339,7 +353,7 @@ def test_a_service_that_is_renamed_keeps_its_folder_and_edits(at_level: AtLevel)
     assert '"/mine"' in project.read("services/api/app.py")
     assert "def test_mine" in project.read("tests/unit/api/test_api_app.py"), "an edited test stays where it was"
     assert (project.folder / "tests/unit/api/conftest.py").exists(), "and what it needs"
-    assert (project.folder / "tests/unit/orders/test_orders_health.py").exists()
+    assert (project.folder / "tests/unit/orders/test_orders_app.py").exists()
 
 
 def test_a_file_taken_over_stays_and_can_be_given_back(at_level: AtLevel, fresh: AtLevel) -> None:

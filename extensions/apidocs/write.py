@@ -215,11 +215,13 @@ def _test(project: Path, path: str, text: str, make: str) -> str:
 def _why(said: str) -> str:
     lines = said.splitlines()
     reasons = [line[2:].strip() for line in lines if line.startswith("E  ")]
-    if any(line.startswith("FAILED") for line in lines):
-        # The first line repeats the assertion's message, the second shows what differs.
-        return shown(f"{WRONG}: {(reasons[1:2] or reasons or ['no reason is told'])[0]}")[:300]
+    failed = any(line.startswith("FAILED") for line in lines)
+    differs = [line.removeprefix("AssertionError: ") for line in reasons if line.startswith("AssertionError: ")]
+    if failed and differs:
+        return shown(f"{WRONG}: {differs[0]}")[:300]
     last = [line for line in reasons if line] or [line for line in lines if line.strip()] or ["no output"]
-    return shown(f"the app can't be made here: {last[-1]}")[:300]
+    what = "the test stops by itself" if failed else "the app can't be made here"
+    return shown(f"{what}: {last[-1]}")[:300]
 
 
 # The report
