@@ -87,13 +87,9 @@ def read(project: Path, until: float) -> DeploymentLog:
             entries.append(entry)
     twice = sum(bool(line.strip()) for line in lines) - len(entries) - len(broken) - len(future)
     left_out = [f"{FILE}: {what} ({_numbers(found)})" for what, found in (("broken", broken), ("dated in the future", future)) if found]
-    left_out += (
-        [
-            f"{FILE}: {counted(twice, 'line')} {'stands' if twice == 1 else 'stand'} there twice and {'counts' if twice == 1 else 'count'} once"
-        ]
-        if twice
-        else []
-    )
+    if twice:
+        stand, count = ("stands", "counts") if twice == 1 else ("stand", "count")
+        left_out.append(f"{FILE}: {counted(twice, 'line')} {stand} there twice and {count} once")
     return DeploymentLog(True, tuple(sorted(entries, key=lambda entry: entry.at)), tuple(left_out))
 
 
