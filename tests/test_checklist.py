@@ -163,6 +163,26 @@ def test_the_call_is_found_by_whatever_name(at_level: AtLevel, imported: str, ca
     assert states(project)["health_endpoints"] == "done"
 
 
+def test_a_health_route_of_the_persons_own_is_told_and_the_call_is_done(at_level: AtLevel) -> None:
+    project = at_level(1)
+    project.replace("services/api/app.py", "    init_service(app, name)\n", "    init_service(app, name)\n    app.get('/health')(len)\n")
+    item = items(project)["health_endpoints"]
+    assert item.state == "done"
+    assert "api: your own /health (services/api/app.py:" in item.detail
+    assert "deploys and images ask /-/health, which is ours" in item.detail
+
+
+def test_own_checks_that_nobody_asks_are_to_do(at_level: AtLevel) -> None:
+    project = at_level(1)
+    project.write("services/api/checks.py", "def stock(): return True\n\n\nREADINESS = [stock]\n")
+    item = items(project)["readiness_checks"]
+    assert item.state == "todo" and "services/api/checks.py is there and no readiness.py to ask it" in item.detail
+    assert "`- {service: api, kind: own}`" in item.fix and "make upgrade LEVEL=1" in item.fix
+    project.write("services/api/readiness.py", "")
+    item = items(project, readiness=[{"service": "api", "kind": "own"}])["readiness_checks"]
+    assert (item.state, item.detail) == ("done", "asked: checks.py of api")
+
+
 def test_what_cannot_be_parsed_is_unknown_and_not_missing(at_level: AtLevel) -> None:
     project = at_level(1)
     project.write("services/api/app.py", "def create_app(:\n")
