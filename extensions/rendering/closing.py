@@ -19,6 +19,10 @@ def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]
     make = called(answers)
     notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
     lines = [f"Level {answers['level']} of {answers['project_name']} stands in {folder}.", *(f"  {note}" for note in notes)]
+    source = str(answers["_copier_answers"].get("_src_path") or "")
+    if source and ":" not in source and not source.startswith(("/", "~")):
+        way_out = "write its address there, such as gh:owner/name or a full path, and commit it; else no command finds the template"
+        lines += [f"  _src_path in .copier-answers.yml is {source}, which leads nowhere from another folder: {way_out}"]
     if answers["keep"]:
         lines += [f"Left as they were (`keep`): {', '.join(answers['keep'])}"]
     if answers["readiness"] == found.entries and found.checked:

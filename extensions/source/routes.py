@@ -299,7 +299,7 @@ def _route(
     entry: Rule, rule: str, subdomain: str, name: str, owners: tuple[Owner, ...], app: Owner, unresolved: list[Unresolved]
 ) -> Iterator[Route]:
     options, view, place = entry.options, entry.view, entry.place
-    if options.get("build_only") is True:
+    if options.get("build_only") is True or options.get("websocket") is True:  # no request reaches the one, and HTTP not the other
         return
     methods = _methods(options, view)
     own_domain = options.get("subdomain") or subdomain

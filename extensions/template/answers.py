@@ -21,6 +21,7 @@ YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 # Folders that the template itself, or git, fills.
 TAKEN = {".git", ".github", "ci", "config", "docs", "runtime", "tests"}
+YAML = {"level", "services", "adopted", "readiness", "keep"}  # the answers that aren't plain text
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -36,13 +37,14 @@ def check(answers: Mapping[str, Any], levels: int) -> None:
     """
     for key, look in CHECKS.items():
         if key in answers:
-            look(key, _read(key, answers[key]) if key in ("level", "services", "adopted", "readiness", "keep") else answers[key])
-    level = _read("level", answers.get("level", 1))
+            look(key, read(key, answers[key]) if key in YAML else answers[key])
+    level = read("level", answers.get("level", 1))
     if type(level) is not int or not 1 <= level <= levels:
         _refuse("level", level, f"a level from 1 to {levels}")
 
 
-def _read(key: str, value: Any) -> Any:
+def read(key: str, value: Any) -> Any:
+    """What is given for an answer of type yaml, which from a command line is text. Raises Refused."""
     if not isinstance(value, str):
         return value
     try:
