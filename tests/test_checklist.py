@@ -180,7 +180,7 @@ def test_own_checks_that_nobody_asks_are_to_do(at_level: AtLevel) -> None:
     item = items(project)["readiness_checks"]
     assert item.state == "todo" and "services/api/checks.py is there and no readiness.py to ask it" in item.detail
     assert "`- {service: api, kind: own}`" in item.fix and "make upgrade LEVEL=1" in item.fix
-    project.write("services/api/readiness.py", "")
+    project.write("services/api/readiness.py", "# what the answer brings\n")
     item = items(project, readiness=[{"service": "api", "kind": "own"}])["readiness_checks"]
     assert (item.state, item.detail) == ("done", "asked: checks.py of api")
 
