@@ -29,6 +29,8 @@ def settle(
     known = answers.recorded_services(recorded) if recorded else []
     standing = [*known, *_standing(in_full, known, project, read)]
     in_full[:] = [answers.service(entry, standing, lambda path: adoption.theirs(project, path)) for entry in in_full]
+    answers.check({"services": in_full}, 1)  # paths that were left open may be one by now
+    answers.check_new(in_full)
     _settle_readiness(given["readiness"], [one["name"] for one in in_full], [one["name"] for one in known])
     services = readiness.with_checks(in_full, given["readiness"])
     if not project.is_dir() or not any(project.iterdir()):
@@ -63,7 +65,7 @@ def _standing(
     open_ = {}  # what is said of a service, by its path
     for entry in entries:
         said = {"name": entry} if isinstance(entry, str) else entry
-        path = said.get("path", f"services/{said['name']}")
+        path = answers.path_of(said, lambda folder: adoption.theirs(project, folder))
         if said["name"] not in names and "app" not in said and adoption.theirs(project, path):
             open_[path] = said
     if not open_:

@@ -198,4 +198,6 @@ def _inside(service: dict[str, str], name: str) -> str:
 def _start(service: dict[str, str]) -> str:
     """The file that starts a service, as far as the answers say."""
     module = service["app"].partition(":")[0]
+    if service["code"] == "ours" and not module.endswith(".py"):  # as seen from the root
+        return module.replace(".", "/") + ".py"
     return _inside(service, module if module.endswith(".py") else module.replace(".", "/") + ".py") if module else service["path"]

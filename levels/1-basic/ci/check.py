@@ -1,8 +1,8 @@
-"""What a pull request must pass: lint, format, types and tests. Green here is green there.
+"""What a pull request must pass: lint, format, types, tests, and every ci/checks/*.py. Green here is green there.
 
     python3 ci/check.py              all of it
     python3 ci/check.py lint test    some of it
-    python3 ci/check.py fix          have ruff mend and format the code
+    python3 ci/check.py fix          have ruff fix and format the code
 
 Exit codes: 0 passed, 1 not passed, 2 can't tell.
 """
@@ -12,35 +12,41 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-import install
 import uv
 
 RUFF = "0.17.6"
 MYPY = "2.4.1"
+SHARED = uv.ROOT / "services" / "serving.py"  # what new services have in common
 
 
 def main(arguments: list[str]) -> int:
-    """Run the steps that `arguments` name; return the exit code."""
-    if uv.PROJECT["theirs"]:
-        import baseline  # beside this file where code was here before: there, only what is new may fail
-
-        return baseline.main(arguments)
-    unknown = [name for name in arguments if name not in {*STEPS, "fix"}]
-    if unknown:
-        uv.fail(f"{unknown[0]}: expected {', '.join(STEPS)} or fix")
-    install.ensure()
+    """Run the steps that `arguments` name, all of them without; return the exit code."""
+    steps = {**STEPS, **more()}
+    if unknown := [name for name in arguments if name not in {*steps, "fix"}]:
+        uv.fail(f"{unknown[0]}: expected {', '.join(steps)} or fix")
+    uv.ensure()
     if "fix" in arguments:
         return fix(["."])
     codes = set()
-    for name, step in STEPS.items():
-        if not arguments or name in arguments:
-            code = step()
-            said = "ok" if code == 0 else "to mend" if code == 1 else "could not run (see above)"
-            print(f"{name:8}{said}", flush=True)
-            codes.add(code)
+    for name in arguments or steps:
+        code = steps[name]()
+        said = "ok" if code == 0 else "to fix" if code == 1 else "could not run (see above)"
+        print(f"{name:8} {said}", flush=True)
+        codes.add(code)
     return 1 if 1 in codes else 2 if any(codes) else 0
+
+
+def more() -> dict[str, Callable[[], int]]:
+    """Return the checks that stand in ci/checks/, by their names: scripts with exit codes like this one's."""
+    env = {**uv.environment(), "PYTHONPATH": str(uv.ROOT / "ci")}
+
+    def run(path: Path) -> int:
+        return min(subprocess.run([sys.executable, str(path)], cwd=uv.ROOT, env=env, check=False).returncode % 256, 2)
+
+    return {path.stem: partial(run, path) for path in sorted((uv.ROOT / "ci" / "checks").glob("*.py"))}
 
 
 def lint() -> int:
@@ -54,8 +60,9 @@ def form() -> int:
 
 
 def types() -> int:
-    """Have mypy check one service at a time, because two may have modules of the same name."""
-    return max(uv.call([*mypy(), service["path"]]).returncode for service in uv.SERVICES)
+    """Have mypy check all services in one go."""
+    paths = [service["path"] for service in uv.SERVICES] + [str(SHARED)] * SHARED.is_file()
+    return uv.call([*mypy(), *paths]).returncode
 
 
 def test() -> int:
@@ -66,7 +73,7 @@ def test() -> int:
 
 
 def fix(paths: list[str]) -> int:
-    """Let ruff mend and format what is in `paths`; return the exit code."""
+    """Let ruff fix and format what is in `paths`; return the exit code."""
     return int(any(uv.call([*ruff(*command), *paths]).returncode for command in (["check", "--fix-only"], ["format"])))
 
 
@@ -90,13 +97,23 @@ def pytest(options: Iterable[str]) -> int:
 
 
 def summarize() -> None:
-    """Show the coverage on the page of the workflow's run."""
-    page = os.environ.get("GITHUB_STEP_SUMMARY")
-    if page and Path(os.environ["COVERAGE_FILE"]).exists():
-        report = [str(uv.VENV_PYTHON), "-m", "coverage", "report", "--format=markdown", "--fail-under=0"]
-        table = uv.call(report, capture_output=True).stdout
+    """Say how much of each service is covered, without what is the template's; on the page of the workflow's run too."""
+    if not Path(os.environ["COVERAGE_FILE"]).exists():
+        return
+    report = [str(uv.VENV_PYTHON), "-m", "coverage", "json", "-q", "--fail-under=0", "-o", "-"]
+    done = uv.call(report, stdout=subprocess.PIPE)
+    measured = json.loads(done.stdout)["files"] if done.returncode == 0 else {}
+    lines = []
+    for service in uv.SERVICES:
+        inside = "" if service["path"] == "." else f"{service['path']}/"
+        own = [measured[path]["summary"] for path in measured if path.startswith(inside) and path not in uv.PROJECT["ours"]]
+        if statements := sum(one["num_statements"] for one in own):
+            share = sum(one["covered_lines"] for one in own) / statements
+            lines.append(f"{service['name']}: {share:.0%} of {statements} lines are covered")
+    print("\n".join(lines), flush=True)
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
         with open(page, "a", encoding="utf-8") as file:
-            file.write(f"### Coverage\n\n{table}\n")
+            file.write("### Coverage\n\n" + "".join(f"- {line}\n" for line in lines))
 
 
 STEPS: dict[str, Callable[[], int]] = {"lint": lint, "format": form, "types": types, "test": test}

@@ -7,18 +7,16 @@ import os
 import sys
 from pathlib import Path
 
-import install
 import uv
 
 LOCAL = uv.ROOT / "config" / "local.env"
-IN_IMAGE = "--image" in sys.argv
 
 
 def main() -> None:
     """Become the service's process. Ends with one line where the service isn't known or a setting can't be read."""
     service = chosen(os.environ.get("SERVICE", ""))
-    if not IN_IMAGE:
-        install.ensure()
+    if not uv.IN_IMAGE:
+        uv.ensure()
     folder, command = start(service, os.environ.get("PORT") or "8000")
     os.environ.update({**local_settings(), **os.environ, "SERVICE_NAME": service["name"]})
     os.chdir(folder)
@@ -42,18 +40,26 @@ def start(service: dict[str, str], port: str) -> tuple[Path, list[str]]:
     folder, app = uv.ROOT / service["path"], service["app"]
     if not app:
         uv.fail(f"{service['name']}: how it starts isn't known; say it as `app` of the service in .copier-answers.yml")
-    if service["kind"] == "worker":
+    python = [str(uv.VENV_PYTHON)]
+    if service["kind"] == "worker" and app.endswith(".py"):
         if app == "__main__.py" and folder != uv.ROOT:  # it belongs to a package, which is started as one
-            return folder.parent, [str(uv.VENV_PYTHON), "-m", folder.name]
-        return folder, [str(uv.VENV_PYTHON), app]
-    # A package's app is imported from the folder that holds the package.
+            return folder.parent, [*python, "-m", folder.name]
+        return folder, [*python, app]
+    if service["kind"] == "worker":
+        return uv.ROOT, [*python, "-m", app]
+    # A new service is imported from the root, a package of theirs from the folder that holds it.
     module = app.partition(":")[0].partition(".")[0]
-    if not (folder / module).is_dir() and not (folder / f"{module}.py").is_file():
+    if service["code"] == "ours":
+        folder = uv.ROOT
+    elif not (folder / module).is_dir() and not (folder / f"{module}.py").is_file():
         folder = folder.parent
-    if (gunicorn := uv.VENV / "bin" / "gunicorn").exists():
-        reload = ["--reload"] if sys.stdout.isatty() and not IN_IMAGE else []
-        return folder, [str(gunicorn), "--bind", f"{'0.0.0.0' if IN_IMAGE else '127.0.0.1'}:{port}", *reload, app]
-    return folder, [str(uv.VENV_PYTHON), "-m", "flask", "--app", app, "run", "--port", port]
+    if not (uv.VENV / "bin" / "gunicorn").exists():
+        return folder, [*python, "-m", "flask", "--app", app, "run", "--port", port]
+    options = ["--bind", f"{'0.0.0.0' if uv.IN_IMAGE else '127.0.0.1'}:{port}"]
+    options += ["--reload"] if sys.stdout.isatty() and not uv.IN_IMAGE else []
+    if service["code"] == "ours" and not (uv.ROOT / "gunicorn.conf.py").is_file():
+        options += ["--config", "python:services.serving"]
+    return folder, [*python, "-m", "gunicorn", *options, app]
 
 
 def local_settings() -> dict[str, str]:

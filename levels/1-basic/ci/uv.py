@@ -1,4 +1,7 @@
-"""Find uv, or get it; and what else the scripts in this folder share. Python's standard library only."""
+"""Find uv, or get it, and make .venv with all that the project needs: python3 ci/uv.py (--image: nothing for tests).
+
+What the other scripts of this folder share stands here too. Python's standard library only.
+"""
 
 import json
 import os
@@ -11,23 +14,24 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 if sys.version_info < (3, 11):
-    print("ci: Python 3.11 or later is needed to run this; name one by `make PYTHON=python3.11 …`", file=sys.stderr)
+    print("ci: Python 3.11 or later is needed to run this: `make PYTHON=python3.11 …`", file=sys.stderr)
     sys.exit(2)
 
 import tomllib  # which older ones lack
 
 PINNED = "0.13.9"
 OLDEST = (0, 8)  # with an older one on PATH the pinned one is fetched
+PYPI = "https://pypi.org/simple"
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
+STAMP = VENV / ".installed"
 CACHE = ROOT / ".cache"
 PROJECT = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))
 MAKE: str = PROJECT["make"]  # how the targets are called here
 SERVICES: list[dict[str, str]] = PROJECT["services"]
 IN_IMAGE = "--image" in sys.argv
-PYPI = "https://pypi.org/simple"
 
 
 def fail(message: str) -> NoReturn:
@@ -64,20 +68,17 @@ def cache() -> Path:
 
 
 def find() -> str:
-    """Return a uv that is new enough: the one on PATH, else the pinned one, which is installed when first needed.
-
-    Ends the script where it can't be installed.
-    """
+    """Return a uv that is new enough: the one on PATH, else the pinned one, installed when first needed."""
     if (found := shutil.which("uv")) and _version(found) >= OLDEST:
         return found
     folder = cache() / "uv-venv"
     own = folder / "bin" / "uv"
     if not own.exists() or _version(str(own)) != tuple(map(int, PINNED.split("."))):
-        print(f"installing uv {PINNED} into .cache/uv-venv")
+        print(f"installing uv {PINNED} into .cache/uv-venv", flush=True)
         pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [*pip, f"uv=={PINNED}"]):
             if subprocess.run(command, env=environment(), check=False).returncode:
-                fail("uv can't be installed (see above): it needs python3-venv on Debian and Ubuntu, or install uv yourself")
+                fail("uv can't be installed (see above): Debian and Ubuntu need python3-venv, or install uv yourself")
     return str(own)
 
 
@@ -98,5 +99,51 @@ def run(arguments: Sequence[str], cwd: Path = ROOT, **env: str) -> int:
 
 
 def tool(name: str, version: str) -> list[str]:
-    """Return the command line of a Python tool that runs in an environment of its own."""
-    return [find(), "tool", "run", "--quiet", "--python", sys.executable, "--from", f"{name}=={version}", name]
+    """Return the command line of a Python tool that runs in an environment of its own, on the project's Python."""
+    python = VENV_PYTHON if VENV_PYTHON.exists() else sys.executable
+    return [find(), "tool", "run", "--quiet", "--python", str(python), "--from", f"{name}=={version}", name]
+
+
+def install() -> int:
+    """Make .venv and install everything; return the exit code of what failed, or 0."""
+    # Which Python: the project's, unless the caller or a file of yours says another.
+    said = "UV_PYTHON" in os.environ or (ROOT / ".python-version").is_file()
+    which = [] if said else ["--python", PROJECT["python"]]
+    if not VENV_PYTHON.exists() and (code := run(["venv", "--quiet", "--clear", *which, str(VENV)])):
+        return code
+    if PROJECT["theirs"]:
+        import ways  # beside this file where code was here before: it may be installed in other ways
+
+        code = ways.install_all()
+    else:
+        code = run(["sync", "--inexact", *locked(ROOT), *(["--no-dev", "--no-install-project"] if IN_IMAGE else [])])
+    if not code:
+        STAMP.touch()
+    return code
+
+
+def locked(folder: Path) -> list[str]:
+    """Return the options of `uv sync` that hold CI and image to the lock file; says where there is none yet."""
+    if not IN_IMAGE and not os.environ.get("CI"):
+        return []  # here the lock file may change
+    if (folder / "uv.lock").is_file():
+        return ["--locked"]
+    print("::warning::" * ("GITHUB_ACTIONS" in os.environ) + "uv.lock isn't committed: versions are today's", flush=True)
+    return []
+
+
+def ensure() -> None:
+    """Install where a file that names dependencies is newer than .venv. Ends the script if that fails."""
+    files = [ROOT / "pyproject.toml", ROOT / "uv.lock"]
+    if PROJECT["theirs"]:
+        import ways
+
+        files = [path for folder in ways.folders() for path in ways.sources(folder)]
+    installed = STAMP.stat().st_mtime if STAMP.exists() and VENV_PYTHON.exists() else 0
+    stale = any(path.stat().st_mtime > installed for path in files if path.is_file())
+    if (stale or not installed) and (code := install()):
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(install())

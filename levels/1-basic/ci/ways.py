@@ -61,7 +61,7 @@ def install(folder: Path) -> tuple[int, list[list[str]]]:
     extras = sorted(FOR_TESTS & {*project.get("optional-dependencies", {}), *tools.get("poetry", {}).get("extras", {})})
     if (folder / "uv.lock").is_file() or ("uv" in tools and project):
         scope = ["--no-dev", "--inexact"] if uv.IN_IMAGE else ["--inexact", *each("--group", groups), *each("--extra", extras)]
-        return uv.run(["sync", *scope], folder), []
+        return uv.run(["sync", *uv.locked(folder), *scope], folder), []
     if (folder / "Pipfile").is_file():
         how = ["sync"] if (folder / "Pipfile.lock").is_file() else ["install", "--skip-lock"]
         how += [] if uv.IN_IMAGE else ["--dev"]
