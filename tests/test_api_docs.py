@@ -11,9 +11,9 @@ import pytest
 from openapi_spec_validator import validate
 
 from extensions import cli
-from extensions.apidocs import command, openapi, page
+from extensions.apidocs import openapi, page, write
+from extensions.errors import Refused
 from extensions.source import routes
-from extensions.template import answers
 from tests.support.flask_sources import SOURCES, Source
 from tests.support.projects import Project
 
@@ -42,7 +42,7 @@ def small(folder: Path, name: str = "api", text: str = "") -> None:
 
 
 def documents(folder: Path, *services: dict[str, str]) -> dict[str, Any]:
-    assert command.run(folder, recorded(*services), check=False, as_json=False) == 0
+    assert write.run(folder, recorded(*services), check=False, as_json=False) == 0
     return {path.name: json.loads(path.read_text()) for path in sorted((folder / "docs").glob("*.json"))}
 
 
@@ -101,13 +101,13 @@ def test_the_document_of_one_service_goes_when_there_are_two(tmp_path: Path) -> 
 
 def test_check_says_whether_the_files_are_up_to_date_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small(tmp_path)
-    assert command.run(tmp_path, recorded(service()), check=True, as_json=False) == 1
+    assert write.run(tmp_path, recorded(service()), check=True, as_json=False) == 1
     assert not (tmp_path / "docs").exists()
     documents(tmp_path, service())
-    assert command.run(tmp_path, recorded(service()), check=True, as_json=False) == 0
+    assert write.run(tmp_path, recorded(service()), check=True, as_json=False) == 0
     small(tmp_path, text="@app.post('/new')\ndef new(): ...\n")
     capsys.readouterr()
-    assert command.run(tmp_path, recorded(service()), check=True, as_json=False) == 1
+    assert write.run(tmp_path, recorded(service()), check=True, as_json=False) == 1
     assert capsys.readouterr().out.splitlines() == [
         "docs/api.md: out of date",
         "docs/openapi.json: out of date",
@@ -121,8 +121,8 @@ def test_a_file_of_the_person_is_never_overwritten(tmp_path: Path, path: str, te
     small(tmp_path)
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(answers.Refused, match=re.escape(path)):
-        command.run(tmp_path, recorded(service()), check=False, as_json=False)
+    with pytest.raises(Refused, match=re.escape(path)):
+        write.run(tmp_path, recorded(service()), check=False, as_json=False)
     assert (tmp_path / path).read_bytes() == text.encode("utf-8", "surrogateescape")
     assert not (tmp_path / "docs/api.md").exists() or path == "docs/api.md"
 
@@ -131,8 +131,8 @@ def test_nothing_is_written_through_a_link_that_leaves_the_project(tmp_path: Pat
     small(tmp_path / "project")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "project/docs").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(answers.Refused, match="docs to be a folder of the project"):
-        command.run(tmp_path / "project", recorded(service()), check=False, as_json=False)
+    with pytest.raises(Refused, match="docs to be a folder of the project"):
+        write.run(tmp_path / "project", recorded(service()), check=False, as_json=False)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -218,7 +218,7 @@ def test_a_converter_becomes_a_schema(rule: str, schema: dict[str, Any]) -> None
     assert openapi.schema(routes.variables(rule)[0]) == schema
 
 
-def test_the_command_in_a_project_and_whose_its_files_are(
+def test_the_command_in_a_project_and_who_owns_its_files(
     at_level: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project: Project = at_level(1, two=True)
@@ -232,10 +232,10 @@ def test_the_command_in_a_project_and_whose_its_files_are(
     ]
     assert cli.main(["api-docs", "--check"]) == 0
     capsys.readouterr()
-    assert cli.main(["whose", "docs/api.md"]) == 0
+    assert cli.main(["owner", "docs/api.md"]) == 0
     assert capsys.readouterr().out.startswith("docs/api.md: ours: written by `levels api-docs`")
     project.write("docs/api.md", "mine\n")
-    assert cli.main(["whose", "docs/api.md"]) == 0
+    assert cli.main(["owner", "docs/api.md"]) == 0
     assert "yours" in capsys.readouterr().out
     assert cli.main(["api-docs"]) == 2
     assert "docs/api.md: stands here" in capsys.readouterr().err

@@ -15,10 +15,10 @@ import pytest
 import yaml
 
 from extensions.cli import main
+from extensions.errors import Refused
 from extensions.evolution import checks
 from extensions.evolution.checklist import Item, check
 from extensions.template import answers, layers
-from extensions.template.answers import Refused
 from tests.support.projects import LEVELS, ROOT, Project, git
 
 AtLevel = Callable[..., Project]

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from extensions.cli import main
+from extensions.errors import Refused
 from extensions.evolution import detector, page
 from extensions.evolution.detector import Report, Stage, detect, mondays
 from extensions.evolution.triggers import Part
 from extensions.template import answers
-from extensions.template.answers import Refused
 from tests.support.pasts import commits, deployments, finished
 from tests.support.projects import ROOT, Project, git
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from extensions.errors import Refused
 from extensions.template import layers
-from extensions.template.answers import Refused, check
+from extensions.template.answers import check
 from tests.support.projects import ROOT, Project
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -17,11 +17,11 @@ import pytest
 import yaml
 
 from extensions import cli
+from extensions.errors import Refused
 from extensions.evolution import flags
 from extensions.evolution.metrics import Measured
 from extensions.evolution.triggers import parse
 from extensions.template import layers
-from extensions.template.answers import Refused
 from tests.support.projects import LEVELS, ROOT, Project, git
 
 AtLevel = Callable[..., Project]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from extensions import cli
 from extensions.cli import main
-from tests.support.projects import LEVELS, Project, git
+from extensions.errors import NotAProject, Refused, Stopped
+from tests.support.projects import LEVELS, ROOT, Project, git
 
 AtLevel = Callable[..., Project]
 
@@ -57,7 +60,7 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
         (("upgrade", "7"), "levels: level: expected a level from 1 to 4, got 7\n"),
         (("upgrade", ""), "levels: LEVEL: expected a level, as in LEVEL=2\n"),
         (("upgrade", "two"), 'levels: level: expected a level from 1 to 4, got "two"\n'),
-        (("whose", ""), "levels: whose: expected a file"),
+        (("owner", ""), "levels: owner: expected a file"),
         (("keep", "notes.md"), "levels: notes.md: expected a file of the template's"),
         (("preview", "0"), "levels: level: expected a level from 1 to 4, got 0\n"),
         (("service", "Two Words"), "levels: services[1].name: expected a name of a-z"),
@@ -146,20 +149,20 @@ def at_same(project: Project, level: int) -> Project:
     return project.move(level).commit()
 
 
-def test_whose_a_file_is(at_level: AtLevel, levels: Levels) -> None:
+def test_tells_who_owns_a_file(at_level: AtLevel, levels: Levels) -> None:
     project = at_level(2)
-    assert levels(project, "whose", "levels.mk")[1].startswith("levels.mk: ours, level 1: ")
-    assert levels(project, "whose", "./services/api/app.py")[1].startswith("services/api/app.py: yours, level 1: ")
-    assert levels(project, "whose", str(project.folder / "README.md"))[1].startswith("README.md: shared, level 1: ")
-    assert levels(project, "whose", "notes.txt")[1] == "notes.txt: yours: not from the template\n"
-    said = json.loads(levels(project, "whose", "--json", ".github/workflows/staging-deploy.yml")[1])
+    assert levels(project, "owner", "levels.mk")[1].startswith("levels.mk: ours, level 1: ")
+    assert levels(project, "owner", "./services/api/app.py")[1].startswith("services/api/app.py: yours, level 1: ")
+    assert levels(project, "owner", str(project.folder / "README.md"))[1].startswith("README.md: shared, level 1: ")
+    assert levels(project, "owner", "notes.txt")[1] == "notes.txt: yours: not from the template\n"
+    said = json.loads(levels(project, "owner", "--json", ".github/workflows/staging-deploy.yml")[1])
     assert (said["owner"], said["level"]) == ("shared", 2)
 
 
-def test_whose_knows_what_the_readme_lists(fresh: AtLevel, levels: Levels) -> None:
+def test_owner_knows_what_the_readme_lists(fresh: AtLevel, levels: Levels) -> None:
     project = fresh(4)
     for path in project.tree():
-        assert "not from the template" not in levels(project, "whose", path)[1]
+        assert "not from the template" not in levels(project, "owner", path)[1]
 
 
 def test_a_service_is_added(at_level: AtLevel, levels: Levels) -> None:
@@ -232,7 +235,7 @@ def test_a_file_is_taken_over_and_given_back(at_level: AtLevel, levels: Levels) 
     assert levels(project, "keep", "Dockerfile")[0] == 0
     assert project.read("Dockerfile") == "FROM scratch\n"
     assert project.answers()["keep"] == ["Dockerfile"]
-    assert "you took it over" in levels(project, "whose", "Dockerfile")[1]
+    assert "you took it over" in levels(project, "owner", "Dockerfile")[1]
     project.commit()
     code, out, _ = levels(project, "keep", "--back", "Dockerfile")
     assert code == 0
@@ -300,10 +303,38 @@ def test_new_from_a_checkout_says_when_others_cannot_update_the_result(
     assert "has no origin" in moves.where_from()[2][0]
 
 
-@pytest.mark.parametrize("typed", [[], ["recrod"], ["whose"], ["upgrade", "2", "3"], ["preview", "--jsn", "2"]])
+@pytest.mark.parametrize("typed", [[], ["recrod"], ["owner"], ["upgrade", "2", "3"], ["preview", "--jsn", "2"]])
 def test_a_command_line_that_cannot_be_taken_is_told_in_one_line(typed: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(typed)
     out, err = capfd.readouterr()
     assert (stop.value.code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("levels") and "--help" in err
+
+
+def test_each_command_is_a_module_with_its_help_its_options_and_its_work() -> None:
+    names = {path.stem for path in (ROOT / "extensions/commands").glob("*.py")} - {"__init__", "arguments"}
+    assert {command.__name__.rpartition(".")[2] for command in cli.COMMANDS} == names
+    for command in cli.COMMANDS:
+        assert command.HELP and command.add_options and command.run
+
+
+def test_what_a_command_needs_is_imported_when_it_runs() -> None:
+    code = "import sys, extensions.cli; print({'copier', 'rich', 'jinja2', 'extensions.source'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_each_class_of_failure_has_an_exit_code_and_says_what_to_do() -> None:
+    assert (Refused.exit_code, str(Refused("level: expected 1"))) == (2, "level: expected 1")
+    assert (NotAProject.exit_code, str(NotAProject("here: no answers"))) == (2, "here: no answers; run it in the project's folder")
+    assert (Stopped.exit_code, str(Stopped("stopped"))) == (130, "stopped; nothing more is done")
+
+
+def test_a_stopped_command_ends_as_a_shell_says_it(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def stop(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.update, "run", stop)
+    assert main(["update"]) == 130
+    assert capfd.readouterr() == ("", "levels: stopped; nothing more is done\n")

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
+from extensions.errors import Refused
 from extensions.evolution import deployment_log, metrics, triggers
 from extensions.evolution.registry import METRICS
 from extensions.evolution.sources import git_history, people, rates, web
-from extensions.template.answers import Refused
 from tests.support.projects import git
 from tests.support.repositories import DAY, History
 

@@ -19,8 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from ..errors import Refused
 from ..project.git_and_files import git_says
-from ..template.answers import Refused
 
 LEDGER = "config/deploys.jsonl"
 LARGEST = 20_000_000  # bytes, about a hundred thousand lines

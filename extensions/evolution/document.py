@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from ..errors import Refused
 from ..project.git_and_files import shown
-from ..template.answers import Refused
 
 FILE = "config/evolution.yml"
 

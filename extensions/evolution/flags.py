@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..errors import Refused
 from ..project.git_and_files import shown as escaped
 from ..template import layers
-from ..template.answers import Refused
 from ..template.place import root as template_root
 from . import triggers
 from .metrics import Measured

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from ..errors import Refused
 from ..project.git_and_files import git_environment, shown
-from ..template.answers import Refused
 from .sources import github, web
 
 PAGE = 100

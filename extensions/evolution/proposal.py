@@ -14,10 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..errors import Refused
 from ..moving import migrate, moves, preview
 from ..project.git_and_files import git_says
 from ..template import answers, layers
-from ..template.answers import Refused
 from ..template.place import root
 from . import checklist, detector
 from .checklist import Item

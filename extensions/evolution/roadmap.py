@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from ..errors import Refused
 from ..project.git_and_files import shown
-from ..template.answers import Refused
 from .document import compose, is_null, mapping, meant, where
 
 KEYS = ("current_level", "target_level", "features", "roadmap", "exempt", "declared", "sources")

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from ..errors import Refused
 from ..project.git_and_files import shown
-from ..template.answers import Refused, has_credentials
+from ..template.answers import has_credentials
 from .document import FILE, compose, is_null, mapping, meant, where
 from .registry import BOOLEAN, METRICS, RATIO
 

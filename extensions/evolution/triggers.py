@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
+from ..errors import Refused
 from ..project.git_and_files import shown as escaped
-from ..template.answers import Refused
 from . import registry
 from .registry import Metric
 

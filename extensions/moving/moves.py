@@ -16,9 +16,9 @@ import yaml
 from copier.errors import DirtyLocalWarning, UserMessageError
 from plumbum import ProcessExecutionError
 
+from ..errors import Refused
 from ..project.git_and_files import git_says
 from ..template import answers, layers
-from ..template.answers import Refused
 from ..template.place import installed_from, root
 from . import migrate, preview
 
@@ -27,10 +27,10 @@ def new(dest: Path, data: dict[str, Any], defaults: bool) -> int:
     """Render into a new or an existing folder. Returns the exit code. Raises Refused for a file, and for a project that stands already."""
     above = next(folder for folder in (dest, *dest.absolute().parents) if folder.exists())
     if not above.is_dir():
-        raise answers.Refused(f"{dest}: expected a folder, new or existing; {above} is a file")
+        raise Refused(f"{dest}: expected a folder, new or existing; {above} is a file")
     if recorded := answers.recorded_answers(dest):
         make = answers.make(recorded)
-        raise answers.Refused(f"{dest}: is a project of this template already: in it, `{make} upgrade` and `{make} service`")
+        raise Refused(f"{dest}: is a project of this template already: in it, `{make} upgrade` and `{make} service`")
     source, ref, warnings = where_from()
     for warning in warnings:
         print(f"levels: {warning}", file=sys.stderr)

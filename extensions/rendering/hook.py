@@ -15,6 +15,7 @@ from jinja2 import Environment, Template, pass_context
 from jinja2.ext import Extension
 from jinja2.runtime import Context
 
+from ..errors import Refused
 from ..template import answers, layers, readiness
 from . import adoption, closing, settle
 
@@ -73,7 +74,7 @@ class Levels(Extension):
             )
         try:
             answers.check(given, len(self.manifests))
-        except answers.Refused as error:
+        except Refused as error:
             raise UserMessageError(str(error)) from error
         return ""
 
@@ -159,7 +160,7 @@ class Levels(Extension):
             first = not answers.recorded_answers(_project(context))
             try:
                 self.services = settle.settle(given, _project(context), self.template, commit, self._read)
-            except answers.Refused as error:
+            except Refused as error:
                 raise UserMessageError(str(error)) from error
             theirs = (service["path"] for service in self.services if service["code"] == "theirs")
             self.adopts = first and any(adoption.theirs(_project(context), path) for path in theirs)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import Refused
 from ..template import answers, layers, readiness
 from . import adoption, preflight
 
@@ -53,7 +54,7 @@ def settle(
     ]
     problems = preflight.refusals(project, writes)
     if problems:
-        raise answers.Refused("\n".join(problems))
+        raise Refused("\n".join(problems))
     return services
 
 
@@ -79,7 +80,7 @@ def _settle_readiness(entries: list[dict[str, Any]], names: list[str], known: li
     """Take the checks of services that dropped out of the answers with them. Raises Refused for a service that never was."""
     for index, entry in enumerate(entries):
         if entry["service"] not in [*names, *known]:
-            raise answers.Refused(f"readiness[{index}].service: expected one of {', '.join(names)}, got {entry['service']}")
+            raise Refused(f"readiness[{index}].service: expected one of {', '.join(names)}, got {entry['service']}")
     entries[:] = [entry for entry in entries if entry["service"] in names]
 
 

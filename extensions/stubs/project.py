@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..errors import Refused
 from ..project.git_and_files import shown
 from ..source.files import aside, walk
 from ..source.modules import Module, read_file
 from ..source.routes import Routes
 from ..source.routes import find as find_routes
 from ..template import answers, layers
-from ..template.answers import Refused
 from ..template.place import root as template_root
 from . import run, web, write
 from .candidates import find

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from ..errors import Refused
 from . import readiness
 
 # What YAML 1.1 reads as a truth value or as nothing: such a name changes its type on the way through a file.
@@ -26,10 +27,6 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 PATH = re.compile(r"\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?", re.ASCII)
 SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
-
-
-class Refused(ValueError):
-    """An answer, or other input, that can't be taken; the message is one line that says what was expected."""
 
 
 def check(answers: Mapping[str, Any], levels: int) -> None:

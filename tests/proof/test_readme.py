@@ -42,7 +42,7 @@ RUN_BY = {
     "make install check": "test_a_clone_makes_a_project_that_is_green_and_answers",
     "make run": "test_a_clone_makes_a_project_that_is_green_and_answers",
     "make update": "test_update_stays_where_there_is_nothing_newer",
-    "make whose FILE=levels.mk": "test_whose",
+    "make owner FILE=levels.mk": "test_owner",
     TELL: "test_the_project_tells_what_it_is_and_needs",
     **dict.fromkeys(["make evolution", "make todo", "make api-docs", "make stubs"], "test_the_project_tells_what_it_is_and_needs"),
     "make evolution HTML=evolution.html": "test_the_project_tells_what_it_is_and_needs",
@@ -119,7 +119,7 @@ def test_a_clone_makes_a_project_that_is_green_and_answers(machine: Machine, sta
     with machine.serving("make run", project, uv=False) as address:
         assert json.loads(answers(f"{address}/health"))["status"] == "healthy"
         assert json.loads(answers(f"{address}/readiness"))["ready"] is True
-    assert "make whose" in machine.run("make help", project, uv=False)
+    assert "make owner" in machine.run("make help", project, uv=False)
 
 
 def test_what_make_new_says_to_do_next_works_as_it_stands(machine: Machine, start: tuple[Path, str], tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_levels_new_makes_the_same_project(machine: Machine, start: tuple[Path, 
     expected = {path: text for path, text in tree(start[0] / "my-service").items() if path != "uv.lock"}
     assert tree(tmp_path / "my-service") == expected
     machine.commit(tmp_path / "my-service")
-    assert "levels.mk: ours" in machine.run("make whose FILE=levels.mk", tmp_path / "my-service")
+    assert "levels.mk: ours" in machine.run("make owner FILE=levels.mk", tmp_path / "my-service")
 
 
 def test_plain_copier_makes_the_same_project(machine: Machine, start: tuple[Path, str], tmp_path: Path) -> None:
@@ -304,8 +304,8 @@ def test_the_trust_setting_takes_the_place_of_the_flag(tmp_path_factory: pytest.
     assert (tmp_path / "my-service/ci/deploy.py").exists()
 
 
-def test_whose(machine: Machine, mine: Path) -> None:
-    assert machine.run("make whose FILE=levels.mk", mine, uv=False).strip().endswith("levels.mk: ours, level 1: the make targets")
+def test_owner(machine: Machine, mine: Path) -> None:
+    assert machine.run("make owner FILE=levels.mk", mine, uv=False).strip().endswith("levels.mk: ours, level 1: the make targets")
 
 
 def test_update_stays_where_there_is_nothing_newer(machine: Machine, mine: Path) -> None:
@@ -325,7 +325,7 @@ def test_a_version_between_two_tags_is_found_again(machine: Machine, clone: Path
             recorded = yaml.safe_load((project / ".copier-answers.yml").read_text())["_commit"]
             assert re.fullmatch(r"v1\.0\.0-1-g[0-9a-f]+" if name == "described" else r"[0-9a-f]{7,}", recorded)
             machine.commit(project)
-            assert "levels.mk: ours" in machine.run("make whose FILE=levels.mk", project)
+            assert "levels.mk: ours" in machine.run("make owner FILE=levels.mk", project)
             machine.run("make upgrade LEVEL=2", project)
         finally:
             if name == "untagged":

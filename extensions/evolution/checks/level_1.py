@@ -162,15 +162,15 @@ def api_documented(facts: Facts) -> Answer:
     """
     if not facts.web:
         return not_applicable("there is no web service")
-    from ...apidocs import command
+    from ...apidocs import write
 
-    files = command.texts(facts.recorded["project_name"], command.read(facts.folder, facts.services), facts.make)
+    files = write.texts(facts.recorded["project_name"], write.read(facts.folder, facts.services), facts.make)
     # A test may be missing: it isn't written where the app can't be made without its servers.
     late = [path for path, text in files.items() if facts.text(path) != text and (facts.text(path) or not path.startswith("tests/"))]
     if late:
         state = "out of date" if facts.text(late[0]) else "missing"
         return todo(f"{late[0]} is {state}", f"`{facts.make} api-docs`, and commit what it writes")
-    return done(command.PAGE)
+    return done(write.PAGE)
 
 
 def branch_rule(facts: Facts) -> Answer:

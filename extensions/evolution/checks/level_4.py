@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...errors import Refused
 from ...template import layers
-from ...template.answers import Refused
 from ...template.place import root
 from .. import flags
 from ..facts import Facts

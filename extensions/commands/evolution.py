@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import tempfile
@@ -10,19 +11,30 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..errors import Refused
 from ..project.git_and_files import shown
-from ..template.answers import Refused
-from . import detector
+from .arguments import project_answers
+
+HELP = "what the project measures of itself, and which level is due"
 
 
-def evolution(project: Path, recorded: Mapping[str, Any], *, as_json: bool, html: Path | None, offline: bool) -> int:
-    """Print the report, and write the page to `html` where one is asked for. Returns the exit code. Raises Refused."""
-    document = detector.detect(project, recorded, now=datetime.now(UTC), offline=offline).as_json()
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
+    parser.add_argument("--offline", action="store_true", help="ask neither GitHub nor Prometheus")
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..evolution import detector
+
+    project, html = Path.cwd(), options.html
+    recorded = project_answers(project)
+    document = detector.detect(project, recorded, now=datetime.now(UTC), offline=options.offline).as_json()
     if html is not None:
-        from . import page
+        from ..evolution import page
 
         _write(html, page.render(document))
-    if as_json:
+    if options.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         _print(document)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import Refused
 from ..project.git_and_files import shown
 from ..source import routes
 from ..template import answers
-from . import held, openapi, page
+from . import openapi, page, route_test
 
 PAGE = "docs/api.md"
 TIME = 120  # seconds for a test that imports an app
@@ -53,7 +54,7 @@ def texts(project_name: str, services: Sequence[Documented], make: str) -> dict[
             files[one.document] = json.dumps(document, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
     for one in services:
         if one.test:
-            files[one.test] = held.held(one.document.removeprefix("docs/"), not one.found.unresolved, make)
+            files[one.test] = route_test.route_test(one.document.removeprefix("docs/"), not one.found.unresolved, make)
     return files
 
 
@@ -69,10 +70,10 @@ def ours(file: Path) -> bool:
         except (ValueError, RecursionError):
             return False
         return isinstance(document, dict) and document.get("x-generated-by") == openapi.MARK
-    return text.startswith((page.MARK, held.MARK))
+    return text.startswith((page.MARK, route_test.MARK))
 
 
-def whose(project: Path, path: str) -> str:
+def why_it_is_there(project: Path, path: str) -> str:
     """Why a file is there that this command wrote; empty for any other."""
     known = path == PAGE or (path.startswith("docs/openapi") and path.endswith(".json")) or path.endswith("_api_docs.py")
     return "written by `levels api-docs` from the routes in the source" if known and ours(project / path) else ""
@@ -109,10 +110,10 @@ def _look(project: Path, files: Mapping[str, str]) -> None:
     for path in files:
         file = project / path
         if (file.exists() or file.is_symlink()) and not (file.is_file() and ours(file)):
-            raise answers.Refused(f"{path}: stands here and was not written by `levels api-docs`; move it away, then run this again")
+            raise Refused(f"{path}: stands here and was not written by `levels api-docs`; move it away, then run this again")
         above = next(one for one in file.parents if one.exists())
         if not above.is_dir() or not above.resolve().is_relative_to(project.resolve()):
-            raise answers.Refused(f"{path}: expected {above.name} to be a folder of the project")
+            raise Refused(f"{path}: expected {above.name} to be a folder of the project")
 
 
 def _stale(project: Path, files: Mapping[str, str]) -> list[str]:

@@ -67,6 +67,6 @@ def test_every_route_is_documented(app):
 """
 
 
-def held(document: str, complete: bool, make: str) -> str:
+def route_test(document: str, complete: bool, make: str) -> str:
     """The test of a document. Only where nothing was left unresolved (`complete`) must it have every route of the app."""
     return TEST.format(mark=MARK, document=document, make=make) + (EVERY.format(make=make) if complete else "")

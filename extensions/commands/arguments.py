@@ -1,0 +1,33 @@
+"""What several commands take: a project's answers, a level."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import NotAProject, Refused
+from ..template import answers, layers
+from ..template.place import root
+
+
+def project_answers(project: Path) -> dict[str, Any]:
+    """The recorded answers of the project in `project`. Raises NotAProject where none are, Refused for a bad one."""
+    recorded = answers.recorded_answers(project)
+    if not recorded:
+        raise NotAProject(f"{project / '.copier-answers.yml'}: expected the answers of this template")
+    check(recorded)
+    return recorded
+
+
+def check(given: dict[str, Any]) -> None:
+    """Look at answers. Raises Refused."""
+    answers.check(given, len(layers.layer_folders(root())))
+
+
+def level_of(text: str) -> int:
+    """A level from the command line. Raises Refused."""
+    if not text:
+        raise Refused("LEVEL: expected a level, as in LEVEL=2")
+    level = int(text) if text.isdecimal() else text
+    check({"level": level})
+    return int(level)

@@ -1,0 +1,45 @@
+"""`levels owner`: who a file belongs to."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ..errors import Refused
+from ..template import answers, layers
+from ..template.place import root
+from .arguments import project_answers
+
+HELP = "who a file belongs to: yours, shared or ours, and why it is there"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..apidocs import write
+
+    project = Path.cwd()
+    recorded = project_answers(project)
+    if not options.file:
+        raise Refused("owner: expected a file, as in FILE=levels.mk")
+    path = Path(options.file)
+    path = path.relative_to(project) if path.is_absolute() and path.is_relative_to(project) else path
+    name = path.as_posix().removeprefix("./")
+    services = answers.recorded_services(recorded)
+    level, owner, why = layers.owners(root(), services).get(name, (0, "yours", "not from the template"))
+    if name == ".copier-answers.yml":
+        level, owner, why = 1, "ours", "the answers that this project was rendered from"
+    if level and answers.kept(name, recorded["keep"]):
+        taken = "it stood here before, or you took it over (`keep`), and the template leaves it alone"
+        owner, why = "yours", f"{why}; {taken}"
+    if not level and (written := write.why_it_is_there(project, name)):
+        owner, why = "ours", written
+    if options.json:
+        print(json.dumps({"file": name, "owner": owner, "level": level or None, "why": why}))
+    else:
+        print(f"{name}: {owner}{f', level {level}' if level else ''}: {why}")
+    return 0

@@ -1,0 +1,26 @@
+"""`levels service`: add a service."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .arguments import check, project_answers
+
+HELP = "add a service"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--worker", action="store_true", help="one without HTTP, as a bot")
+
+
+def run(options: argparse.Namespace) -> int:
+    from ..moving import moves
+
+    project = Path.cwd()
+    recorded = project_answers(project)
+    entry = {"name": options.name, "kind": "worker" if options.worker else "web"}
+    services = [*recorded["services"], entry]
+    check({"services": services})
+    return moves.move(project, {"services": services})
