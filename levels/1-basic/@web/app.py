@@ -1,4 +1,4 @@
-"""The service's web application: an example to replace. Routes word answers; functions that know no web do the work."""
+"""The service's web application: an example to replace."""
 
 import asyncio
 import json
@@ -35,18 +35,14 @@ def percent_change(before: float, now: float) -> float:
 
 async def fetch_price(url: str, timeout: float) -> float:
     """Return the price that stands at `url`. Raises OSError where nobody answers in time, ValueError for nonsense."""
-
-    def answer() -> float:
-        with urllib.request.urlopen(url, timeout=timeout) as response:
-            return float(json.load(response)["price"])
-
-    return await asyncio.to_thread(answer)
+    with await asyncio.to_thread(urllib.request.urlopen, url, timeout=timeout) as response:
+        return float(json.load(response)["price"])
 
 
 async def fetch_change(symbol: str, settings: PriceSettings) -> float:
     """Return by how many percent a symbol has changed since yesterday; both days are asked for at once."""
-    days = (f"{settings.prices_url}/{symbol}/{day}" for day in ("yesterday", "today"))
-    return percent_change(*await asyncio.gather(*(fetch_price(day, settings.timeout_seconds) for day in days)))
+    urls = (f"{settings.prices_url}/{symbol}/{day}" for day in ("yesterday", "today"))
+    return percent_change(*await asyncio.gather(*(fetch_price(url, settings.timeout_seconds) for url in urls)))
 
 
 @prices.get("/changes/<symbol>")
@@ -54,7 +50,7 @@ def change(symbol: str) -> ResponseReturnValue:
     """Answer how a price has changed."""
     try:
         return {"symbol": symbol, "percent": asyncio.run(fetch_change(symbol, current_app.config["SETTINGS"]))}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, LookupError) as error:
         current_app.logger.warning("no prices of %s: %s", symbol, error)
         return {"error": "the prices can't be had at the moment"}, 502
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 import check
+import poetry
 import uv
 
 BASELINE = uv.ROOT / "config" / "baseline.txt"
@@ -62,13 +63,13 @@ def main(arguments: list[str]) -> int:
             new = unknown_to(known, step())
             # Which tests fail has been told by pytest, unless some of them always did.
             shown = new if name != "test" or known else []
-            print("\n".join([*map(str, shown), f"{name:8} {f'{len(new)} to fix' if new else 'ok'}"]), flush=True)
+            print("\n".join([*map(str, shown), f"{name:8}{f'{len(new)} to fix' if new else 'ok'}"]), flush=True)
             passed = passed and not new
     codes = {0 if passed else 1}
     for name, run in more.items():
         if not arguments or name in arguments:
             codes.add(run())
-            print(f"{name:8} {'ok' if not codes - {0} else 'not passed (see above)'}", flush=True)
+            print(f"{name:8}{'ok' if not codes - {0} else 'not passed (see above)'}", flush=True)
     return 1 if 1 in codes else max(codes)
 
 
@@ -129,7 +130,7 @@ def types() -> list[Finding]:
     if not configured("mypy", "mypy.ini", ".mypy.ini"):
         command.append("--ignore-missing-imports")
     found = []
-    new = [service["path"] for service in OURS] + [str(check.SHARED)] * check.SHARED.is_file()
+    new = [service["path"] for service in OURS] + check.SHARED
     runs = [["--explicit-package-bases", *new]] if new else []
     runs += [[service["path"]] for service in THEIRS] if BASELINE.exists() else []
     for paths in runs:
@@ -217,7 +218,7 @@ def configured(tool: str, *files: str) -> bool:
         return True
     setup = configparser.RawConfigParser(strict=False)
     setup.read(uv.ROOT / "setup.cfg", encoding="utf-8")
-    return tool in uv.toml(uv.ROOT / "pyproject.toml").get("tool", {}) or setup.has_section(tool)
+    return tool in poetry.toml(uv.ROOT / "pyproject.toml").get("tool", {}) or setup.has_section(tool)
 
 
 def last_line(output: str) -> str:

@@ -1,8 +1,7 @@
 """What a pull request must pass: lint, format, types, tests, and every ci/checks/*.py. Green here is green there.
 
-    python3 ci/check.py              all of it
-    python3 ci/check.py lint test    some of it
-    python3 ci/check.py fix          have ruff fix and format the code
+    python3 ci/check.py [lint] [format] [types] [test]   all of it, or some
+    python3 ci/check.py fix                              have ruff fix and format the code
 
 Exit codes: 0 passed, 1 not passed, 2 can't tell.
 """
@@ -13,13 +12,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 
 import uv
 
 RUFF = "0.17.6"
 MYPY = "2.4.1"
-SHARED = uv.ROOT / "services" / "serving.py"  # what new services have in common
+SHARED = [path for path in ["services/serving.py"] if (uv.ROOT / path).is_file()]  # what new services share
 
 
 def main(arguments: list[str]) -> int:
@@ -33,36 +31,17 @@ def main(arguments: list[str]) -> int:
     codes = set()
     for name in arguments or steps:
         code = steps[name]()
-        said = "ok" if code == 0 else "to fix" if code == 1 else "could not run (see above)"
-        print(f"{name:8} {said}", flush=True)
+        print(f"{name:8}{'ok' if code == 0 else 'to fix' if code == 1 else 'could not run (see above)'}", flush=True)
         codes.add(code)
     return 1 if 1 in codes else 2 if any(codes) else 0
 
 
 def more() -> dict[str, Callable[[], int]]:
-    """Return the checks that stand in ci/checks/, by their names: scripts with exit codes like this one's."""
-    env = {**uv.environment(), "PYTHONPATH": str(uv.ROOT / "ci")}
-
-    def run(path: Path) -> int:
-        return min(subprocess.run([sys.executable, str(path)], cwd=uv.ROOT, env=env, check=False).returncode % 256, 2)
-
-    return {path.stem: partial(run, path) for path in sorted((uv.ROOT / "ci" / "checks").glob("*.py"))}
-
-
-def lint() -> int:
-    """Have ruff look for mistakes."""
-    return uv.call([*ruff("check"), "."]).returncode
-
-
-def form() -> int:
-    """Have ruff look at the format."""
-    return uv.call([*ruff("format", "--check"), "."]).returncode
-
-
-def types() -> int:
-    """Have mypy check all services in one go."""
-    paths = [service["path"] for service in uv.SERVICES] + [str(SHARED)] * SHARED.is_file()
-    return uv.call([*mypy(), *paths]).returncode
+    """Return the checks of ci/checks/ by name: scripts with exit codes like this one's, which may import from ci/."""
+    env = {**os.environ, "PYTHONPATH": str(uv.ROOT / "ci")}
+    commands = {path.stem: [sys.executable, path] for path in sorted((uv.ROOT / "ci" / "checks").glob("*.py"))}
+    start = partial(subprocess.call, cwd=uv.ROOT, env=env)
+    return {name: partial(start, command) for name, command in commands.items()}
 
 
 def test() -> int:
@@ -74,7 +53,12 @@ def test() -> int:
 
 def fix(paths: list[str]) -> int:
     """Let ruff fix and format what is in `paths`; return the exit code."""
-    return int(any(uv.call([*ruff(*command), *paths]).returncode for command in (["check", "--fix-only"], ["format"])))
+    return int(any(run(ruff(*command), *paths) for command in (["check", "--fix-only"], ["format"])))
+
+
+def run(command: list[str], *paths: str) -> int:
+    """Run a tool on `paths` and return its exit code."""
+    return uv.call([*command, *paths]).returncode
 
 
 def ruff(*command: str) -> list[str]:
@@ -98,25 +82,26 @@ def pytest(options: Iterable[str]) -> int:
 
 def summarize() -> None:
     """Say how much of each service is covered, without what is the template's; on the page of the workflow's run too."""
-    if not Path(os.environ["COVERAGE_FILE"]).exists():
-        return
     report = [str(uv.VENV_PYTHON), "-m", "coverage", "json", "-q", "--fail-under=0", "-o", "-"]
-    done = uv.call(report, stdout=subprocess.PIPE)
-    measured = json.loads(done.stdout)["files"] if done.returncode == 0 else {}
-    lines = []
-    for service in uv.SERVICES:
-        inside = "" if service["path"] == "." else f"{service['path']}/"
-        own = [measured[path]["summary"] for path in measured if path.startswith(inside) and path not in uv.PROJECT["ours"]]
-        if statements := sum(one["num_statements"] for one in own):
-            share = sum(one["covered_lines"] for one in own) / statements
-            lines.append(f"{service['name']}: {share:.0%} of {statements} lines are covered")
-    print("\n".join(lines), flush=True)
-    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with open(page, "a", encoding="utf-8") as file:
-            file.write("### Coverage\n\n" + "".join(f"- {line}\n" for line in lines))
+    done = uv.call(report, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    files = json.loads(done.stdout)["files"] if done.returncode == 0 else {}
+    for name, path in [(service["name"], service["path"]) for service in uv.SERVICES]:
+        inside = [file for file in files if path == "." or file.startswith(f"{path}/")]
+        own = [files[file]["summary"] for file in inside if file not in uv.PROJECT["ours"]]
+        if lines := sum(one["num_statements"] for one in own):
+            said = f"{name}: {sum(one['covered_lines'] for one in own) / lines:.0%} of {lines} lines are covered"
+            print(said, flush=True)
+            if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+                with open(page, "a", encoding="utf-8") as summary:
+                    summary.write(f"- {said}\n")
 
 
-STEPS: dict[str, Callable[[], int]] = {"lint": lint, "format": form, "types": types, "test": test}
+STEPS: dict[str, Callable[[], int]] = {
+    "lint": lambda: run(ruff("check"), "."),
+    "format": lambda: run(ruff("format", "--check"), "."),
+    "types": lambda: run(mypy(), *(service["path"] for service in uv.SERVICES), *SHARED),
+    "test": test,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 if sys.version_info < (3, 11):
-    print("ci: Python 3.11 or later is needed to run this: `make PYTHON=python3.11 …`", file=sys.stderr)
-    sys.exit(2)
-
-import tomllib  # which older ones lack
+    sys.exit("ci: Python 3.11 or later is needed to run this: `make PYTHON=python3.11 …`")
 
 PINNED = "0.13.9"
 OLDEST = (0, 8)  # with an older one on PATH the pinned one is fetched
@@ -38,14 +35,6 @@ def fail(message: str) -> NoReturn:
     """End with one line on standard error and exit code 2."""
     print(f"{Path(sys.argv[0]).stem}: {message}", file=sys.stderr)
     sys.exit(2)
-
-
-def toml(path: Path) -> dict[str, Any]:
-    """Return what a TOML file says; nothing where there is none. Ends the script where it isn't TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        fail(f"{path}: {error}")
 
 
 def environment() -> dict[str, str]:

@@ -55,7 +55,7 @@ def requirements(folder: Path) -> list[Path]:
 
 def install(folder: Path) -> tuple[int, list[list[str]]]:
     """Install what has a tool of its own; return the exit code, and for the rest the arguments of `uv pip install`."""
-    pyproject = uv.toml(folder / "pyproject.toml")
+    pyproject = poetry.toml(folder / "pyproject.toml")
     tools, project = pyproject.get("tool", {}), pyproject.get("project", {})
     groups = sorted(FOR_TESTS & {*pyproject.get("dependency-groups", {})})
     extras = sorted(FOR_TESTS & {*project.get("optional-dependencies", {}), *tools.get("poetry", {}).get("extras", {})})

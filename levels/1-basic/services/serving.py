@@ -38,9 +38,9 @@ class Settings:
         """Return the settings that `environ` holds. Raises SettingsError."""
         given: dict[str, Any] = {}
         for field in fields(cls):
-            name, kind = field.name.upper(), type(field.default)
+            name = field.name.upper()
             try:
-                value = kind(environ.get(name, field.default))
+                value = type(getattr(cls, field.name))(environ.get(name, field.default))
             except ValueError:
                 value = 0
             if isinstance(value, (int, float)) and not 0 < value < (65536 if name == "PORT" else float("inf")):

@@ -4,10 +4,9 @@ import os
 import subprocess
 import sys
 
-import install
 import uv
 
-install.ensure()
+uv.ensure()
 command = [str(uv.VENV_PYTHON), "-m", "pytest", "-rs", "tests/integration"]
 sys.exit(
     1 if subprocess.run(command, cwd=uv.ROOT, env={**os.environ, "INTEGRATION": "1"}, check=False).returncode else 0
