@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.sansio.response import Response
 
-from services.serving import RequestLog, Settings, set_up_logs
+from services.serving import Settings, log_requests, set_up_logs
 
 from .health import init_service
 
@@ -69,5 +69,5 @@ def create_app(settings: PriceSettings | None = None) -> Flask:
     set_up_logs(app.config["SETTINGS"].log_level)
     app.register_blueprint(prices)
     app.register_error_handler(HTTPException, json_error)
-    app.wsgi_app = RequestLog(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = log_requests(app.wsgi_app)  # type: ignore[method-assign]
     return init_service(app, os.getenv("SERVICE_NAME") or __name__.split(".")[-2].replace("_", "-"))

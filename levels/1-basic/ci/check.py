@@ -53,12 +53,7 @@ def test() -> int:
 
 def fix(paths: list[str]) -> int:
     """Let ruff fix and format what is in `paths`; return the exit code."""
-    return int(any(run(ruff(*command), *paths) for command in (["check", "--fix-only"], ["format"])))
-
-
-def run(command: list[str], *paths: str) -> int:
-    """Run a tool on `paths` and return its exit code."""
-    return uv.call([*command, *paths]).returncode
+    return int(any(uv.call([*ruff(*command), *paths]).returncode for command in (["check", "--fix-only"], ["format"])))
 
 
 def ruff(*command: str) -> list[str]:
@@ -82,24 +77,20 @@ def pytest(options: Iterable[str]) -> int:
 
 def summarize() -> None:
     """Say how much of each service is covered, without what is the template's; on the page of the workflow's run too."""
-    report = [str(uv.VENV_PYTHON), "-m", "coverage", "json", "-q", "--fail-under=0", "-o", "-"]
-    done = uv.call(report, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    files = json.loads(done.stdout)["files"] if done.returncode == 0 else {}
-    for name, path in [(service["name"], service["path"]) for service in uv.SERVICES]:
-        inside = [file for file in files if path == "." or file.startswith(f"{path}/")]
-        own = [files[file]["summary"] for file in inside if file not in uv.PROJECT["ours"]]
-        if lines := sum(one["num_statements"] for one in own):
-            said = f"{name}: {sum(one['covered_lines'] for one in own) / lines:.0%} of {lines} lines are covered"
-            print(said, flush=True)
-            if page := os.environ.get("GITHUB_STEP_SUMMARY"):
-                with open(page, "a", encoding="utf-8") as summary:
-                    summary.write(f"- {said}\n")
+    total = [str(uv.VENV_PYTHON), "-m", "coverage", "report", "--format=total", f"--omit={','.join(uv.PROJECT['ours'])}"]
+    for service in uv.SERVICES:
+        inside = [] if service["path"] == "." else [f"--include={service['path']}/*"]
+        share = uv.call([*total, *inside], capture_output=True).stdout.strip()
+        if share.isdecimal():
+            print(said := f"{service['name']}: {share}% of the lines are covered", flush=True)
+            with open(os.environ.get("GITHUB_STEP_SUMMARY") or os.devnull, "a", encoding="utf-8") as page:
+                page.write(f"- {said}\n")
 
 
 STEPS: dict[str, Callable[[], int]] = {
-    "lint": lambda: run(ruff("check"), "."),
-    "format": lambda: run(ruff("format", "--check"), "."),
-    "types": lambda: run(mypy(), *(service["path"] for service in uv.SERVICES), *SHARED),
+    "lint": lambda: uv.call([*ruff("check"), "."]).returncode,
+    "format": lambda: uv.call([*ruff("format", "--check"), "."]).returncode,
+    "types": lambda: uv.call([*mypy(), *(service["path"] for service in uv.SERVICES), *SHARED]).returncode,
     "test": test,
 }
 

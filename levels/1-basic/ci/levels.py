@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import uv
+
+
 def source(answers: str) -> str:
     """Return where uv finds the command, as git+<address>@<commit>, from the text of .copier-answers.yml."""
     recorded = dict(re.findall(r"^(_src_path|_commit): *['\"]?(.*?)['\"]? *$", answers, re.MULTILINE))

@@ -1,7 +1,4 @@
-"""Find uv, or get it, and make .venv with all that the project needs: python3 ci/uv.py (--image: nothing for tests).
-
-What the other scripts of this folder share stands here too. Python's standard library only.
-"""
+"""Find uv, or get it, and make .venv: `make install`. With --image nothing for tests. The other scripts import this."""
 
 import json
 import os
@@ -24,7 +21,6 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".installed"
-CACHE = ROOT / ".cache"
 PROJECT = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))
 MAKE: str = PROJECT["make"]  # how the targets are called here
 SERVICES: list[dict[str, str]] = PROJECT["services"]
@@ -39,42 +35,36 @@ def fail(message: str) -> NoReturn:
 
 def environment() -> dict[str, str]:
     """Return the caller's environment, with the project's package index where the caller names none."""
-    # An activated venv of another project would draw uv's attention: ours is always .venv.
-    env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    env = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(VENV)}
+    env.pop("VIRTUAL_ENV", None)  # an activated one of another project would draw uv's attention
     chosen = (env.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"))
     index = next(filter(None, chosen), PROJECT["package_index"])
-    if index.rstrip("/") != PYPI:
-        env.setdefault("UV_DEFAULT_INDEX", index)
-        env.setdefault("PIP_INDEX_URL", index)
-    return {**env, "UV_PROJECT_ENVIRONMENT": str(VENV)}
+    more = {} if index.rstrip("/") == PYPI else {"UV_DEFAULT_INDEX": index, "PIP_INDEX_URL": index}
+    return {**more, **env}
 
 
 def cache() -> Path:
     """Return the folder for what these scripts keep between runs; git doesn't see it."""
-    CACHE.mkdir(exist_ok=True)
-    (CACHE / ".gitignore").write_text("*\n", encoding="utf-8")
-    return CACHE
+    folder = ROOT / ".cache"
+    folder.mkdir(exist_ok=True)
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    return folder
 
 
 def find() -> str:
     """Return a uv that is new enough: the one on PATH, else the pinned one, installed when first needed."""
-    if (found := shutil.which("uv")) and _version(found) >= OLDEST:
-        return found
-    folder = cache() / "uv-venv"
-    own = folder / "bin" / "uv"
-    if not own.exists() or _version(str(own)) != tuple(map(int, PINNED.split("."))):
-        print(f"installing uv {PINNED} into .cache/uv-venv", flush=True)
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [*pip, f"uv=={PINNED}"]):
+    if found := shutil.which("uv"):
+        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+        if (version := re.search(r"(\d+)\.(\d+)", said)) and tuple(map(int, version.groups())) >= OLDEST:
+            return found
+    bin = cache() / f"uv-{PINNED}" / "bin"
+    if not (bin / "uv").exists():
+        print(f"installing uv {PINNED} into .cache", flush=True)
+        pip = [str(bin / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        for command in ([sys.executable, "-m", "venv", "--clear", str(bin.parent)], [*pip, f"uv=={PINNED}"]):
             if subprocess.run(command, env=environment(), check=False).returncode:
                 fail("uv can't be installed (see above): Debian and Ubuntu need python3-venv, or install uv yourself")
-    return str(own)
-
-
-def _version(uv: str) -> tuple[int, ...]:
-    done = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", done.stdout)
-    return tuple(map(int, found.groups())) if found else ()
+    return str(bin / "uv")
 
 
 def call(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,6 @@
 """What every service is served with: settings from the environment, logs as JSON, and an id for each request.
 
-gunicorn takes this module for its configuration (ci/run.py says so), so that its own lines are JSON too. A
-gunicorn.conf.py of yours beside the Makefile takes its place: `from services.serving import logconfig_dict` there.
+gunicorn is configured by this module (see ci/run.py), or by a gunicorn.conf.py of yours, which may import from here.
 """
 
 import json
@@ -91,18 +90,14 @@ def set_up_logs(level: str) -> None:
     logging.root.setLevel(level)
 
 
-class RequestLog:
-    """WSGI around an application: each request has an id, on its log lines too, and is logged without body and query.
+def log_requests(application: Callable[..., Any]) -> Callable[..., Iterator[bytes]]:
+    """Return the WSGI application so that each request has an id, on its log lines too, and is logged when it is done.
 
-    X-Request-ID of who asks is taken over where it is a plain word. Probes of health don't come here: no news.
+    X-Request-ID of who asks is taken over where it is a plain word. Neither body nor query is logged, nor are probes
+    of health: these don't come here.
     """
 
-    def __init__(self, application: Callable[..., Any]) -> None:
-        """Take the application to stand around."""
-        self.application = application
-
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
-        """Answer a request."""
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
         sent, started = environ.get("HTTP_X_REQUEST_ID", ""), time.perf_counter()
         identity = sent if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", sent) else uuid.uuid4().hex
         path = environ.get("PATH_INFO", "").encode("latin-1").decode(errors="replace")
@@ -113,12 +108,14 @@ class RequestLog:
             return start_response(status, [*headers, ("X-Request-ID", identity)], *error)
 
         request_id.set(identity)
-        answer: Any = ()
+        body: Any = ()
         try:
-            answer = self.application(environ, start)
-            yield from answer
+            body = application(environ, start)
+            yield from body
         finally:
-            getattr(answer, "close", str)()
+            getattr(body, "close", str)()
             done["duration_ms"] = round((time.perf_counter() - started) * 1000, 1)
             logging.getLogger("access").info("request", extra=done)
             request_id.set("")
+
+    return answer
