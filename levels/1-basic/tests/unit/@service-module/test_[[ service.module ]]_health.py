@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def health():
     """The service's health.py, loaded by its place: others have one of the same name."""
     services = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))["services"]
-    path = ROOT / next(service["path"] for service in services if service["name"] == NAME) / "health.py"
+    path = ROOT / next(service["path"] for service in services if service["name"].replace("-", "_") == NAME) / "health.py"
     spec = importlib.util.spec_from_file_location("health_of_" + NAME.replace("-", "_"), path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
