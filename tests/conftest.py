@@ -65,13 +65,15 @@ def project(tmp_path: Path, template: Path) -> Project:
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Callable[..., Project]:
     """A fresh copy at a level, made once per level and set of services: to compare with, or to clone; not to change."""
-    made: dict[tuple[int, bool], Project] = {}
+    copies: dict[tuple[int, bool], Project] = {}
 
     def at(level: int, two: bool = False) -> Project:
-        if (level, two) not in made:
+        if (level, two) not in copies:
             folder = tmp_path_factory.mktemp(f"fresh{level}") / "shop"
-            made[level, two] = Project(folder, template).copy(level=level, **({"services": [dict(s) for s in TWO_SERVICES]} if two else {}))
-        return made[level, two]
+            copies[level, two] = Project(folder, template).copy(
+                level=level, **({"services": [dict(s) for s in TWO_SERVICES]} if two else {})
+            )
+        return copies[level, two]
 
     return at
 

@@ -27,15 +27,15 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def no_forge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No token, whoever runs this; the forge is a stand-in where a test has one."""
+def no_github(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No token, whoever runs this; GitHub is a stand-in where a test has one."""
     for name in ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_REPOSITORY", "GITHUB_API_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("GH_CONFIG_DIR", str(tmp_path / "gh"))
 
 
 @pytest.fixture
-def forge(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A stand-in of GitHub's API: a mapping from path to what a GET answers, or to a status. What isn't there is not found."""
     known: dict[str, Any] = {}
 
@@ -290,7 +290,7 @@ def test_a_baseline_is_asked_of_adopted_code_only(fresh: AtLevel, project: Proje
 # Level 2 and beyond
 
 
-def test_staging_is_known_from_the_ledger_or_from_the_settings(at_level: AtLevel) -> None:
+def test_staging_is_known_from_the_deployment_log_or_from_the_settings(at_level: AtLevel) -> None:
     project = at_level(2)
     assert states(project)["staging_environment"] == "unknown"
     project.write("config/staging.env", "DEPLOY_HOST=\n")
@@ -354,49 +354,49 @@ def test_experiments_of_ones_own(at_level: AtLevel) -> None:
     assert "control is 'c'" in items(project)["variants"].detail
 
 
-# The forge
+# GitHub
 
 
-def test_what_github_knows_is_asked(at_level: AtLevel, forge: dict[str, Any]) -> None:
+def test_what_github_knows_is_asked(at_level: AtLevel, github: dict[str, Any]) -> None:
     project = at_level(3)
     base = "/repos/acme/shop"
-    forge[base] = {"private": False}
+    github[base] = {"private": False}
     found = items(project, repository="acme/shop")
     waiting = ("branch_rule", "staging_environment", "deployment_secrets", "code_scanning")
     assert [found[key].state for key in waiting] == ["unknown", "todo", "todo", "todo"]
-    forge[f"{base}/rules/branches/main"] = [
+    github[f"{base}/rules/branches/main"] = [
         {"type": "deletion"},
         {"type": "required_status_checks", "parameters": {"required_status_checks": [{"context": "check"}]}},
     ]
-    forge[f"{base}/actions/variables/STAGING_HOST"] = {"name": "STAGING_HOST", "value": "me@host"}
-    forge[f"{base}/environments/staging/secrets"] = {"secrets": [{"name": "STAGING_SSH_KEY"}, {"name": "STAGING_ENV"}]}
-    forge[f"{base}/actions/variables/CODE_SCANNING"] = {"name": "CODE_SCANNING", "value": "true"}
+    github[f"{base}/actions/variables/STAGING_HOST"] = {"name": "STAGING_HOST", "value": "me@host"}
+    github[f"{base}/environments/staging/secrets"] = {"secrets": [{"name": "STAGING_SSH_KEY"}, {"name": "STAGING_ENV"}]}
+    github[f"{base}/actions/variables/CODE_SCANNING"] = {"name": "CODE_SCANNING", "value": "true"}
     found = items(project, repository="acme/shop")
     assert [found[key].state for key in waiting] == ["done", "done", "todo", "done"]
     assert found["deployment_secrets"].detail == "missing: STAGING_KNOWN_HOSTS"
-    forge[f"{base}/actions/secrets"] = {"secrets": [{"name": "STAGING_KNOWN_HOSTS"}]}
-    forge[f"{base}/rules/branches/main"] = []
+    github[f"{base}/actions/secrets"] = {"secrets": [{"name": "STAGING_KNOWN_HOSTS"}]}
+    github[f"{base}/rules/branches/main"] = []
     assert items(project, repository="acme/shop")["deployment_secrets"].state == "done"
     assert items(project, repository="acme/shop")["branch_rule"].state == "todo"
 
 
-def test_a_repository_that_may_not_be_seen_is_unknown(at_level: AtLevel, forge: dict[str, Any]) -> None:
+def test_a_repository_that_may_not_be_seen_is_unknown(at_level: AtLevel, github: dict[str, Any]) -> None:
     found = items(at_level(3), repository="acme/hidden")
     assert {found[key].state for key in ("branch_rule", "staging_environment", "code_scanning")} == {"unknown"}
     assert "knows no acme/hidden" in found["code_scanning"].detail
 
 
-def test_a_private_repository_needs_no_code_scanning(at_level: AtLevel, forge: dict[str, Any]) -> None:
-    forge["/repos/acme/shop"] = {"private": True}
+def test_a_private_repository_needs_no_code_scanning(at_level: AtLevel, github: dict[str, Any]) -> None:
+    github["/repos/acme/shop"] = {"private": True}
     assert items(at_level(3), repository="acme/shop")["code_scanning"].state == "n/a"
 
 
-def test_a_forge_that_refuses_is_asked_once(at_level: AtLevel, forge: dict[str, Any]) -> None:
+def test_github_is_asked_once_where_it_refuses(at_level: AtLevel, github: dict[str, Any]) -> None:
     for path in ("/repos/acme/shop/rules/branches/main", "/repos/acme/shop/actions/variables/STAGING_HOST"):
-        forge[path] = 401
+        github[path] = 401
     found = items(at_level(3), repository="acme/shop")
     assert "401" in found["branch_rule"].detail and found["code_scanning"].state == "unknown"
-    assert len(forge["asked"]) == 1
+    assert len(github["asked"]) == 1
 
 
 # Exemptions and the command

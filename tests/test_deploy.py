@@ -57,8 +57,8 @@ class Shop:
             code, _, errors = self.deploy("deploy", "staging", "--version", version)
             assert code == 0, errors
 
-    def ledger(self) -> list[dict[str, Any]]:
-        file = self.folder / deployment_log.LEDGER
+    def deployment_log(self) -> list[dict[str, Any]]:
+        file = self.folder / deployment_log.FILE
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def head(self) -> str:
@@ -165,7 +165,7 @@ def test_a_dry_run_prints_what_would_be_run_and_runs_nothing(shop: Shop, command
     assert (code, errors) == (0, "")
     assert "+ docker build " in out if command == "images" else "+ ssh " in out
     assert SECRET not in out
-    assert shop.host.log() == [] and shop.ledger() == []
+    assert shop.host.log() == [] and shop.deployment_log() == []
 
 
 # What is told before anything is done
@@ -176,7 +176,7 @@ def told(shop: Shop, *arguments: str, **env: str) -> str:
     code, out, errors = shop.deploy(*arguments, **env)
     assert (code, out, errors.count("\n")) == (2, "", 1), errors
     assert SECRET not in errors
-    assert shop.host.log() == [] and shop.ledger() == []
+    assert shop.host.log() == [] and shop.deployment_log() == []
     return errors
 
 
@@ -246,7 +246,7 @@ def test_a_version_that_does_not_become_healthy_fails_and_the_way_back_is_named(
     assert errors.endswith("\nback to the version before: make rollback ENV=staging\n")
     assert "container shop-staging-api-1 is unhealthy" in errors, "docker's own words"
     assert (shop.host.words("versions"), shop.host.words("current")) == (["one"], ["two"])
-    assert [(line["version"], line["outcome"]) for line in shop.ledger()] == [("one", "success"), ("two", "failure")]
+    assert [(line["version"], line["outcome"]) for line in shop.deployment_log()] == [("one", "success"), ("two", "failure")]
 
     code, out, _ = shop.make("rollback", "ENV=staging")
     assert code == 0 and out.endswith("staging: one runs\n")
@@ -275,7 +275,7 @@ def test_without_images_the_old_version_goes_on_running(shop: Shop) -> None:
     shop.host.trouble(missing=["two"])
     code, _, errors = shop.deploy("deploy", "staging", "--version", "two")
     assert code == 1 and "are the images there? `make images` pushes those of this commit" in errors
-    assert "rollback" not in errors and len(shop.ledger()) == 1, "nothing has changed"
+    assert "rollback" not in errors and len(shop.deployment_log()) == 1, "nothing has changed"
     assert (shop.host.words("versions"), shop.host.words("current")) == (["one"], ["one"])
     assert shop.deploy("status", "staging")[:2] == (0, "api: healthy, version one\n")
 
@@ -285,7 +285,7 @@ def test_a_host_that_is_not_reached_is_an_error(shop: Shop, command: str) -> Non
     shop.host.trouble(unreachable=True)
     code, _, errors = shop.deploy(command, "staging")
     assert code == 1 and "Connection refused\nfailed with exit code 255: ssh " in errors
-    assert shop.ledger() == []
+    assert shop.deployment_log() == []
 
 
 # The way back, and how it is
@@ -309,7 +309,7 @@ def test_a_rollback_that_fails_does_not_lead_back_to_the_version_that_was_left(s
     assert code == 1 and errors.endswith("\nback to the version before: make rollback ENV=staging\n")
     code, out, _ = shop.deploy("rollback", "staging")
     assert code == 0 and out.endswith("staging: one runs\n")
-    lines = [(line["kind"], line["version"], line["outcome"]) for line in shop.ledger()]
+    lines = [(line["kind"], line["version"], line["outcome"]) for line in shop.deployment_log()]
     assert lines[3:] == [("rollback", "two", "failure"), ("rollback", "one", "success")]
 
 
@@ -331,7 +331,7 @@ def test_status_says_how_each_service_is(two: Shop) -> None:
     assert errors == "telegram-bot is not healthy (None)\n"
 
 
-# The ledger
+# The deployment log
 
 
 def test_a_deployment_by_a_person_is_written_down_as_the_levels_command_does(shop: Shop) -> None:
@@ -340,17 +340,17 @@ def test_a_deployment_by_a_person_is_written_down_as_the_levels_command_does(sho
     assert code == 0 and "written to config/deploys.jsonl: commit it\n" in out
     deployment_log.record(shop.folder, "deploy", "staging", None, "success", "")
     deployment_log.record(shop.folder, "rollback", "staging", None, "success", "")
-    _, deployed, rolled_back, plain, back = shop.ledger()
+    _, deployed, rolled_back, plain, back = shop.deployment_log()
     assert list(deployed) == list(plain) and {**deployed, "at": ""} == {**plain, "version": "two", "at": ""}
     assert {**rolled_back, "at": ""} == {**back, "version": "one", "at": ""} and back["kind"] == "rollback"
     assert len(deployed["at"]) == len(plain["at"]) and deployed["at"][-1] == "Z"
     assert deployment_log.read(shop.folder, time.time() + 60).left_out == ()
 
 
-def test_a_workflow_writes_no_ledger(shop: Shop) -> None:
+def test_a_workflow_writes_no_deployment_log(shop: Shop) -> None:
     code, out, _ = shop.deploy("deploy", "staging", CI="true", DEPLOY_SSH_KEY="a key", DEPLOY_KNOWN_HOSTS="a host")
     assert code == 0 and "deploys.jsonl" not in out
-    assert shop.ledger() == [] and git(shop.folder, "status", "--porcelain") == ""
+    assert shop.deployment_log() == [] and git(shop.folder, "status", "--porcelain") == ""
 
 
 # Secrets

@@ -27,7 +27,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)  # a Tuesday
 
 
 @pytest.fixture(autouse=True)
-def no_forge(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_github(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_REPOSITORY"):
         monkeypatch.delenv(name, raising=False)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +105,39 @@ def test_a_layer_names_no_higher_one(level: int) -> None:
 
 def test_python_files_ship_verbatim() -> None:
     assert list(ROOT.glob("levels/**/*.py.jinja")) == []
+
+
+def mypy(folder: Path, *arguments: str) -> str:
+    """What mypy finds in a folder, as strictly as it goes where no package of the project's is installed."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--no-error-summary"]
+    unknown = ["--disable-error-code=untyped-decorator", "--disable-error-code=no-any-return"]  # Flask is unknown here
+    cache = ["--config-file=", "--cache-dir", str(ROOT / ".cache" / "mypy-of-levels")]
+    environment = {**os.environ, "MYPYPATH": str(folder / "ci") if (folder / "ci").is_dir() else "ci"}
+    done = subprocess.run(
+        [*command, *unknown, *cache, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_a_move_runs_is_typed(level: int) -> None:
+    assert mypy(FOLDERS[level] / "_level", "migrate.py") == ""
+
+
+def test_the_code_of_a_project_is_typed(project: Project) -> None:
+    """With two services and a check of each kind: all the Python that levels/ has, but for what people write themselves, their tests."""
+    services = [{"name": "market-data"}, {"name": "telegram-bot", "kind": "worker"}]
+    checks = [{"service": "market-data", "kind": kind, "target": "THE_URL", "required": True} for kind in sorted(readiness.PROBES)]
+    project.copy(level=4, services=services, readiness=checks)
+    folders: dict[str, list[str]] = {}
+    for path in sorted(project.tree()):
+        if path.endswith(".py") and not path.startswith("tests/"):
+            service = re.match(r"services/[^/]+", path)
+            folders.setdefault(service[0] if service else path.rpartition("/")[0], []).append(path)
+    assert {"ci", "services/market-data", "services/telegram-bot"} <= set(folders)
+    for folder, paths in folders.items():
+        inside = [path.removeprefix(f"{folder}/") for path in paths]
+        assert mypy(project.folder / folder, *inside) == "", folder
 
 
 def test_paths_of_the_template_suit_windows() -> None:

@@ -51,7 +51,7 @@ def ago(days: float) -> float:
 
 
 def wrote(project: Path, *lines: dict[str, Any] | str, environment: str = "production") -> Path:
-    """Write a ledger; a line's `ago` are days before now."""
+    """Write a deployment log; a line's `ago` are days before now."""
     texts = []
     for line in lines:
         if isinstance(line, dict):
@@ -61,7 +61,7 @@ def wrote(project: Path, *lines: dict[str, Any] | str, environment: str = "produ
         else:
             texts.append(line)
     (project / "config").mkdir(parents=True, exist_ok=True)
-    (project / deployment_log.LEDGER).write_text("\n".join(texts) + "\n")
+    (project / deployment_log.FILE).write_text("\n".join(texts) + "\n")
     return project
 
 
@@ -291,7 +291,7 @@ def test_weekly_release_tags_are_a_weekly_deployment_of_low_confidence(history: 
     assert found.evidence[0].startswith("12 releases in 12 weeks, the record begins on 2026-04-27")
     assert "tags that look like no release: 2" in found.evidence
     assert "tags dated in the future, not counted: 1" in found.evidence
-    assert "the ledger (config/deploys.jsonl): no such file" in found.evidence
+    assert "the deployment log (config/deploys.jsonl): no such file" in found.evidence
     assert found.history[-1] == ("2026-11-23", 1 / 7) and found.history[0][0] == "2026-06-01"
 
 
@@ -300,11 +300,13 @@ def test_merges_are_no_deployments(history: History) -> None:
         history.commit(ago(day), message=f"Merge pull request #{day} from feature")
     found = measure(history.make())["deployment_frequency"]
     assert found.value is None
-    assert found.reason == ("the ledger (config/deploys.jsonl): no such file; GitHub's deployments: not asked, offline; release tags: none")
+    assert found.reason == (
+        "the deployment log (config/deploys.jsonl): no such file; GitHub's deployments: not asked, offline; release tags: none"
+    )
 
 
 def daily(project: Path) -> Path:
-    """A ledger of a deploy a day for 20 weeks, at midnight; each seventh fails and is deployed again an hour later."""
+    """A deployment log of a deploy a day for 20 weeks, at midnight; each seventh fails and is deployed again an hour later."""
     lines: list[dict[str, Any]] = []
     for day in range(140, 0, -1):
         if day % 7 == 3:
@@ -315,16 +317,19 @@ def daily(project: Path) -> Path:
     return wrote(project, *lines)
 
 
-def test_the_ledger_wins_and_only_successes_count(history: History) -> None:
+def test_the_deployment_log_wins_and_only_successes_count(history: History) -> None:
     measured = measure(daily(history.commit(ago(1)).tag("v1.0").make()))
     found = measured["deployment_frequency"]
-    assert (found.value, found.source, found.confidence) == (1, "ledger (config/deploys.jsonl)", "high")
+    assert (found.value, found.source, found.confidence) == (1, "deployment log (config/deploys.jsonl)", "high")
     assert found.history[-1] == ("2026-11-23", 1)
     assert found.history[0] == ("2026-08-10", 1), "four weeks after the record begins"
-    assert (measured["production_deployment"].value, measured["production_deployment"].source) == (True, "ledger (config/deploys.jsonl)")
+    assert (measured["production_deployment"].value, measured["production_deployment"].source) == (
+        True,
+        "deployment log (config/deploys.jsonl)",
+    )
 
 
-def test_a_ledger_with_failures_tells_errors_failure_rate_and_time_to_restore(history: History) -> None:
+def test_a_deployment_log_with_failures_tells_errors_failure_rate_and_time_to_restore(history: History) -> None:
     measured = measure(daily(history.commit(ago(1)).make()))
     assert measured["manual_errors"].value == 1 / 7
     assert measured["change_failure_rate"].value == 12 / 96, "84 days with a deploy, and 12 that were tried twice"
@@ -357,36 +362,36 @@ def test_incidents_and_rollbacks_blame_the_deploy_before_them(history: History) 
     assert measured["manual_errors"].evidence[0] == "in 12 weeks: 3 incident, 1 rolled back"
 
 
-def test_a_quiet_ledger_has_no_errors_and_nothing_to_restore(history: History) -> None:
+def test_a_quiet_deployment_log_has_no_errors_and_nothing_to_restore(history: History) -> None:
     measured = measure(wrote(history.commit(ago(1)).make(), {"ago": 60, "outcome": "success"}, {"ago": 2, "outcome": "success"}))
     assert measured["manual_errors"].value == 0
     assert measured["change_failure_rate"].value == 0
     assert measured["time_to_restore"].value is None
-    assert measured["time_to_restore"].reason == "nothing that went wrong was mended in 12 weeks"
+    assert measured["time_to_restore"].reason == "nothing that went wrong was put right in 12 weeks"
 
 
-def test_the_first_days_of_a_ledger_are_no_rate(history: History) -> None:
+def test_the_first_days_of_a_deployment_log_are_no_rate(history: History) -> None:
     measured = measure(wrote(history.commit(ago(3)).make(), *({"ago": day, "outcome": "success"} for day in (3, 2, 1, 0.5))))
     for name in ("deployment_frequency", "manual_errors"):
         assert (measured[name].value, measured[name].reason) == (None, "the record is 3 days long; a rate needs 28")
     assert measured["production_deployment"].value is True
 
 
-def test_without_a_ledger_nothing_is_known_of_errors(history: History) -> None:
+def test_without_a_deployment_log_nothing_is_known_of_errors(history: History) -> None:
     measured = measure(history.commit(ago(3)).tag("v1.0").make())
     for name in ("manual_errors", "change_failure_rate", "time_to_restore"):
-        assert measured[name].value is None and measured[name].reason.startswith("there is no ledger (config/deploys.jsonl)")
+        assert measured[name].value is None and measured[name].reason.startswith("there is no deployment log (config/deploys.jsonl)")
     assert measured["production_deployment"].reason == "no deployment is recorded", "a release is none"
     assert measured["lead_time"].reason == "no source tells which commit was deployed when"
 
 
-def test_a_ledger_of_another_environment_says_nothing_of_production(history: History) -> None:
+def test_a_deployment_log_of_another_environment_says_nothing_of_production(history: History) -> None:
     project = wrote(
         history.commit(ago(3)).make(), *({"ago": day - 0.5, "outcome": "success"} for day in range(60, 0, -1)), environment="live"
     )
     measured = measure(project)
-    assert "the ledger (config/deploys.jsonl): none to production" in measured["deployment_frequency"].reason
-    assert measured["manual_errors"].reason == "the ledger has nothing of production"
+    assert "the deployment log (config/deploys.jsonl): none to production" in measured["deployment_frequency"].reason
+    assert measured["manual_errors"].reason == "the deployment log has nothing of production"
     configured(project, "sources: {environment: live}\n")
     assert measure(project)["deployment_frequency"].value == 1
 
@@ -422,7 +427,7 @@ def test_lead_time_is_from_commit_to_deploy(history: History) -> None:
     deploys = [("v1.0", 29), (three, 18), (two, 9.5), (one, 1.5), ("fffffff", 5), ("main", 4)]
     wrote(project, *({"ago": ago, "version": version, "outcome": "success"} for version, ago in deploys))
     lead = measure(project)["lead_time"]
-    assert (lead.value, lead.source) == (24, "ledger (config/deploys.jsonl), git"), "of 24, 48 and 12 hours"
+    assert (lead.value, lead.source) == (24, "deployment log (config/deploys.jsonl), git"), "of 24, 48 and 12 hours"
     assert lead.evidence[1] == "deployments of commits that aren't here, or are dated later, not counted: 3"
 
 
@@ -503,7 +508,7 @@ def test_the_file_that_the_template_gives_is_taken(fresh: Callable[..., Any]) ->
     assert measured["deployment_frequency"].value is None, "on its first day a project has no rhythm"
 
 
-# The ledger by hand
+# The deployment log by hand
 
 
 def test_an_incident_is_of_the_version_that_runs_and_ends_once(history: History) -> None:
@@ -517,7 +522,7 @@ def test_an_incident_is_of_the_version_that_runs_and_ends_once(history: History)
     read = deployment_log.read(project, time.time())
     (trouble,) = deployment_log.troubles(read.entries, "production")
     assert (trouble.version, (trouble.end or 0) - trouble.start) == ("v7", 2.5 * 3600)
-    assert [json.loads(line).get("outcome") for line in (project / deployment_log.LEDGER).read_text().splitlines()] == [
+    assert [json.loads(line).get("outcome") for line in (project / deployment_log.FILE).read_text().splitlines()] == [
         "success",
         None,
         None,
@@ -529,7 +534,7 @@ def test_a_time_that_cannot_be_is_refused_and_nothing_written(history: History, 
     project = history.commit(ago(3)).make()
     with pytest.raises(Refused, match=re.escape(f"--at {at!r}: expected a time")):
         deployment_log.record(project, "deploy", "production", None, "success", "", at)
-    assert not (project / deployment_log.LEDGER).exists()
+    assert not (project / deployment_log.FILE).exists()
 
 
 # People

@@ -124,7 +124,7 @@ TAILS = {
 
 
 @pytest.mark.parametrize(("body", "wanted"), TAILS.values(), ids=TAILS)
-def test_a_simple_return_after_the_guards_is_held(body: str, wanted: list[str]) -> None:
+def test_a_simple_return_after_the_guards_is_asserted(body: str, wanted: list[str]) -> None:
     source = f"MAX = 100\nNAMES = ('a', 'b')\n\ndef f(n):\n    {body}\n"
     told = [one for one in found(source).candidates if one.kind == "answer" and one.line == source.count("\n")]
     assert [line for one in told for line in one.body] == wanted
@@ -162,7 +162,7 @@ def test_enums_dataclasses_and_pairs_come_back() -> None:
         "assert one == Point(x=1)",
     ]
     assert "FrozenInstanceError" in told["test_point_is_frozen"]
-    assert held(told["test_encode_id_comes_back_from_decode_id"]) == (
+    assert given_and_body(told["test_encode_id_comes_back_from_decode_id"]) == (
         "value=st.integers(-1000, 1000)",
         ["assert decode_id(encode_id(value)) == value"],
     )
@@ -178,7 +178,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("parameters", "condition", "leaves", "body"), ANSWERS.values(), ids=ANSWERS)
-def test_what_the_head_of_a_function_answers_is_held(parameters: str, condition: str, leaves: str, body: str) -> None:
+def test_what_the_head_of_a_function_answers_is_asserted(parameters: str, condition: str, leaves: str, body: str) -> None:
     source = (
         f"from typing import Any as Item\nMAX = 100\n\ndef f({parameters}):\n    if {condition}:\n        {leaves}\n    return value.x()\n"
     )
@@ -194,7 +194,7 @@ def test_an_answer_that_only_running_tells_is_left_alone() -> None:
     assert bodies("def f(a):\n    if a:\n        a = 1\n        return a\n") == {}
 
 
-def held(body: str) -> tuple[str, list[str]]:
+def given_and_body(body: str) -> tuple[str, list[str]]:
     """What a body gives to Hypothesis, and what it does with the values."""
     lines = body.splitlines()
     assert lines[0] == "@settings(derandomize=True, deadline=None)" and lines[-1] == "holds()"
@@ -229,7 +229,7 @@ TYPES = (
 @pytest.mark.parametrize(("annotation", "strategy"), STRATEGIES.items())
 def test_hypothesis_makes_values_for_an_annotation(annotation: str, strategy: str) -> None:
     told = bodies(TYPES + f"def f(value: {annotation}) -> bool:\n    return True\n")
-    assert held(told["test_f_returns_bool"]) == (f"value={strategy}", ["assert isinstance(f(value), bool)"])
+    assert given_and_body(told["test_f_returns_bool"]) == (f"value={strategy}", ["assert isinstance(f(value), bool)"])
 
 
 @pytest.mark.parametrize(
@@ -253,10 +253,10 @@ RETURNS = {
 
 
 @pytest.mark.parametrize(("annotation", "body"), RETURNS.items())
-def test_what_is_returned_is_held_against_its_annotation(annotation: str, body: list[str]) -> None:
+def test_what_is_returned_is_compared_with_its_annotation(annotation: str, body: list[str]) -> None:
     told = bodies(TYPES + f"def f(x: int) -> {annotation}:\n    return x\n")
     (one,) = [text for name, text in told.items() if name.startswith("test_f_")]
-    assert held(one)[1] == body
+    assert given_and_body(one)[1] == body
 
 
 @pytest.mark.parametrize("annotation", ["Any", "Sized", "Iterable[int]", "None", "T", "Self"])
@@ -267,7 +267,7 @@ def test_an_annotation_that_tests_nothing_is_a_reason(annotation: str) -> None:
 def test_values_that_a_function_says_to_refuse_do_not_count() -> None:
     source = 'class Refused(Exception): pass\n\ndef f(x: int) -> int:\n    """Raises OverflowError where it is large."""\n'
     told = bodies(source + "    x += 1\n    if x:\n        raise Refused\n    return x\n")
-    assert held(told["test_f_returns_int"])[1] == [
+    assert given_and_body(told["test_f_returns_int"])[1] == [
         "try:",
         "    result = f(x)",
         "except (Refused, OverflowError):",
@@ -298,11 +298,11 @@ REFUSALS = {
 @pytest.mark.parametrize(("body", "wanted"), REFUSALS.values(), ids=REFUSALS)
 def test_only_what_the_guards_name_may_be_refused(body: str, wanted: list[str]) -> None:
     told = bodies(f"MAX = 100\n\ndef f(x: int, y=1) -> int:\n    {body}\n    return len(str(x)) * 1\n")
-    assert held(told["test_f_returns_int"])[1] == ["try:", "    result = f(x)", *wanted, "assert isinstance(result, int)"]
+    assert given_and_body(told["test_f_returns_int"])[1] == ["try:", "    result = f(x)", *wanted, "assert isinstance(result, int)"]
 
 
 def test_a_method_is_called_on_an_object_that_its_class_tells_how_to_make() -> None:
-    given, body = held(bodies(TYPES)["test_cart_size_returns_int"])
+    given, body = given_and_body(bodies(TYPES)["test_cart_size_returns_int"])
     assert given == "owner=st.text(), extra=st.integers(-1000, 1000)"
     assert body == ["assert isinstance(Cart(owner).size(extra=extra), int)"]
     assert reasons("class A(Base):\n    def f(self, x: int) -> int:\n        return x\n") == {"A.f": returns.UNKNOWN_OBJECT}
@@ -347,7 +347,7 @@ def known(name: str) -> bool:
 """
 
 
-def test_what_happens_when_a_call_outside_fails_is_held() -> None:
+def test_what_happens_when_a_call_outside_fails_is_asserted() -> None:
     module = read(REACHES.encode(), "services/api/prices.py")
     assert isinstance(module, Module)
     told = {one.name: one for one in find(module, "prices").candidates if one.kind == "outage"}

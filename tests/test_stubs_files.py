@@ -172,9 +172,9 @@ def test_a_test_that_is_not_wanted_is_a_name_in_a_comment(shop: Path, capsys: py
     source = "def f(x: int) -> int:\n    return x * 2\n\ndef g(x: int) -> int:\n    return x * 2\n"
     (shop / TESTS).parent.mkdir(parents=True)
     (shop / TESTS).write_text("# test_f_returns_int: not wanted\n")
-    report = made(shop, source, capsys=capsys)
+    report = written(shop, source, capsys=capsys)
     assert [one["function"] for one in report["modules"][0]["written"]] == ["g"]
-    again = made(shop, source, capsys=capsys)
+    again = written(shop, source, capsys=capsys)
     assert (again["functions"], again["asserted"], again["tests_written"]) == (2, 1, 0)
 
 
@@ -203,7 +203,7 @@ MODULE = "services/telegram-bot/pricing.py"
 TESTS = "tests/unit/telegram-bot/test_telegram_bot_pricing.py"
 
 
-def made(shop: Path, source: str, *options: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def written(shop: Path, source: str, *options: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     (shop / MODULE).write_text(source, encoding="utf-8")
     assert cli.main(["stubs", "--json", *options]) == 0
     report: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -220,7 +220,7 @@ def test_only_what_is_green_is_written_and_the_project_is_not_touched(shop: Path
         "def once(x: int) -> int:\n    if not Path('/proc').exists() and x: raise ValueError\n    return x if isinstance(x, int) else 0\n\n"
         "def some(x: str) -> int:\n    x = x.strip()\n    if x:\n        return 1\n    raise LookupError\n"
     )
-    report = made(shop, source, capsys=capsys)
+    report = written(shop, source, capsys=capsys)
     (one,) = report["modules"]
     assert [test["function"] for test in one["written"]] == ["good", "litters", "once", "some"]
     why = {test["function"]: test["why"] for test in one["demoted"]}
@@ -265,9 +265,9 @@ def test_who_interrupts_a_run_does_not_wait_for_it(shop: Path) -> None:
 
 
 def test_changed_and_gone_functions_are_told_and_their_tests_left_alone(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made(shop, "def price(amount: int) -> int:\n    return amount\n\ndef old(x: int) -> int:\n    return x\n", capsys=capsys)
+    written(shop, "def price(amount: int) -> int:\n    return amount\n\ndef old(x: int) -> int:\n    return x\n", capsys=capsys)
     before = (shop / TESTS).read_bytes()
-    report = made(shop, "\n\ndef price(amount: int, rate: int = 1) -> int:\n    return amount * rate\n", capsys=capsys)
+    report = written(shop, "\n\ndef price(amount: int, rate: int = 1) -> int:\n    return amount * rate\n", capsys=capsys)
     (one,) = report["modules"]
     assert one["signature_changed"] == [{"test_says": "price(amount)", "code_says": "price(amount, rate=1)"}]
     assert one["function_gone"] == ["old(x)"]
@@ -278,7 +278,7 @@ def test_changed_and_gone_functions_are_told_and_their_tests_left_alone(shop: Pa
 def test_code_that_is_not_to_be_run_gets_only_what_reading_shows(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = "import enum\nclass Color(enum.Enum):\n    RED = 1\n\n"
     source += "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n"
-    report = made(shop, source, "--read", capsys=capsys)
+    report = written(shop, source, "--read", capsys=capsys)
     assert [test["kind"] for test in report["modules"][0]["written"]] == ["enum", "guard", "answer"]
     assert not report["run"]
 
@@ -287,7 +287,7 @@ def test_code_that_is_not_to_be_run_gets_only_what_reading_shows(shop: Path, cap
 def test_of_a_module_whose_import_may_do_something_nothing_is_written_unseen(
     shop: Path, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
-    report = made(shop, f"{line}\n\ndef f(x: int):\n    if x < 0:\n        raise ValueError\n", "--read", capsys=capsys)
+    report = written(shop, f"{line}\n\ndef f(x: int):\n    if x < 0:\n        raise ValueError\n", "--read", capsys=capsys)
     assert report["tests_written"] == 0
     assert "importing its module runs code" in report["modules"][0]["demoted"][0]["why"]
 
@@ -314,14 +314,14 @@ def test_a_module_that_keeps_the_process_or_hangs_costs_only_its_own_tests(shop:
     thread = "import threading, time\nthreading.Thread(target=lambda: time.sleep(600)).start()\n"
     source = "def f(x):\n    if x is None:\n        return 1\n    return x.y\n"
     (shop / "services/telegram-bot/keeps.py").write_text(thread + source)
-    report = made(shop, source, capsys=capsys)
+    report = written(shop, source, capsys=capsys)
     assert report["tests_written"] == 2
 
 
 def test_who_said_once_that_code_is_not_to_be_run_need_not_say_it_again(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recorded = json.loads((shop / ".copier-answers.yml").read_text())
     (shop / ".copier-answers.yml").write_text(json.dumps({**recorded, "seed_tests": "read"}))
-    report = made(shop, "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys)
+    report = written(shop, "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys)
     assert [test["kind"] for test in report["modules"][0]["written"]] == ["guard", "answer"]
     assert not report["run"] and "seed_tests: read" in report["why_not_run"]
 
@@ -330,31 +330,31 @@ def test_without_hypothesis_what_needs_it_is_told_and_the_rest_is_written(
     shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "has", lambda python, module: module != "hypothesis")
-    report = made(shop, "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys)
+    report = written(shop, "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys)
     (one,) = report["modules"]
     assert [test["kind"] for test in one["written"]] == ["guard", "answer"]
     assert [test["why"] for test in one["demoted"]] == [stubs.NO_HYPOTHESIS]
 
 
 def test_a_function_of_which_no_candidate_is_green_gets_a_skeleton(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made(shop, "def f(x: int) -> str:\n    return x\n", "--all", capsys=capsys)
+    written(shop, "def f(x: int) -> str:\n    return x\n", "--all", capsys=capsys)
     text = (shop / TESTS).read_text()
     assert 'reason="to be written: AssertionError' in text and "def test_f_does_what" in text
 
 
 def test_skeletons_are_skips_with_their_reason(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made(shop, "def f(x): pass\n", "--all", capsys=capsys)
+    written(shop, "def f(x): pass\n", "--all", capsys=capsys)
     assert '@pytest.mark.skip(reason="to be written: unannotated")' in (shop / TESTS).read_text()
     ruff(shop / TESTS)
     before = (shop / TESTS).read_bytes()
-    made(shop, "def f(x): pass\n", "--all", capsys=capsys)
+    written(shop, "def f(x): pass\n", "--all", capsys=capsys)
     assert (shop / TESTS).read_bytes() == before
 
 
 def test_a_skeleton_patches_what_is_outside_where_the_code_reaches_it(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = "import json\nimport requests\nfrom boto3 import client\n\n\ndef fetch(name: str) -> str:\n"
     source += "    found = requests.get(json.dumps(name), timeout=3)\n    client('s3')\n    return found.text\n"
-    made(shop, source, "--all", capsys=capsys)
+    written(shop, source, "--all", capsys=capsys)
     text = (shop / TESTS).read_text()
     patched = re.findall(r'patch\("([^"]+)"\)', text)
     assert [one.rsplit(".", 2 if "requests" in one else 1)[1:] for one in patched] == [["requests", "get"], ["client"]]
@@ -373,10 +373,10 @@ def test_two_modules_do_not_share_a_test_file(shop: Path, capsys: pytest.Capture
     (shop / "services/telegram-bot/a").mkdir()
     for name in ("a/b.py", "a_b.py"):
         (shop / "services/telegram-bot" / name).write_text("def f(x: int) -> int:\n    return x\n")
-    report = made(shop, "", capsys=capsys)
+    report = written(shop, "", capsys=capsys)
     assert [one["not_appended"] for one in report["modules"]] == [None, "it is for the tests of services/telegram-bot/a/b.py", None]
 
 
 def test_a_module_that_cannot_be_read_is_in_the_report(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = made(shop, "def f(:\n", capsys=capsys)
+    report = written(shop, "def f(:\n", capsys=capsys)
     assert report["unparsed"][0]["file"] == MODULE

@@ -25,7 +25,7 @@ def page(project: str, services: Sequence[tuple[Mapping[str, str], Routes, str]]
 def _service(service: Mapping[str, str], found: Routes, document: str) -> list[str]:
     lines = [f"## {text(service['name'])}", ""]
     if not document:
-        return [*lines, "A worker: it serves no routes, other than the health addresses of `serve_health`.", ""]
+        return [*lines, "A worker: it serves no routes, other than the health endpoints of `serve_health`.", ""]
     at = code(service["path"]) + (f", {code(service['app'])}" if service.get("app") else "")
     lines += [f"{at}; for machines: [{document}]({quote(document)})", ""]
     routes = documented(found)

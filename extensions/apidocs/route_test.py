@@ -55,8 +55,8 @@ def app(monkeypatch):
         if name.partition(".")[0] == top and file and not Path(file).resolve().is_relative_to(folder):
             others[name] = sys.modules.pop(name)
     monkeypatch.syspath_prepend(str(folder))
-    made = getattr(importlib.import_module(module), call.removesuffix("()"))
-    yield made() if call.endswith("()") else made
+    found = getattr(importlib.import_module(module), call.removesuffix("()"))
+    yield found() if call.endswith("()") else found
     if others:
         for name in [name for name in sys.modules if name.partition(".")[0] == top]:
             del sys.modules[name]

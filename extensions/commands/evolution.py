@@ -67,10 +67,10 @@ def _print(document: Mapping[str, Any]) -> None:
         console.print(Text(shown(text), style=style))
 
     def table(*columns: str) -> Table:
-        made = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+        columned = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
         for column in columns:
-            made.add_column(column, overflow="fold")
-        return made
+            columned.add_column(column, overflow="fold")
+        return columned
 
     def row(into: Table, *cells: str, style: str = "") -> None:
         into.add_row(*(Text(shown(cell)) for cell in cells), style=style)

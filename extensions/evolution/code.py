@@ -1,4 +1,4 @@
-"""What Python source says about health addresses and tests: read, never imported."""
+"""What Python source says about health endpoints and tests: read, never imported."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ class Function:
 
 @dataclass
 class Code:
-    """What stands in a service: where it calls the seam, its public functions, and the files that can't be parsed."""
+    """What stands in a service: where it calls the extension point (`init_service`), its public functions, and
+    the files that can't be parsed.
+    """
 
-    seam: list[str] = field(default_factory=list)
+    init_calls: list[str] = field(default_factory=list)
     functions: list[Function] = field(default_factory=list)
     unparsed: list[str] = field(default_factory=list)
 
@@ -42,7 +44,7 @@ def read_code(root: Path, paths: Iterable[str]) -> Code:
     """Read these files of a service, as POSIX paths from `root`."""
     code = Code()
     for path, module in _modules(root, paths, code.unparsed):
-        code.seam += [f"{path}:{line}" for line in _calls(module.tree)]
+        code.init_calls += [f"{path}:{line}" for line in _calls(module.tree)]
         code.functions += [
             Function(one.name, f"{path}:{one.line}", one.end_line - one.line + 1)
             for one in module.functions
@@ -72,7 +74,7 @@ def _modules(root: Path, paths: Iterable[str], unparsed: list[str]) -> Iterator[
 
 
 def _calls(tree: ast.Module) -> list[int]:
-    """The lines with a call of the seam, under the name that it was imported by or as an attribute of the module."""
+    """The lines with a call of the extension point, under the name that it was imported by or as an attribute of the module."""
     nodes = list(ast.walk(tree))
     imported = {
         alias.asname or alias.name

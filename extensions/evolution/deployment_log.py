@@ -1,4 +1,4 @@
-"""The ledger of deploys and incidents: one JSON object a line, in the project's repository.
+"""The log of deploys and incidents: one JSON object a line, in the project's repository.
 
 A line has `kind`, `environment`, `version`, `at` (UTC) and `by`; a deploy and a rollback have `outcome` too; `note` may be there. Kinds:
 
@@ -22,7 +22,7 @@ from typing import Any
 from ..errors import Refused
 from ..project.git_and_files import git_says
 
-LEDGER = "config/deploys.jsonl"
+FILE = "config/deploys.jsonl"
 LARGEST = 20_000_000  # bytes, about a hundred thousand lines
 KINDS = ("deploy", "rollback", "incident", "restored")
 VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
@@ -30,7 +30,7 @@ VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the ledger that can be used."""
+    """A line of the deployment log that can be used."""
 
     kind: str
     environment: str
@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class DeploymentLog:
     """What the file holds, by time. `left_out` says what can't be used, a line each; `there` is False where there is no file."""
 
     there: bool
@@ -63,15 +63,15 @@ class Trouble:
     whole: bool = True
 
 
-def read(project: Path, until: float) -> Ledger:
-    """Read the ledger at `project`. Lines that are broken, stand twice, or are dated after `until` are left out, and said."""
+def read(project: Path, until: float) -> DeploymentLog:
+    """Read the deployment log at `project`. Lines that are broken, stand twice, or are dated after `until` are left out, and said."""
     try:
-        with open(project / LEDGER, "rb") as stream:
+        with open(project / FILE, "rb") as stream:
             lines = stream.read(LARGEST).decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
-        return Ledger(False, (), ())
+        return DeploymentLog(False, (), ())
     except OSError as error:
-        return Ledger(True, (), (f"{LEDGER}: can't be read ({error.strerror})",))
+        return DeploymentLog(True, (), (f"{FILE}: can't be read ({error.strerror})",))
     entries, broken, future = [], [], []
     once = dict.fromkeys(line for line in lines if line.strip())
     for number, line in enumerate(lines, 1):
@@ -85,9 +85,9 @@ def read(project: Path, until: float) -> Ledger:
         else:
             entries.append(entry)
     twice = sum(bool(line.strip()) for line in lines) - len(entries) - len(broken) - len(future)
-    left_out = [f"{LEDGER}: {what} ({_numbers(found)})" for what, found in (("broken", broken), ("dated in the future", future)) if found]
-    left_out += [f"{LEDGER}: {twice} lines stand there twice and count once"] if twice else []
-    return Ledger(True, tuple(sorted(entries, key=lambda entry: entry.at)), tuple(left_out))
+    left_out = [f"{FILE}: {what} ({_numbers(found)})" for what, found in (("broken", broken), ("dated in the future", future)) if found]
+    left_out += [f"{FILE}: {twice} lines stand there twice and count once"] if twice else []
+    return DeploymentLog(True, tuple(sorted(entries, key=lambda entry: entry.at)), tuple(left_out))
 
 
 def _numbers(found: list[int]) -> str:
@@ -118,7 +118,7 @@ def _seconds(text: str) -> float:
 
 
 def troubles(entries: Iterable[Entry], environment: str) -> list[Trouble]:
-    """What went wrong in an environment, in the order of the ledger.
+    """What went wrong in an environment, in the order of the deployment log.
 
     A failed deploy is over with the next deploy or rollback there that succeeds, an incident with a rollback that succeeds or a line
     `restored`. A rollback is the way out of a trouble that is open; where none is, it shows one that nobody wrote down.
@@ -148,7 +148,7 @@ def troubles(entries: Iterable[Entry], environment: str) -> list[Trouble]:
 
 
 def record(project: Path, kind: str, environment: str, version: str | None, outcome: str, note: str, at: str = "") -> str:
-    """Append an entry to the ledger at `project`; returns a line that says what was written.
+    """Append an entry to the deployment log at `project`; returns a line that says what was written.
 
     `kind` is one of KINDS. Where no `version` is given it is the commit, and of an incident or its end the version that runs there.
     `at` is a time of ISO 8601, in this machine's zone where it names none; now, where it is empty. Raises Refused for what can't be taken.
@@ -177,7 +177,7 @@ def record(project: Path, kind: str, environment: str, version: str | None, outc
         **({"outcome": outcome} if kind in ("deploy", "rollback") else {}),
         **({"note": note} if note else {}),
     }
-    path = project / LEDGER
+    path = project / FILE
     path.parent.mkdir(exist_ok=True)
     # One write in append mode: two people's lines, or a stop in between, leave whole lines.
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -185,7 +185,7 @@ def record(project: Path, kind: str, environment: str, version: str | None, outc
         os.write(handle, (json.dumps(entry, ensure_ascii=False) + "\n").encode())
     finally:
         os.close(handle)
-    return f"{LEDGER}: {kind} of {version} {'to' if kind == 'deploy' else 'in'} {environment} recorded; commit it"
+    return f"{FILE}: {kind} of {version} {'to' if kind == 'deploy' else 'in'} {environment} recorded; commit it"
 
 
 def _given_time(at: str, now: datetime) -> datetime:

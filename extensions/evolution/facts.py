@@ -1,4 +1,4 @@
-"""What the checks look at. Each file is read once, and each question to the forge is asked once."""
+"""What the checks look at. Each file is read once, and each question to GitHub is asked once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Said:
-    """What the forge answered: `body` is None where there is no such thing; `why` tells why nothing is known, and is empty otherwise."""
+    """What GitHub answered: `body` is None where there is no such thing; `why` tells why nothing is known, and is empty otherwise."""
 
     body: Any = None
     why: str = ""
@@ -118,7 +118,7 @@ class Facts:
     def _python(self) -> list[str]:
         return [posixpath.join(folder, name) for folder, names in files.walk(self.folder) for name in names]
 
-    def forge(self, path: str) -> Said:
+    def ask_github(self, path: str) -> Said:
         """GET repos/OWNER/NAME and `path` of GitHub's API. Nothing is asked any more once it gave no answer."""
         if not self.repository:
             return Said(why="the project is not on GitHub yet, as far as the answer `repository` says")
@@ -139,7 +139,7 @@ class Facts:
         return Said(body)
 
     def to_ask(self, command: str) -> str:
-        """What a person runs to see what the forge would have said."""
+        """What a person runs to see what GitHub would have said."""
         if not self.repository:
             return "push the project to GitHub, and put its owner/name into `repository` in .copier-answers.yml"
         return f"`{command}` shows it; with GITHUB_TOKEN set, or after `gh auth login`, this looks by itself"

@@ -20,7 +20,7 @@ LONGEST = 65_000  # characters of a body: GitHub refuses more than 65,536
 OURS = {"OWNER", "MEMBER", "COLLABORATOR"}
 
 
-class Forge:
+class GitHub:
     """A repository on GitHub, `owner/name`. Every method raises Refused with what GitHub says where it refuses."""
 
     def __init__(self, repository: str) -> None:

@@ -1,7 +1,8 @@
 """Each metric of the registry, measured: its value, where it comes from, over which time, how sure it is; or why it isn't known.
 
-Sources of deployments are tried in this order, and the first that has one in the window is taken: the ledger, GitHub's deployments, the
-runs of the workflow that config/evolution.yml names, release tags. Merges are never passed off as deployments.
+Sources of deployments are tried in this order, and the first that has one in the window is taken: the deployment log,
+GitHub's deployments, the runs of the workflow that config/evolution.yml names, release tags. Merges are never passed
+off as deployments.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from .registry import METRICS
 from .sources import deployments, git_history, github, prometheus, rates, web
 
 WINDOW = f"{rates.WEEKS} weeks"
-NO_LEDGER = f"there is no ledger ({deployment_log.LEDGER})"
+NO_LOG = f"there is no deployment log ({deployment_log.FILE})"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def measure(project: Path, recorded: Mapping[str, Any], *, now: datetime, offlin
         _frequency(deployed, asked, at),
         _lead_time(project, deployed, at, git),
         _production(deployed, asked),
-        *_from_ledger(read, wanted.environment, at),
+        *_from_log(read, wanted.environment, at),
         *_from_prometheus(wanted, at, offline),
         *_services(recorded),
         *(_declared(wanted, name) for name in settings.DECLARED),
@@ -108,7 +109,13 @@ def _listed(names: Sequence[str], most: int = 10) -> str:
 
 
 def _deployments(
-    project: Path, recorded: Mapping[str, Any], wanted: settings.Settings, read: deployment_log.Ledger, at: float, offline: bool, git: str
+    project: Path,
+    recorded: Mapping[str, Any],
+    wanted: settings.Settings,
+    read: deployment_log.DeploymentLog,
+    at: float,
+    offline: bool,
+    git: str,
 ) -> tuple[deployments.Deployments | None, tuple[str, ...]]:
     """The source to take, and a line for each that was asked and not taken.
 
@@ -116,10 +123,10 @@ def _deployments(
     """
     repository = str(recorded.get("repository") or os.environ.get("GITHUB_REPOSITORY", ""))
 
-    def of_ledger() -> deployments.Deployments | None:
+    def of_log() -> deployments.Deployments | None:
         if not read.there:
             raise web.NotMeasured("no such file")
-        return deployments.of_ledger(read, wanted.environment)
+        return deployments.of_log(read, wanted.environment)
 
     def of_github(ask: Callable[[], deployments.Deployments | None]) -> deployments.Deployments | None:
         if offline:
@@ -135,7 +142,7 @@ def _deployments(
         return deployments.Deployments("release tags", "low", times, times[0], notes=tuple(left_out)) if times else None
 
     tried: list[tuple[str, Callable[[], deployments.Deployments | None]]] = [
-        (f"the ledger ({deployment_log.LEDGER})", of_ledger),
+        (f"the deployment log ({deployment_log.FILE})", of_log),
         ("GitHub's deployments", lambda: of_github(lambda: github.deployments(repository, wanted.environment, at))),
     ]
     if wanted.workflow:
@@ -201,13 +208,15 @@ def _production(deployed: deployments.Deployments | None, asked: tuple[str, ...]
     return Measured(name, True, deployed.source, confidence=deployed.confidence, evidence=(last,))
 
 
-def _from_ledger(read: deployment_log.Ledger, environment: str, at: float) -> list[Measured]:
-    """What only the ledger tells: how often something goes wrong by hand, how long it takes to mend, what share of the deploys fails."""
+def _from_log(read: deployment_log.DeploymentLog, environment: str, at: float) -> list[Measured]:
+    """What only the deployment log tells: how often something goes wrong by hand, how long it takes to put it
+    right, what share of the deploys fails.
+    """
     names = ("manual_errors", "time_to_restore", "change_failure_rate")
     here = [entry for entry in read.entries if entry.environment == environment]
-    source = f"ledger ({deployment_log.LEDGER})"
+    source = f"deployment log ({deployment_log.FILE})"
     if not here:
-        reason = f"the ledger has nothing of {environment}" if read.there else NO_LEDGER
+        reason = f"the deployment log has nothing of {environment}" if read.there else NO_LOG
         return [_unknown(name, reason, source if read.there else "", read.left_out) for name in names]
     troubles = deployments.errors(read, environment)
     lately = [trouble for trouble in troubles if rates.since(at) < trouble.start <= at]
@@ -235,7 +244,7 @@ def _from_ledger(read: deployment_log.Ledger, environment: str, at: float) -> li
         known(
             "time_to_restore",
             lambda then: deployments.median_at(restored, then),
-            f"nothing that went wrong was mended in {WINDOW}",
+            f"nothing that went wrong was put right in {WINDOW}",
             *([f"not over yet: {still_open}"] if still_open else []),
         ),
         known("change_failure_rate", lambda then: deployments.share_failed_at(outcomes, then), f"no deploy in {WINDOW}"),

@@ -22,7 +22,7 @@ from ..template.place import root
 from . import checklist, detector
 from .checklist import Item
 from .detector import Recommendation
-from .github_api import Forge, git, repository
+from .github_api import GitHub, git, repository
 
 MARKER = "<!-- copier-levels: the way to the next level -->"
 TITLE = "The way to the next level"
@@ -37,38 +37,38 @@ def propose(project: Path, recorded: dict[str, Any], *, now: datetime, dry_run: 
     """
     missing = [item for item in checklist.check(project, recorded, now=now) if item.state == "todo"]
     recommended = detector.detect(project, recorded, now=now).recommendation
-    forge = None if dry_run else Forge(repository(recorded))
+    github = None if dry_run else GitHub(repository(recorded))
     request = ""
     if recommended:
-        request, lines = _request(project, recorded, recommended, forge)
+        request, lines = _request(project, recorded, recommended, github)
         yield from lines
     body = issue_text(recorded, missing, recommended, request)
-    if forge is None:
+    if github is None:
         yield body or "no issue: nothing is missing"
         return
-    yield _keep_issue(forge, body)
+    yield _keep_issue(github, body)
 
 
-def _keep_issue(forge: Forge, body: str) -> str:
+def _keep_issue(github: GitHub, body: str) -> str:
     """Open, change or close the one issue, as `body` (empty: nothing is missing) asks for. Returns what was done."""
-    issue = forge.issue(MARKER)
+    issue = github.issue(MARKER)
     if issue is None:
-        return f"issue #{forge.open_issue(TITLE, body)} opened" if body else "no issue: nothing is missing"
+        return f"issue #{github.open_issue(TITLE, body)} opened" if body else "no issue: nothing is missing"
     number = issue["number"]
     if not body:
-        forge.change_issue(number, state="closed")
+        github.change_issue(number, state="closed")
         return f"issue #{number} closed: nothing is missing"
     if issue["body"].replace("\r\n", "\n").strip() == body.strip():
         return f"issue #{number} says so already"
-    forge.change_issue(number, body=body)
+    github.change_issue(number, body=body)
     return f"issue #{number} brought up to date"
 
 
-def _request(project: Path, recorded: Mapping[str, Any], recommended: Recommendation, forge: Forge | None) -> tuple[str, list[str]]:
+def _request(project: Path, recorded: Mapping[str, Any], recommended: Recommendation, github: GitHub | None) -> tuple[str, list[str]]:
     """See that there is one pull request for the recommended level. Returns what the issue says of it, and lines for the log."""
     level, make = recommended.level, answers.make(recorded)
     branch = f"levels/level-{level}"
-    earlier = forge.requests(branch) if forge else []
+    earlier = github.requests(branch) if github else []
     for state, says in (("open", "moves there"), ("closed", f"would have moved there and was closed; reopen it, or run `{make} upgrade`")):
         if found := next((one for one in earlier if one["state"] == state and not one["merged_at"]), None):
             return f"Pull request #{found['number']} {says}.", [f"pull request #{found['number']} is {state}"]
@@ -77,19 +77,19 @@ def _request(project: Path, recorded: Mapping[str, Any], recommended: Recommenda
         conflicts = _moved(project, clone, level)
         if conflicts:
             files = ", ".join(map(_code, conflicts))
-            says = f"The move conflicts in {files}: run `{make} upgrade LEVEL={level}` yourself, and settle the marked lines."
+            says = f"The move conflicts in {files}: run `{make} upgrade LEVEL={level}` yourself, and resolve the marked lines."
             return says, [f"no pull request: the move to level {level} conflicts in {', '.join(conflicts)}"]
-        if forge is None:
+        if github is None:
             return "A pull request would move there.", [f"a pull request from {branch} would be opened"]
         url = git_says(project, "remote", "get-url", "origin").strip()
         if not url:
             raise Refused("origin: expected a remote of that name to push to")
-        tip = forge.tip(clone, url, branch)
+        tip = github.tip(clone, url, branch)
         if tip and git_says(clone, "log", "-1", "--format=%ce", tip).strip() != EMAIL:
             says = f"The branch `{branch}` holds somebody's commits, so there is no pull request. Delete it, or open one from it."
             return says, [f"no pull request: {branch} holds commits that aren't ours"]
-        forge.push(clone, url, branch, over=tip)
-    number = forge.open_request(branch, recorded["default_branch"], f"Move to level {level}", request_text(recorded, recommended))
+        github.push(clone, url, branch, over=tip)
+    number = github.open_request(branch, recorded["default_branch"], f"Move to level {level}", request_text(recorded, recommended))
     return f"Pull request #{number} moves there.", [f"pull request #{number} opened from {branch}"]
 
 

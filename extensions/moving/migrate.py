@@ -35,7 +35,7 @@ def migrate(project: Path, template: Path) -> Iterator[str]:
             yield f"level {number}: {line}"
     yield from seeds(project, template)
     for path in conflicts(project):
-        yield f"conflict: {path}: both you and the template changed the same lines; settle the marked ones and `git add` it"
+        yield f"conflict: {path}: both you and the template changed the same lines; resolve the marked ones and `git add` it"
 
 
 def seeds(project: Path, template: Path, ask: Callable[[str], str] | None = None) -> Iterator[str]:

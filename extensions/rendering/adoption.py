@@ -233,7 +233,7 @@ def _starts(module: Module) -> tuple[_Start, ...]:
         is_flask = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in flasks
         return "flask." if is_flask and isinstance(node, ast.Attribute) and node.attr == "Flask" else ""
 
-    def made(node: ast.AST | None) -> str:
+    def maker_called(node: ast.AST | None) -> str:
         return maker(node.func) if isinstance(node, ast.Call) else ""
 
     starts: list[_Start] = []
@@ -243,19 +243,19 @@ def _starts(module: Module) -> tuple[_Start, ...]:
                 makers[node.name] = None
         elif isinstance(node, ast.FunctionDef):
             inner = list(_within(node.body, whole=True))
-            calls = [one for one in inner if made(one)]
+            calls = [one for one in inner if maker_called(one)]
             if not calls or any("fixture" in ast.dump(decorator) for decorator in node.decorator_list):
                 continue
-            names = {name for one in inner if made(getattr(one, "value", None)) for name in _targets(one)}
+            names = {name for one in inner if maker_called(getattr(one, "value", None)) for name in _targets(one)}
             results = [one.value for one in inner if isinstance(one, ast.Return)]
-            returned = any(made(r) or (isinstance(r, ast.Name) and r.id in names) for r in results)
+            returned = any(maker_called(r) or (isinstance(r, ast.Name) and r.id in names) for r in results)
             call = f"{node.name}()" if returned or node.name in FACTORIES else ""
-            borrowed = makers.get(made(calls[0]))
+            borrowed = makers.get(maker_called(calls[0]))
             if call or borrowed is None:
                 starts.append(_Start(calls[0].lineno, call, needs=_needs(node.args), borrowed=borrowed))
             if call:
                 makers.setdefault(node.name, borrowed)
-        elif name := made(getattr(node, "value", None)):
+        elif name := maker_called(getattr(node, "value", None)):
             starts += [_Start(node.lineno, t, idle=t not in used, borrowed=makers.get(name)) for t in _targets(node)]
     return tuple(starts)
 

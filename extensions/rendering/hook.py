@@ -17,11 +17,11 @@ from jinja2.runtime import Context
 
 from ..errors import Refused
 from ..template import answers, layers, readiness
-from . import adoption, closing, settle
+from . import adoption, closing, complete_answers
 
 
 class Levels(Extension):
-    """One per Jinja environment, which Copier makes anew for each render: what is settled once per render is kept here."""
+    """One per Jinja environment, which Copier makes anew for each render: what is worked out once per render is kept here."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -150,8 +150,8 @@ class Levels(Extension):
 
     # While files are rendered
 
-    def settled(self, context: Context) -> list[dict[str, Any]]:
-        """The services in full, each with its checks; settles the answers when first called."""
+    def services_in_full(self, context: Context) -> list[dict[str, Any]]:
+        """The services in full, each with its checks; completes the answers when first called."""
         if self.services is None:
             given = context.get_all()
             if not given.get("confirm_services", True) and given["_copier_conf"]["defaults"]:  # else they were asked for
@@ -159,7 +159,7 @@ class Levels(Extension):
             commit = given["_copier_answers"].get("_commit")
             first = not answers.recorded_answers(_project(context))
             try:
-                self.services = settle.settle(given, _project(context), self.template, commit, self._read)
+                self.services = complete_answers.complete(given, _project(context), self.template, commit, self._read)
             except Refused as error:
                 raise UserMessageError(str(error)) from error
             theirs = (service["path"] for service in self.services if service["code"] == "theirs")
@@ -172,18 +172,18 @@ class Levels(Extension):
     @pass_context
     def layer_root(self, context: Context, number: int) -> str:
         """Where a layer lands: at the project's root, or nowhere."""
-        self.settled(context)
+        self.services_in_full(context)
         return "." if context["level"] >= number else ""
 
     @pass_context
     def each(self, context: Context, group: str) -> list[dict[str, Any]]:
         """The services of a group, for a path part."""
-        return layers.groups(self.settled(context))[group]
+        return layers.groups(self.services_in_full(context))[group]
 
     @pass_context
     def owned(self, context: Context, owner: str) -> list[str]:
         """The paths of an owner that are rendered for these answers, in order."""
-        services = self.settled(context)
+        services = self.services_in_full(context)
         never = layers.left_out(self.template, {**context.get_all(), "services": services})
         paths = layers.owners(self.template, services).items()
         return sorted(
@@ -195,8 +195,8 @@ class Levels(Extension):
     @pass_context
     def kept_paths(self, context: Context) -> str:
         """What `_exclude` holds for the answers: a pattern a line."""
-        never = layers.left_out(self.template, {**context.get_all(), "services": self.settled(context)})
-        return "\n".join(map(settle.exclude_pattern, [*context["keep"], *sorted(never)]))
+        never = layers.left_out(self.template, {**context.get_all(), "services": self.services_in_full(context)})
+        return "\n".join(map(complete_answers.exclude_pattern, [*context["keep"], *sorted(never)]))
 
     @pass_context
     def seeding(self, context: Context) -> bool:
@@ -206,7 +206,7 @@ class Levels(Extension):
     @pass_context
     def answers_file(self, context: Context) -> str:
         """What is recorded, as YAML."""
-        self.settled(context)
+        self.services_in_full(context)
         # In the order of the questions: Copier's own hangs on which answers were given by `--data`.
         order = {key: number for number, key in enumerate(answers.CHECKS, 1)}
         given = sorted(context["_copier_answers"].items(), key=lambda answer: order.get(answer[0], 0))
@@ -216,7 +216,9 @@ class Levels(Extension):
     @pass_context
     def closing_message(self, context: Context) -> str:
         """What to do next, after `copier copy`."""
-        return closing.message(_project(context), context.get_all(), self.settled(context), self.reading or adoption.Reading(), self.found)
+        return closing.message(
+            _project(context), context.get_all(), self.services_in_full(context), self.reading or adoption.Reading(), self.found
+        )
 
 
 _code: dict[tuple[Any, ...], CodeType] = {}

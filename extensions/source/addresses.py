@@ -284,9 +284,9 @@ class Sources:
             self._field(found, source, source.classes[first], rest, depth)
         elif first in source.values:
             for value in source.values[first]:
-                made = self._made(value, source, depth + 1)
-                if made:
-                    self._field(found, *made, rest, depth)
+                found_class = self._class_of(value, source, depth + 1)
+                if found_class:
+                    self._field(found, *found_class, rest, depth)
         elif first in source.links:
             place = self.locate(source.links[first])
             if place:
@@ -308,9 +308,9 @@ class Sources:
         if isinstance(below, ast.Name) and below.id not in ("self", "cls"):
             self._named(found, source, [below.id, *names], depth)
         elif isinstance(below, ast.Call):
-            made = self._made(below, source, depth + 1)
-            if made:
-                self._field(found, *made, names, depth)
+            found_class = self._class_of(below, source, depth + 1)
+            if found_class:
+                self._field(found, *found_class, names, depth)
         if not found and _SETTING.fullmatch(node.attr):
             if _is_settings(node.value):
                 found.opaque = True
@@ -318,7 +318,7 @@ class Sources:
             if len(names) == 1 and self.setting(node.attr):
                 self._setting(found, node.attr, depth + 1)
 
-    def _made(self, node: ast.expr, source: Source, depth: int) -> tuple[Source, ast.ClassDef] | None:
+    def _class_of(self, node: ast.expr, source: Source, depth: int) -> tuple[Source, ast.ClassDef] | None:
         """The class of the repository whose instance a call gives: `Settings()`, `get_settings()`."""
         if depth > DEEPEST or not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
             return None
@@ -333,9 +333,9 @@ class Sources:
             return place, place.classes[name]
         for result in _returns(place.functions.get(name)):
             known = place.values.get(result.id) if isinstance(result, ast.Name) else None
-            made = self._made(known[-1] if known else result, place, depth + 1)
-            if made:
-                return made
+            found_class = self._class_of(known[-1] if known else result, place, depth + 1)
+            if found_class:
+                return found_class
         return None
 
     def _field(self, found: Address, source: Source, cls: ast.ClassDef, names: list[str], depth: int) -> None:
@@ -347,7 +347,7 @@ class Sources:
             if name != names[0]:
                 continue
             if names[1:] and isinstance(annotation, ast.Name):  # a class in the class
-                inner = self._made(ast.Call(annotation, [], []), source, depth + 1)
+                inner = self._class_of(ast.Call(annotation, [], []), source, depth + 1)
                 if inner:
                     self._field(found, *inner, names[1:], depth + 1)
                 return
@@ -355,8 +355,8 @@ class Sources:
                 found.add(self.address(value, source, None, depth + 1))
                 found.settings += [name] if found and not pydantic and _SETTING.fullmatch(name) else []
             if pydantic:
-                for made in _validated(cls, name):  # where the default may come from
-                    found.schemes |= self.address(made, source, None, depth + 1).schemes
+                for default in _validated(cls, name):  # where the default may come from
+                    found.schemes |= self.address(default, source, None, depth + 1).schemes
                 found.where = f"{source.file}:{cls.lineno}"
                 found.variables[:] = [_variable(cls, name, value)]
             return

@@ -190,7 +190,7 @@ def _only_app(follower: Follower, root: Path, path: str) -> Any:
 
 def _seam(follower: Follower) -> None:
     """What the template's `init_service` loads by its place: capabilities/*.py beside it, each with an `init(app, name)`."""
-    for health, app in follower.seams:
+    for health, app in follower.extension_points:
         folder = posixpath.join(posixpath.dirname(health), "capabilities")
         for one in sorted((follower.root / folder).glob("[!_]*.py")):
             module = follower.imports.load(posixpath.join(folder, one.name), f"capabilities.{one.stem}")

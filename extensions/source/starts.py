@@ -121,10 +121,10 @@ def _asks(test: ast.expr) -> str:
     return text[:60] if re.search(r"environ|getenv|config|settings|\b[A-Z][A-Z0-9_]{3,}\b", text) else ""
 
 
-def mark_starts(source: Source, calls: list[Call], scopes: list[Scope], web: bool, made: Collection[str]) -> bool:
+def mark_starts(source: Source, calls: list[Call], scopes: list[Scope], web: bool, elsewhere: Collection[str]) -> bool:
     """Mark the functions that run when the service starts: factories, what gets the app, cached getters, and what those call.
 
-    `web` says that the service is served from its app: a script beside it has a main that the service doesn't run. `made` are classes
+    `web` says that the service is served from its app: a script beside it has a main that the service doesn't run. `elsewhere` are classes
     that other files make. The result is whether the service runs the file as a script.
     """
     makes_app = [call for call in calls if source.origin(call.node.func) in ("flask.Flask", "quart.Quart")]
@@ -134,7 +134,7 @@ def mark_starts(source: Source, calls: list[Call], scopes: list[Scope], web: boo
         by_name.setdefault(scope.node.name, []).append(scope)
         gets_app = not _APP.isdisjoint(one.arg for one in [*scope.node.args.posonlyargs, *scope.node.args.args])
         scope.starts = _is_start(scope.node) or (script and scope.node.name == "main")
-        scope.starts |= gets_app and (scope.node.name != "__init__" or scope.owner in made)
+        scope.starts |= gets_app and (scope.node.name != "__init__" or scope.owner in elsewhere)
     inside: dict[int, list[Call]] = {}
     for call in calls:
         inside.setdefault(id(call.scope), []).append(call)

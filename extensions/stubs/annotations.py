@@ -116,11 +116,11 @@ def _of_class(subject: Subject, found: Class, deep: int) -> Strategy | None:
         return None
     parts, names = [], [head]
     for one in needed:
-        made = strategy(subject, one.annotation, deep - 1)
-        if made is None:
+        values = strategy(subject, one.annotation, deep - 1)
+        if values is None:
             return None
-        parts.append(f"{one.name}={made.text}")
-        names += made.names
+        parts.append(f"{one.name}={values.text}")
+        names += values.names
     return Strategy(f"st.builds({', '.join([found.qualname, *parts])})", *names)
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from ..project.git_and_files import shown
 from ..source.docstrings import types
 from ..source.modules import Class, Example, Function, Module
-from . import classes, examples, heads, outside, returns
-from .model import Candidate, Found, NoOracle
+from . import classes, early_answers, examples, outside, returns
+from .model import Candidate, Found, NoExpectedValue
 from .subject import Subject, class_signature, own, signature
 from .values import Unknown
 
@@ -23,7 +23,7 @@ def find(module: Module, dotted: str = "", local: frozenset[str] = frozenset()) 
     """
     subject = Subject(module, dotted, local)
     found: list[Candidate] = []
-    without: list[NoOracle] = []
+    without: list[NoExpectedValue] = []
     signatures: dict[str, str] = {}
     reached: dict[str, tuple[str, ...]] = {}
     count = 0
@@ -41,12 +41,12 @@ def find(module: Module, dotted: str = "", local: frozenset[str] = frozenset()) 
             continue
         count += 1
         if one.qualname.split(".")[0] in subject.rebound:
-            without.append(NoOracle(one.qualname, one.line, "its name is bound again", told))
+            without.append(NoExpectedValue(one.qualname, one.line, "its name is bound again", told))
             continue
         reason = _function(subject, found, _typed(one), told)
         reached[one.qualname] = outside.calls(subject, one)
         if reason:
-            without.append(NoOracle(one.qualname, one.line, reason, told, reached[one.qualname]))
+            without.append(NoExpectedValue(one.qualname, one.line, reason, told, reached[one.qualname]))
     found += returns.round_trips(subject)
     asserted = {name for one in found for name in (one.qualname, *one.covers)}
     kept = tuple(one for one in without if one.qualname not in asserted)
@@ -62,16 +62,16 @@ def _function(subject: Subject, found: list[Candidate], one: Function, told: str
     elif one.name.startswith("_") and one.name != "__init__":
         reason = reason or "private"
     else:
-        found += heads.tests(subject, one, told)
+        found += early_answers.tests(subject, one, told)
         found += outside.outages(subject, one, told)
         if one.name == "__init__" or one.kind == "property":
             reason = reason or returns.UNKNOWN_OBJECT
         else:
-            made = returns.test(subject, one, told)
-            if isinstance(made, Candidate):
-                found.append(made)
+            test = returns.test(subject, one, told)
+            if isinstance(test, Candidate):
+                found.append(test)
             else:
-                reason = reason or made
+                reason = reason or test
     return "" if len(found) > before else reason
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..source.modules import Class
 from . import values
-from .heads import asserted
+from .early_answers import asserted
 from .model import Candidate
 from .subject import NOTHING, Subject
 from .values import Unknown, samples, written
@@ -112,7 +112,7 @@ def _dataclass(subject: Subject, one: Class, told: str) -> Iterator[Candidate]:
             except Exception:  # what only running it would tell
                 continue
     properties = {f.name for f in subject.module.functions if f.owner == one.qualname and f.kind == "property"}
-    made = f"{one.qualname}({', '.join(f'{name}={written(value)}' for name, value in given.items())})"
+    instance = f"{one.qualname}({', '.join(f'{name}={written(value)}' for name, value in given.items())})"
     variable = "one" if one.qualname != "one" else "made"
     shown = {name: value for name, value in {**given, **defaults}.items() if name not in properties}
     try:
@@ -120,13 +120,18 @@ def _dataclass(subject: Subject, one: Class, told: str) -> Iterator[Candidate]:
     except Unknown:
         return
     if lines:
-        same = [] if "__eq__" in methods or "eq=False" in options else [f"assert {variable} == {made}"]
-        test = subject.test(one.qualname, "dataclass", "keeps_its_fields", one.line, told, [f"{variable} = {made}", "", *lines, *same])
+        same = [] if "__eq__" in methods or "eq=False" in options else [f"assert {variable} == {instance}"]
+        test = subject.test(one.qualname, "dataclass", "keeps_its_fields", one.line, told, [f"{variable} = {instance}", "", *lines, *same])
         if test:
             yield test
     first = next(iter(shown), None)
     if one.frozen and first:
-        body = [f"{variable} = {made}", "", "with pytest.raises(FrozenInstanceError):", f"    {variable}.{first} = {written(shown[first])}"]
+        body = [
+            f"{variable} = {instance}",
+            "",
+            "with pytest.raises(FrozenInstanceError):",
+            f"    {variable}.{first} = {written(shown[first])}",
+        ]
         sure = "__post_init__" not in methods
         frozen = subject.test(
             one.qualname, "frozen", "is_frozen", one.line, told, body, imports=(("dataclasses", "FrozenInstanceError"),), sure=sure

@@ -29,8 +29,24 @@ PLAIN = (
     ast.unaryop,
 )
 # What linters would have written in another way.
-MENDED = {"dict", "set", "list", "tuple", "str", "int", "bytes", "float", "bool", "map", "sorted", "zip", "getattr", "setattr", "reversed"}
-MENDED |= {"open", "type", "hasattr", "delattr", "isinstance"}
+REWRITTEN_BY_LINTERS = {
+    "dict",
+    "set",
+    "list",
+    "tuple",
+    "str",
+    "int",
+    "bytes",
+    "float",
+    "bool",
+    "map",
+    "sorted",
+    "zip",
+    "getattr",
+    "setattr",
+    "reversed",
+}
+REWRITTEN_BY_LINTERS |= {"open", "type", "hasattr", "delattr", "isinstance"}
 
 
 class NoTest(Exception):
@@ -53,7 +69,7 @@ def body(examples: Iterable[Example], module: set[str], printing: bool) -> Body:
 
     Raises NoTest where nothing is wanted, or where an example needs what nobody can know.
     """
-    made = Body()
+    body = Body()
     bound: set[str] = set()
     pending: list[tuple[Example, ast.Module]] = []
     for example in examples:
@@ -74,28 +90,28 @@ def body(examples: Iterable[Example], module: set[str], printing: bool) -> Body:
         pending.pop()
     used = {one.id for _, tree in pending for one in ast.walk(tree) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
     for example, tree in pending:
-        kept = [one for one in tree.body if not _hoisted(one, made, bound, used)]
+        kept = [one for one in tree.body if not _hoisted(one, body, bound, used)]
         for name in _free(kept, bound):
             if name in module:
-                made.names.append(name)
+                body.names.append(name)
             elif not hasattr(builtins, name):
                 raise NoTest(f"an example uses {name}, which nothing defines")
         if kept:
-            _example(example, kept, made, printing, used)
-    if not made.asserts:
+            _example(example, kept, body, printing, used)
+    if not body.asserts:
         raise NoTest("its examples want nothing")
-    made.names = sorted(set(made.names))
-    return made
+    body.names = sorted(set(body.names))
+    return body
 
 
-def _hoisted(node: ast.stmt, made: Body, bound: set[str], used: set[str]) -> bool:
+def _hoisted(node: ast.stmt, body: Body, bound: set[str], used: set[str]) -> bool:
     """Take the imports of an example out of it: the test has them at its top."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             if alias.asname:
                 raise NoTest("an example imports under another name")
             if alias.name.split(".")[0] in used:
-                made.imports.append((alias.name, ""))
+                body.imports.append((alias.name, ""))
             bound.add(alias.name.split(".")[0])
         return True
     if isinstance(node, ast.ImportFrom):
@@ -109,7 +125,7 @@ def _hoisted(node: ast.stmt, made: Body, bound: set[str], used: set[str]) -> boo
             if alias.asname:
                 raise NoTest("an example imports under another name")
             if alias.name in used:
-                made.imports.append((node.module or "", alias.name))
+                body.imports.append((node.module or "", alias.name))
             bound.add(alias.name)
         return True
     return False
@@ -152,26 +168,26 @@ def _read_first(node: ast.stmt) -> list[ast.Name]:
     return []
 
 
-def _example(example: Example, nodes: list[ast.stmt], made: Body, printing: bool, used: set[str]) -> None:
+def _example(example: Example, nodes: list[ast.stmt], body: Body, printing: bool, used: set[str]) -> None:
     *before, last = nodes
     for node in before:
-        _statement(node, made, used)
+        _statement(node, body, used)
     options = dict(example.options)
     loose = _loosely(example)
     if example.raises is not None:
-        _raising(example, last, made, any(options.values()) or "..." in example.raises)
+        _raising(example, last, body, any(options.values()) or "..." in example.raises)
     elif not example.want:
-        _statement(last, made, used)
+        _statement(last, body, used)
     elif not isinstance(last, ast.Expr) or _prints(last, printing, example.want):
         shows = [one for one in ast.walk(last) if isinstance(one, ast.Expr) and not _prints(one, printing, "?")]
         if shows and any(not isinstance(one.value, (ast.Constant, ast.Yield, ast.YieldFrom)) for one in shows):
             raise NoTest("an example shows what stands inside a block")
-        made.fixtures = ["capsys"]
-        made.lines.append("capsys.readouterr()")
-        _statement(last, made, used)
-        _same("capsys.readouterr().out", example, made, loose, nodes=last)
+        body.fixtures = ["capsys"]
+        body.lines.append("capsys.readouterr()")
+        _statement(last, body, used)
+        _same("capsys.readouterr().out", example, body, loose, nodes=last)
     else:
-        _value(example, last.value, made, loose)
+        _value(example, last.value, body, loose)
 
 
 def _loosely(example: Example) -> list[str]:
@@ -200,9 +216,9 @@ def _prints(node: ast.Expr, printing: bool, want: str) -> bool:
     return False
 
 
-def _value(example: Example, node: ast.expr, made: Body, loose: list[str]) -> None:
+def _value(example: Example, node: ast.expr, body: Body, loose: list[str]) -> None:
     if loose:
-        _same(f"repr({formatted(node)})", example, made, loose, nodes=node)
+        _same(f"repr({formatted(node)})", example, body, loose, nodes=node)
         return
     want = example.want.rstrip("\n")
     try:
@@ -213,8 +229,8 @@ def _value(example: Example, node: ast.expr, made: Body, loose: list[str]) -> No
     except Exception:  # their text may be anything
         if re.search(r"\bu['\"]", want):
             raise NoTest("its examples show what Python 2 said") from None
-        made.lines.append(_line(f"assert repr({formatted(node)}) == {written(_blank(want))}", node))
-        made.asserts += 1
+        body.lines.append(_line(f"assert repr({formatted(node)}) == {written(_blank(want))}", node))
+        body.asserts += 1
         return
     if not exact or isinstance(literal, ast.Name):
         text, left = written(want), f"repr({formatted(node)})"
@@ -223,52 +239,52 @@ def _value(example: Example, node: ast.expr, made: Body, loose: list[str]) -> No
         if isinstance(node, (ast.Compare, ast.BoolOp, ast.IfExp, ast.Lambda, ast.NamedExpr, ast.UnaryOp)):
             left = f"({left})"
     operator = "is" if value is None or isinstance(value, bool) else "=="
-    made.lines.append(_line(f"assert {left} {operator} {text}", node))
-    made.asserts += 1
+    body.lines.append(_line(f"assert {left} {operator} {text}", node))
+    body.asserts += 1
 
 
-def _same(got: str, example: Example, made: Body, loose: list[str], nodes: ast.AST) -> None:
+def _same(got: str, example: Example, body: Body, loose: list[str], nodes: ast.AST) -> None:
     """Hold text against what is wanted, by doctest's own comparison where the example asks for it."""
     if loose:
-        made.imports += [("doctest", "OutputChecker"), *(("doctest", name) for name in loose)]
+        body.imports += [("doctest", "OutputChecker"), *(("doctest", name) for name in loose)]
         suffix = "" if got.startswith("capsys") else ' + "\\n"'
-        made.lines.append(_line(f"assert OutputChecker().check_output({written(example.want)}, {got}{suffix}, {' | '.join(loose)})", nodes))
+        body.lines.append(_line(f"assert OutputChecker().check_output({written(example.want)}, {got}{suffix}, {' | '.join(loose)})", nodes))
     else:
         rows = [written(row) for row in _blank(example.want).splitlines()]
         left = f"assert {got}.splitlines() == ["
         if len(rows) == 1 and len(left + rows[0]) < WIDTH:
-            made.lines.append(f"{left}{rows[0]}]")
+            body.lines.append(f"{left}{rows[0]}]")
         elif any(len(row) > WIDTH - 5 for row in rows):
             raise NoTest("an example prints very long lines")
         else:
-            made.lines += [left, *(f"    {row}," for row in rows), "]"]
-    made.asserts += 1
+            body.lines += [left, *(f"    {row}," for row in rows), "]"]
+    body.asserts += 1
 
 
 def _blank(want: str) -> str:
     return want.replace("<BLANKLINE>", "")
 
 
-def _raising(example: Example, node: ast.stmt, made: Body, loose: bool) -> None:
+def _raising(example: Example, node: ast.stmt, body: Body, loose: bool) -> None:
     exception, _, message = (example.raises or "").rstrip("\n").partition(":")
     name, message = exception.rsplit(".", 1)[-1].strip(), message.strip(" ")
     if not name.isidentifier():
         raise NoTest("an example wants an exception that has no name")
     if not hasattr(builtins, name):
-        made.names.append(name)
+        body.names.append(name)
     told = bool(message) and not loose and name != "KeyError" and "\n" not in message
     noqa = "  # noqa: B017" if name in ("Exception", "BaseException") else ""
-    made.lines.append(f"with pytest.raises({name}){' as caught' if told else ''}:{noqa}")
+    body.lines.append(f"with pytest.raises({name}){' as caught' if told else ''}:{noqa}")
     inner = formatted(node).split("\n")
     if len(inner) > 1:
         raise NoTest("an example that raises is a block")
-    made.lines.append("    " + _line(inner[0], node, WIDTH - 4, bare=isinstance(node, ast.Expr)))
+    body.lines.append("    " + _line(inner[0], node, WIDTH - 4, bare=isinstance(node, ast.Expr)))
     if told:
-        made.lines.append(_line(f"assert str(caught.value) == {written(message)}", ast.Pass()))
-    made.asserts += 1
+        body.lines.append(_line(f"assert str(caught.value) == {written(message)}", ast.Pass()))
+    body.asserts += 1
 
 
-def _statement(node: ast.stmt, made: Body, used: set[str]) -> None:
+def _statement(node: ast.stmt, body: Body, used: set[str]) -> None:
     text = formatted(node)
     names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
     if "\n" in text:
@@ -276,18 +292,18 @@ def _statement(node: ast.stmt, made: Body, used: set[str]) -> None:
             raise NoTest("an example is a block of long lines")
         if '"""' in text:
             raise NoTest("an example is a block with a long string")
-        if made.lines and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            made.lines.append("")
-        made.lines += ["# fmt: off", *(f"{line}  # noqa" if line.strip() else "" for line in text.split("\n")), "# fmt: on"]
+        if body.lines and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            body.lines.append("")
+        body.lines += ["# fmt: off", *(f"{line}  # noqa" if line.strip() else "" for line in text.split("\n")), "# fmt: on"]
         return
-    made.lines.append(_line(text, node, bare=isinstance(node, ast.Expr), odd=bool(names - used) or bool(names & {"l", "O", "I"})))
+    body.lines.append(_line(text, node, bare=isinstance(node, ast.Expr), odd=bool(names - used) or bool(names & {"l", "O", "I"})))
 
 
 def _line(text: str, node: ast.AST, width: int = WIDTH, bare: bool = False, odd: bool = False) -> str:
     """One line, with the word to linter and formatter that it needs."""
     plain = all(isinstance(one, PLAIN) for one in ast.walk(node)) and not isinstance(node, ast.Lambda)
     calls = [one for one in ast.walk(node) if isinstance(one, ast.Call)]
-    mended = any(isinstance(one.func, ast.Name) and one.func.id in MENDED for one in calls)
+    rewritten = any(isinstance(one.func, ast.Name) and one.func.id in REWRITTEN_BY_LINTERS for one in calls)
     constant = any(
         isinstance(one, ast.Constant) and isinstance(one.value, (float, complex)) and "e" in repr(one.value) for one in ast.walk(node)
     )
@@ -295,7 +311,7 @@ def _line(text: str, node: ast.AST, width: int = WIDTH, bare: bool = False, odd:
     marks = []
     if len(text) > width or (not plain and not isinstance(node, ast.Pass)) or constant:
         marks.append("# fmt: skip")
-    if len(text) > width or mended or useless or odd or (not plain and not isinstance(node, ast.Pass)):
+    if len(text) > width or rewritten or useless or odd or (not plain and not isinstance(node, ast.Pass)):
         marks.append("# noqa")
     if "\n" in text:
         raise NoTest("an example holds a long string")

@@ -44,7 +44,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class NoOracle:
+class NoExpectedValue:
     """A function of which the source tells nothing to assert. `outside` is what it calls of other packages, by the names that it uses."""
 
     qualname: str
@@ -59,7 +59,7 @@ class Found:
     """All that candidates.py says of a module. `signatures` by the qualified name of everything that is there."""
 
     candidates: tuple[Candidate, ...]
-    without: tuple[NoOracle, ...]
+    without: tuple[NoExpectedValue, ...]
     signatures: dict[str, str] = field(default_factory=dict)
     outside: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what functions call of other packages, by their qualified names
     functions: int = 0

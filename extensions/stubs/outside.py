@@ -12,7 +12,7 @@ from ..project.git_and_files import shown
 from ..source.clients import ROOTS
 from ..source.modules import Function
 from . import raising, values
-from .heads import arguments, asserted
+from .early_answers import arguments, asserted
 from .model import Candidate
 from .subject import Subject, awaited, plain, required
 from .values import samples

@@ -21,7 +21,7 @@ from ..template import answers, layers
 from ..template.place import root as template_root
 from . import run, web, write
 from .candidates import find
-from .model import Candidate, Found, NoOracle
+from .model import Candidate, Found, NoExpectedValue
 from .quiet import quiet
 from .write import NotAppended, Place
 
@@ -42,7 +42,7 @@ class Stub:
     existing: bytes | None
     tests: list[Candidate] = field(default_factory=list)
     there: list[Candidate] = field(default_factory=list)
-    without: list[NoOracle] = field(default_factory=list)
+    without: list[NoExpectedValue] = field(default_factory=list)
     demoted: list[tuple[Candidate, str]] = field(default_factory=list)
     weakened: list[str] = field(default_factory=list)  # names of tests that were red as they were first meant
     kept_out: str = ""  # why the test file can't be added to
@@ -292,7 +292,7 @@ def _red(
     return red
 
 
-def _content(stub: Stub, without: Sequence[NoOracle]) -> bytes | None:
+def _content(stub: Stub, without: Sequence[NoExpectedValue]) -> bytes | None:
     """The test file with the stub's tests; None where it can't be."""
     if not stub.tests and not without:
         return stub.existing
@@ -305,15 +305,15 @@ def _content(stub: Stub, without: Sequence[NoOracle]) -> bytes | None:
         return None
 
 
-def _skeletons(stub: Stub) -> list[NoOracle]:
-    """What is to be written by a person: functions without an oracle, and those of which no candidate was green."""
-    open_ = {one.qualname: one for one in stub.without if one.reason != "private"}
+def _skeletons(stub: Stub) -> list[NoExpectedValue]:
+    """What is to be written by a person: functions without an expected value, and those of which no candidate was green."""
+    to_write = {one.qualname: one for one in stub.without if one.reason != "private"}
     asserted = {name for one in [*stub.tests, *stub.there] for name in (one.qualname, *one.covers)}
     for one, why in stub.demoted:
         if one.qualname not in asserted and one.qualname in stub.found.outside:
-            red = NoOracle(one.qualname, one.line, why, one.signature, stub.found.outside[one.qualname])
-            open_.setdefault(one.qualname, red)
-    return list(open_.values())
+            red = NoExpectedValue(one.qualname, one.line, why, one.signature, stub.found.outside[one.qualname])
+            to_write.setdefault(one.qualname, red)
+    return list(to_write.values())
 
 
 def _write(project: Path, stub: Stub, skeletons: bool) -> None:

@@ -109,8 +109,8 @@ def _called(subject: Subject, one: Function, node: ast.Call) -> Iterator[Functio
     for other in subject.by_name.get(name, ()):
         if other is not one and (bool(other.owner) is isinstance(node.func, ast.Attribute)):
             yield other
-    for made in ("__init__", "__new__", "__post_init__"):
-        for other in subject.by_name.get(made, ()) if name in subject.classes else ():
+    for method in ("__init__", "__new__", "__post_init__"):
+        for other in subject.by_name.get(method, ()) if name in subject.classes else ():
             if other.owner == name:
                 yield other
 

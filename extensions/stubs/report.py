@@ -29,7 +29,7 @@ def as_json(result: Result) -> dict[str, Any]:
                 "written": tests if stub.written else [],
                 "weakened": [one.name for one in stub.tests if one.name in stub.weakened],
                 "demoted": demoted,
-                "without_oracle": [{"function": one.qualname, "line": one.line, "why": one.reason} for one in stub.without],
+                "without_expected_value": [{"function": one.qualname, "line": one.line, "why": one.reason} for one in stub.without],
                 "signature_changed": [{"test_says": said, "code_says": now} for said, now in stub.changed],
                 "function_gone": stub.gone,
                 "not_appended": stub.kept_out or None,
@@ -42,7 +42,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "files_written": sum(bool(stub.written) for stub in result.stubs),
         "run": result.ran,
         "why_not_run": result.why_not_run or None,
-        "without_oracle": dict(_reasons(result).most_common()),
+        "without_expected_value": dict(_reasons(result).most_common()),
         "unparsed": [{"file": file, "why": why} for file, why in result.unparsed],
         "modules": stubs,
     }
@@ -61,7 +61,7 @@ def text(result: Result) -> str:
         lines += [f"{len(demoted)} candidates are not written:", *_some(demoted)]
     reasons = _reasons(result)
     if reasons:
-        lines.append(f"{sum(reasons.values())} functions and methods are without an oracle (`--all` writes a skeleton for each):")
+        lines.append(f"{sum(reasons.values())} functions and methods have no expected value (`--all` writes a skeleton for each):")
         lines += _some([f"  {number} x {reason}" for reason, number in reasons.most_common()])
     for heading, rows in (
         ("unparsed:", [f"  {shown(file)}: {why}" for file, why in result.unparsed]),

@@ -59,7 +59,7 @@ class _Property:
 
 def test(subject: Subject, one: Function, told: str) -> Candidate | str:
     """A test that what `one` returns is as annotated; or why there is none."""
-    reason = _without_oracle(one)
+    reason = _without_expected_value(one)
     if reason:
         return reason
     wanted = Asserted(subject, one.returns)
@@ -68,19 +68,19 @@ def test(subject: Subject, one: Function, told: str) -> Candidate | str:
     reached = outside.reached(subject, one)
     if reached:
         return f"side effects: it calls {reached}"
-    made: tuple[Parameter, ...] = ()
+    of_object: tuple[Parameter, ...] = ()
     callee = subject.callee(one)
     if one.kind == "method":
         needed = subject.maker(one.owner)
         if needed is None or any(outside.reached(subject, f) for f in _makers(subject, one)):
             return UNKNOWN_OBJECT
-        made, callee = needed, f"{one.owner}({_passed(needed)}).{one.name}"
+        of_object, callee = needed, f"{one.owner}({_passed(needed)}).{one.name}"
     if callee is None:
         return "its class is defined conditionally"
     # Where nothing has to be given, what may be is.
     optional = [_named(p) for p in own(one) if not p.kind.startswith("var-") and strategy(subject, p.annotation)]
     given = required(one) or tuple(optional)
-    drawn = [*made, *given]
+    drawn = [*of_object, *given]
     if not drawn:
         return "takes nothing: calling it with its defaults shows little"
     strategies: dict[str, Strategy] = {}
@@ -99,7 +99,7 @@ def test(subject: Subject, one: Function, told: str) -> Candidate | str:
     return _test(subject, one, "returns", f"returns_{wanted.word}", told, holds) or "its test would have very long lines"
 
 
-def _without_oracle(one: Function) -> str:
+def _without_expected_value(one: Function) -> str:
     """Why a function's annotation is nothing to hold it to; empty where it is."""
     if one.is_generator:
         return "a generator without examples"
@@ -125,12 +125,12 @@ def round_trips(subject: Subject) -> Iterator[Candidate]:
         if any(len(found) != 1 or found[0].kind == "keyword-only" for found in (first, second)):
             continue
         annotation = first[0].annotation
-        made = strategy(subject, annotation) if annotation else Strategy("st.text()")
-        if made is None or (one.returns and second[0].annotation and one.returns != second[0].annotation):
+        values = strategy(subject, annotation) if annotation else Strategy("st.text()")
+        if values is None or (one.returns and second[0].annotation and one.returns != second[0].annotation):
             continue
         # Only what goes in may be refused.
         back = [f"assert {awaited(other, f'{other.name}(result)')} == value"]
-        holds = _Property(awaited(one, f"{one.name}(value)"), {"value": made}, back, [], one.is_async or other.is_async)
+        holds = _Property(awaited(one, f"{one.name}(value)"), {"value": values}, back, [], one.is_async or other.is_async)
         test = _test(subject, one, "round trip", f"comes_back_from_{other.name}", signature(one), holds, other.qualname)
         if test:
             yield test
@@ -152,10 +152,10 @@ def _test(subject: Subject, one: Function, kind: Kind, suffix: str, told: str, h
     """The test, in which only what the function says to refuse doesn't count; it falls back on one in which nothing counts that it is
     seen to raise.
     """
-    uses = [*holds.uses, *(name for made in holds.strategies.values() for name in made.names)]
+    uses = [*holds.uses, *(name for drawn in holds.strategies.values() for name in drawn.names)]
     names = tuple(name.split(".")[0] for name in (one.qualname, *covers))
 
-    def made(refused: Sequence[Refusal], name: str = "") -> Candidate | None:
+    def candidate(refused: Sequence[Refusal], name: str = "") -> Candidate | None:
         needed = [*uses, *(used for refusal in refused for used in (refusal.exception, *refusal.names))]
         body, imports = holds.body(refused), holds.imports(refused)
         return subject.test(
@@ -164,13 +164,13 @@ def _test(subject: Subject, one: Function, kind: Kind, suffix: str, told: str, h
 
     said = refusals.said(subject, [one, *_makers(subject, one)], {*holds.strategies})
     seen = refusals.seen(subject, [one, *_makers(subject, one)], said)
-    test = made(said)
-    return test and replace(test, fallback=made(seen, test.name) if seen != said else None)
+    test = candidate(said)
+    return test and replace(test, fallback=candidate(seen, test.name) if seen != said else None)
 
 
 def _checked(call: str, lines: Iterable[str], refusals: Sequence[Refusal]) -> list[str]:
     """Call and look at the result; values that the function says to refuse don't count, and Hypothesis is red where it finds no others."""
-    made, lines = f"result = {call}", list(lines)
+    called, lines = f"result = {call}", list(lines)
     if refusals:
         handlers = []
         for one in refusals:
@@ -179,11 +179,11 @@ def _checked(call: str, lines: Iterable[str], refusals: Sequence[Refusal]) -> li
         others = [one.exception for one in refusals if not one.conditions]
         if others:
             handlers += [f"except {others[0] if len(others) == 1 else '(' + ', '.join(others) + ')'}:", "    reject()"]
-        return ["try:", f"    {made}", *handlers, *lines]
+        return ["try:", f"    {called}", *handlers, *lines]
     flat = lines[0].replace("result", call)
     if len(lines) == 1 and lines[0].count("result") == 1 and len(flat) < 90:
         return [flat]
-    return [made, *lines]
+    return [called, *lines]
 
 
 def _named(one: Parameter) -> Parameter:

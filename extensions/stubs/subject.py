@@ -98,10 +98,10 @@ class Subject:
     def raises_surely(self, name: str, is_async: bool) -> bool:
         """Whether raising this, with whatever is said in it, surely raises it: a builtin, or a class of the module without an __init__."""
         if name in self.classes:
-            made = {one.owner for method in ("__init__", "__new__") for one in self.by_name.get(method, ())}
+            initialised = {one.owner for method in ("__init__", "__new__") for one in self.by_name.get(method, ())}
             found = self.classes[name]
             bases = [base for base in found.bases if base in self.classes or isinstance(getattr(builtins, base, None), type)]
-            return name not in made and not made & {*bases} and not found.conditional and not found.decorators and bool(bases)
+            return name not in initialised and not initialised & {*bases} and not found.conditional and not found.decorators and bool(bases)
         stops = name in ("StopIteration", "StopAsyncIteration") and is_async
         return name not in self.names and hasattr(builtins, name) and not name.startswith("Unicode") and not stops
 
@@ -137,12 +137,12 @@ class Subject:
             )
         if found.decorators:
             return None
-        made = methods.get("__init__")
-        if made is None:
+        initialiser = methods.get("__init__")
+        if initialiser is None:
             return ()
-        if made.is_async or made.conditional or made.decorators:
+        if initialiser.is_async or initialiser.conditional or initialiser.decorators:
             return None
-        return required(made)
+        return required(initialiser)
 
 
 class Taken:

@@ -35,18 +35,18 @@ def of_file(routes: Routes, file: str, signatures: Mapping[str, str], taken: Cal
             continue
         name = view.name.split(":")[-1]
         told = signatures.get(name) or f"{name}()"
-        made = f"client = {target}.test_client()"
+        client = f"client = {target}.test_client()"
         imports = ((module, target.removesuffix("()")),)
         allowed = {method for one in routes.routes if _matches(one, path) for method in one.methods}
         refused = next((method for method in METHODS if method not in allowed), None)
         if refused and not route.auth:
-            body = (made, "", f"assert client.{refused.lower()}({written(path)}).status_code == 405")
+            body = (client, "", f"assert client.{refused.lower()}({written(path)}).status_code == 405")
             found.append(Candidate(name, "route", taken(route.endpoint, f"takes_no_{refused}"), view.line, told, body, (), imports))
         if route.auth:
             method = next(one for one in (*METHODS[::-1], "OPTIONS") if one in route.methods)
             if method == "OPTIONS":
                 continue
-            body = (made, "", f"assert client.{method.lower()}({written(path)}).status_code in {REFUSALS}")
+            body = (client, "", f"assert client.{method.lower()}({written(path)}).status_code in {REFUSALS}")
             found.append(Candidate(name, "route", taken(route.endpoint, "refuses_strangers"), view.line, told, body, (), imports))
     return [one for one in found if all(len(line) < 110 for line in one.body)]
 

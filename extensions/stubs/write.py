@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..project.git_and_files import shown
 from ..source.files import decoded, parsed
-from .model import Candidate, NoOracle
+from .model import Candidate, NoExpectedValue
 from .values import written
 
 WIDTH = 120
@@ -59,7 +59,7 @@ class Trace:
     told: str
 
 
-def render(place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle] = ()) -> bytes:
+def render(place: Place, tests: Sequence[Candidate], without: Sequence[NoExpectedValue] = ()) -> bytes:
     """A new test file, UTF-8."""
     text = _blocks(place, tests, without, set(), pytest_there=False)
     said = f"What {_docstring(place.file)} says of itself, held against what it does."
@@ -68,7 +68,7 @@ def render(place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle]
     return (head + ("\n" if text.startswith("import") else "\n\n") + text).encode()
 
 
-def append(existing: bytes, place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle] = ()) -> bytes:
+def append(existing: bytes, place: Place, tests: Sequence[Candidate], without: Sequence[NoExpectedValue] = ()) -> bytes:
     """`existing` with the tests whose names it doesn't have behind it, in its encoding and with its line ends.
 
     Returns it as it is where nothing is missing. Raises NotAppended where it can't be read, or its encoding hasn't the words.
@@ -122,20 +122,20 @@ def traces(content: bytes) -> list[Trace]:
 
 
 def _blocks(
-    place: Place, tests: Sequence[Candidate], without: Sequence[NoOracle], there: set[str], pytest_there: bool, first: bool = True
+    place: Place, tests: Sequence[Candidate], without: Sequence[NoExpectedValue], there: set[str], pytest_there: bool, first: bool = True
 ) -> str:
     parts = []
-    seam = place.root is not None
-    if not pytest_there and (seam or without or any(one.pytest for one in tests)):
+    by_place = place.root is not None
+    if not pytest_there and (by_place or without or any(one.pytest for one in tests)):
         parts.append("import pytest" + ("" if first else "  # noqa: E402"))
-    if seam and "importable" not in there:
-        parts.append(_seam(place))
+    if by_place and "importable" not in there:
+        parts.append(_importable(place))
     parts += [_test(one, place) for one in tests]
     parts += [_skeleton(one, place) for one in without]
     return "\n\n\n".join(parts) + "\n"
 
 
-def _seam(place: Place) -> str:
+def _importable(place: Place) -> str:
     folder = f"project / {written(place.root)}" if place.root not in ("", ".", None) else "project"
     return f'''@pytest.fixture
 def importable(monkeypatch):
@@ -233,11 +233,11 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.findall(r"\d+|\D+", name)]
 
 
-def _skeleton_name(one: NoOracle) -> str:
+def _skeleton_name(one: NoExpectedValue) -> str:
     return "test_" + one.qualname.replace(".", "__") + "_does_what"
 
 
-def _skeleton(one: NoOracle, place: Place) -> str:
+def _skeleton(one: NoExpectedValue, place: Place) -> str:
     return "\n".join(
         [
             _comment(place, one.line, one.signature),
@@ -249,7 +249,7 @@ def _skeleton(one: NoOracle, place: Place) -> str:
     )
 
 
-def _arranged(one: NoOracle, place: Place) -> list[str]:
+def _arranged(one: NoExpectedValue, place: Place) -> list[str]:
     """Arrange, act, assert; what the function reaches outside is patched where it looks it up."""
     steps = ["# Act: call it.", "# Assert: what must come out.", "raise NotImplementedError"]
     targets = [f"{place.module}.{name}" for name in one.outside]

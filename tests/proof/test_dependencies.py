@@ -243,7 +243,7 @@ BLIND = [
 ]
 
 
-# The same once more, after the rules had been mended by what those showed.
+# The same once more, after the rules had been corrected by what those showed.
 BLIND_AGAIN = [
     # config.py: DATABASE_URL; models use PostGIS. REDIS_URL for its workers and for limits of requests.
     Application(

@@ -93,7 +93,7 @@ def test_githubs_deployments_over_several_pages_give_the_frequency(github: GitHu
     assert "70 that didn't succeed, not counted" in found.evidence
     assert github.asked == ["/graphql"] * 2
     assert measured["production_deployment"].value is True
-    assert measured["change_failure_rate"].reason.startswith("there is no ledger")
+    assert measured["change_failure_rate"].reason.startswith("there is no deployment log")
 
 
 def test_lead_time_comes_from_githubs_commits(github: GitHub, shop: Path) -> None:
@@ -171,7 +171,7 @@ def test_the_token_of_gh_is_taken_where_none_is_set(github: GitHub, shop: Path, 
 
 # Prometheus
 
-# What the owner of a service adds, into the seam that each service has.
+# What the owner of a service adds, into the extension point that each service has.
 CAPABILITY = '''\
 """The service's metrics, for Prometheus."""
 

@@ -69,11 +69,11 @@ def level_2(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Project
     project = Project(tmp_path_factory.mktemp("level-2") / "shop", template)
     project.copy("v1.0.0", level=2)
     git(project.folder, "branch", "-M", "main")
-    settle(project)
+    finish_the_checklist(project)
     return project.commit()
 
 
-def settle(project: Project) -> None:
+def finish_the_checklist(project: Project) -> None:
     """Exempt what is to do on the first day, as its people may."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.folder)
@@ -264,7 +264,7 @@ def test_the_workflow_s_step_runs_as_it_stands(machine: Machine, tmp_path: Path)
     machine.commit(project)
     made = Project(project, published)
     made.replace("config/evolution.yml", *DUE)
-    settle(made)
+    finish_the_checklist(made)
     made.commit()
     remote = Remote(tmp_path, made)
     workflow = yaml.safe_load(made.read(".github/workflows/evolution.yml"))

@@ -49,7 +49,7 @@ def pages(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
     now = datetime.now(UTC)
     folder = tmp_path_factory.mktemp("pages")
-    made: dict[str, tuple[Path, dict[str, Any]]] = {}
+    pages: dict[str, tuple[Path, dict[str, Any]]] = {}
     for name in ("first-day", "due"):
         project = Project(folder / name, template).copy(services=[dict(service) for service in TWO_SERVICES])
         if name == "due":
@@ -59,9 +59,9 @@ def pages(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         document = detect(project.folder, answers.recorded_answers(project.folder), now=now, offline=True).as_json()
         path = folder / f"{name}.html"
         path.write_text(page.render(document), encoding="utf-8")
-        made[name] = (path, document)
-    assert made["due"][1]["recommendation"]["level"] == 2
-    return made
+        pages[name] = (path, document)
+    assert pages["due"][1]["recommendation"]["level"] == 2
+    return pages
 
 
 @pytest.fixture(scope="module")

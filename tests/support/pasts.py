@@ -1,4 +1,4 @@
-"""Projects with a past: commits of several people and a ledger of deployments, week by week up to a given moment."""
+"""Projects with a past: commits of several people and a deployment log, week by week up to a given moment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def commits(project: Project, now: datetime, people_by_week: list[int]) -> Proje
 
 
 def deployments(project: Project, now: datetime, by_week: list[int]) -> Project:
-    """Write a ledger with so many deployments to production in each week, the last one being this."""
+    """Write a deployment log with so many deployments to production in each week, the last one being this."""
     entries = []
     for back, count in enumerate(reversed(by_week)):
         for number in range(count):

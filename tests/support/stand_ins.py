@@ -19,8 +19,8 @@ class StandIns:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.host, self.bin = folder, folder / "host", folder / "bin"
-        for made in (folder, self.host, self.bin):
-            made.mkdir()
+        for new in (folder, self.host, self.bin):
+            new.mkdir()
         for name in ("ssh", "docker"):
             script = self.bin / name
             script.write_text(f"#!/bin/sh\nexec '{sys.executable}' -IS '{__file__}' '{folder}' {name} \"$@\"\n")

@@ -25,8 +25,8 @@ def health_endpoints(facts: Facts) -> Answer:
         code, name = facts.code[service["name"]], service["name"]
         if not facts.text(_inside(service, "health.py")):
             return todo(f"{name} has no health.py", facts.missing(_inside(service, "health.py")))
-        if code.seam:
-            seen.append(f"{name}: {code.seam[0]}")
+        if code.init_calls:
+            seen.append(f"{name}: {code.init_calls[0]}")
         elif code.unparsed:
             unsure.append(f"{name}: {code.unparsed[0]} can't be parsed")
         else:
@@ -34,7 +34,7 @@ def health_endpoints(facts: Facts) -> Answer:
     if missing:
         return todo(f"{len(missing)} of {len(facts.services)} services don't have them", "\n".join(missing))
     if unsure:
-        return unknown("\n".join(unsure), "mend what Python can't parse")
+        return unknown("\n".join(unsure), "fix what Python can't parse")
     return done("\n".join(seen))
 
 
@@ -92,7 +92,7 @@ def unit_tests(facts: Facts) -> Answer:
     if not said:
         return not_applicable("no service has a public function")
     if without and facts.tests.unparsed:
-        return unknown(f"{facts.tests.unparsed[0]} can't be parsed", "mend what Python can't parse")
+        return unknown(f"{facts.tests.unparsed[0]} can't be parsed", "fix what Python can't parse")
     if without:
         return todo("\n".join(said), f"write a test that calls a function of {', '.join(without)} and asserts what it returns")
     return done("\n".join(said))
@@ -108,7 +108,7 @@ def quality_pipeline(facts: Facts) -> Answer:
     if asked:
         return done(asked[0])
     if facts.broken:
-        return unknown(next(iter(facts.broken.values())), "mend it: GitHub can't run it either")
+        return unknown(next(iter(facts.broken.values())), "fix it: GitHub can't run it either")
     if runs:
         return todo(f"{runs[0]} doesn't run for pull requests", f"add `pull_request:` below `on:` in {runs[0]}")
     if facts.workflows and facts.text(".github/workflows/quality.yml"):
@@ -179,7 +179,7 @@ def branch_rule(facts: Facts) -> Answer:
     A check that nobody has to wait for is passed over on the day that matters.
     """
     branch = facts.recorded.get("default_branch", "main")
-    rules = facts.forge(f"/rules/branches/{quote(branch, safe='')}")
+    rules = facts.ask_github(f"/rules/branches/{quote(branch, safe='')}")
     if rules.why or not isinstance(rules.body, list):
         return unknown(rules.why or f"GitHub knows no branch {branch}", facts.to_ask(f"gh ruleset check {branch}"))
     checks = [

@@ -20,7 +20,7 @@ def staging_environment(facts: Facts) -> Answer:
 
     A place like production where a change can be seen, and where it may fail.
     """
-    known = facts.forge("/actions/variables/STAGING_HOST")
+    known = facts.ask_github("/actions/variables/STAGING_HOST")
     if known.body:
         return done("the variable STAGING_HOST is set")
     settings = re.search(r"(?m)^DEPLOY_HOST=(?!\s*$)", facts.text("config/staging.env"))
@@ -43,7 +43,7 @@ def staging_workflow(facts: Facts) -> Answer:
     if found:
         return done(found[0].path)
     if facts.broken:
-        return unknown(next(iter(facts.broken.values())), "mend it: GitHub can't run it either")
+        return unknown(next(iter(facts.broken.values())), "fix it: GitHub can't run it either")
     if facts.text(WORKFLOW):
         return todo("staging-deploy.yml doesn't deploy", "have a step of it run `make -f levels.mk deploy ENV=staging`")
     return todo("no workflow deploys to staging", facts.missing(WORKFLOW))
@@ -65,7 +65,7 @@ def integration_tests(facts: Facts) -> Answer:
     try:
         told = set(json.loads(settings))
     except (ValueError, TypeError):
-        return todo("tests/integration/settings.json is not JSON", 'mend it: it holds {"service": {"NAME": "value"}}')
+        return todo("tests/integration/settings.json is not JSON", 'fix it: it holds {"service": {"NAME": "value"}}')
     silent = [name for name in theirs if name not in told]
     if silent:
         example = json.dumps({silent[0]: {}})
@@ -96,12 +96,12 @@ def deployment_trigger(facts: Facts) -> Answer:
 def deployment_secrets(facts: Facts) -> Answer:
     """The secrets of staging are set
 
-    The workflow reaches the host with them; they stand with the forge and in no file.
+    The workflow reaches the host with them; they stand at GitHub and in no file.
     """
     wanted = sorted({name for workflow in _deploys(facts) for name in SECRET.findall(workflow.text)} - {"GITHUB_TOKEN"})
     if not wanted:
         return todo("no workflow deploys to staging", facts.missing(WORKFLOW)) if not _deploys(facts) else done("the workflow needs none")
-    here, there = facts.forge("/environments/staging/secrets"), facts.forge("/actions/secrets")
+    here, there = facts.ask_github("/environments/staging/secrets"), facts.ask_github("/actions/secrets")
     how = f"set {', '.join(wanted)} (GitHub: Settings, Environments, staging): docs/staging.md says what they hold"
     if here.why or there.why:
         return unknown(here.why or there.why, f"{how}\n{facts.to_ask('gh secret list --env staging')}")
@@ -115,12 +115,12 @@ def _deploys(facts: Facts) -> list[Workflow]:
 
 
 def _deployed(facts: Facts) -> str:
-    """The day of the last deployment to staging that succeeded, from the ledger; empty where there is none."""
+    """The day of the last deployment to staging that succeeded, from the deployment log; empty where there is none."""
     return max(_staging_days(facts.text("config/deploys.jsonl")), default="")
 
 
-def _staging_days(ledger: str) -> Iterator[str]:
-    for line in ledger.splitlines():
+def _staging_days(log: str) -> Iterator[str]:
+    for line in log.splitlines():
         try:
             entry = json.loads(line)
         except ValueError:

@@ -21,7 +21,7 @@ def security_workflow(facts: Facts) -> Answer:
     found = [workflow for workflow in facts.workflows if MAKE_SECURITY.search(workflow.commands)]
     if not found:
         if facts.broken:
-            return unknown(next(iter(facts.broken.values())), "mend it: GitHub can't run it either")
+            return unknown(next(iter(facts.broken.values())), "fix it: GitHub can't run it either")
         return todo("no workflow looks for them", facts.missing(WORKFLOW))
     missing = [event for event in ("pull_request", "schedule") if not any(event in workflow.events for workflow in found)]
     if missing:
@@ -48,7 +48,7 @@ def security_exceptions(facts: Facts) -> Answer:
             if date.fromisoformat(words[1]) < facts.now.date():
                 past.append(words[0])
         except (ValueError, IndexError):
-            return todo(f"{EXCEPTIONS}:{number} is not `ID EXPIRY REASON`", "mend the line, as in PYSEC-2024-123 2027-01-31 why")
+            return todo(f"{EXCEPTIONS}:{number} is not `ID EXPIRY REASON`", "fix the line, as in PYSEC-2024-123 2027-01-31 why")
     if past:
         return todo(f"past their day: {', '.join(past)}", f"fix what they except, or give them a new day and a reason in {EXCEPTIONS}")
     exceptions = sum(words[0] != "findings:" for _, words in lines)
@@ -60,13 +60,13 @@ def code_scanning(facts: Facts) -> Answer:
 
     It sees what crosses function and file, such as a request's text that ends in SQL.
     """
-    said = facts.forge("/actions/variables/CODE_SCANNING")
+    said = facts.ask_github("/actions/variables/CODE_SCANNING")
     how = "set the variable CODE_SCANNING to true (GitHub: Settings, Secrets and variables, Actions, Variables)"
     if said.why:
         return unknown(said.why, f"{how}\n{facts.to_ask('gh variable list')}")
     if isinstance(said.body, dict) and said.body.get("value") == "true":
         return done("the variable CODE_SCANNING is true")
-    repository = facts.forge("")
+    repository = facts.ask_github("")
     if isinstance(repository.body, dict) and repository.body.get("private"):
         return not_applicable("the repository is private, and GitHub scans those with Advanced Security only")
     return todo("the variable CODE_SCANNING is not true", how)

@@ -29,7 +29,7 @@ def variants(facts: Facts) -> Answer:
     try:
         experiments = reader.load(facts.folder / EXPERIMENTS)["experiments"]
     except reader.VariantsError as error:
-        return todo(str(error).removeprefix(f"{facts.folder}/"), f"mend it; `{facts.make} experiments` looks again")
+        return todo(str(error).removeprefix(f"{facts.folder}/"), f"fix it; `{facts.make} experiments` looks again")
     return done(f"{len(experiments)} in {EXPERIMENTS}")
 
 
@@ -55,7 +55,7 @@ def experiments_flag(facts: Facts) -> Answer:
     try:
         seen = flags.report(facts.folder, facts.recorded["level"], "", {}, facts.now.date())["environments"]
     except Refused as error:
-        return todo(str(error), f"mend {FLAGS}")
+        return todo(str(error), f"fix {FLAGS}")
     on = [one["environment"] for one in seen if any(flag["on"] for flag in one["flags"] if flag["name"] == "a_b_testing")]
     if on:
         return done(f"on in {', '.join(on)}")

@@ -1,4 +1,7 @@
-"""What a list of deployments tells: how often, how fast, how well. The list comes from the ledger, from GitHub, or from release tags."""
+"""What a list of deployments tells: how often, how fast, how well.
+
+The list comes from the deployment log, from GitHub, or from release tags.
+"""
 
 from __future__ import annotations
 
@@ -46,14 +49,14 @@ def day(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).date().isoformat()
 
 
-def of_ledger(read: deployment_log.Ledger, environment: str) -> Deployments | None:
-    """Successful deploys of the ledger to an environment; None where it has no deploy to it."""
+def of_log(read: deployment_log.DeploymentLog, environment: str) -> Deployments | None:
+    """Successful deploys of the deployment log to an environment; None where it has no deploy to it."""
     entries = [entry for entry in read.entries if entry.kind == "deploy" and entry.environment == environment]
     if not entries:
         return None
     well = [entry for entry in entries if not entry.failed]
     return Deployments(
-        source=f"ledger ({deployment_log.LEDGER})",
+        source=f"deployment log ({deployment_log.FILE})",
         confidence="high",
         times=[entry.at for entry in well],
         began=read.entries[0].at,
@@ -73,8 +76,8 @@ def median_at(points: Sequence[tuple[float, float]], at: float) -> float | None:
     return statistics.median(values) if values else None
 
 
-def errors(read: deployment_log.Ledger, environment: str) -> list[deployment_log.Trouble]:
-    """What went wrong by hand: all that the ledger has, because only people write it."""
+def errors(read: deployment_log.DeploymentLog, environment: str) -> list[deployment_log.Trouble]:
+    """What went wrong by hand: all that the deployment log has, because only people write it."""
     return deployment_log.troubles(read.entries, environment)
 
 
@@ -83,11 +86,11 @@ def restored(found: Sequence[deployment_log.Trouble]) -> list[tuple[float, float
     return [(trouble.end, (trouble.end - trouble.start) / 3600) for trouble in found if trouble.end is not None and trouble.whole]
 
 
-def outcomes(read: deployment_log.Ledger, environment: str) -> list[tuple[float, bool]]:
+def outcomes(read: deployment_log.DeploymentLog, environment: str) -> list[tuple[float, bool]]:
     """(time, whether it failed) of each deploy to an environment.
 
-    One failed where the ledger says so, and where an incident or a rollback came after it and before the next one: the last change is
-    taken for the cause, as is usual where nobody says more.
+    One failed where the deployment log says so, and where an incident or a rollback came after it and before the
+    next one: the last change is taken for the cause, as is usual where nobody says more.
     """
     deploys = [entry for entry in read.entries if entry.kind == "deploy" and entry.environment == environment]
     bad = [entry.failed for entry in deploys]

@@ -15,7 +15,7 @@ def attribute(value: Any, name: str) -> Any:
             return value.scope.names[name]
         return UNKNOWN
     if isinstance(value, External):
-        return External(f"{value.name}.{name}", value.made)
+        return External(f"{value.name}.{name}", value.is_result)
     if isinstance(value, Owner):
         if name in value.attributes:
             return value.attributes[name]

@@ -109,7 +109,7 @@ class Calls:
         _parameters(self._follower, function, call, inner)
         running.append(function.node)
         if function.name == "init_service" and posixpath.basename(function.scope.file) == "health.py" and call.arguments:
-            self._follower.seams.append((function.scope.file, call.arguments[0]))
+            self._follower.extension_points.append((function.scope.file, call.arguments[0]))
         try:
             if isinstance(function.node, ast.Lambda):
                 return self._follower.value(function.node.body, inner)
@@ -121,17 +121,17 @@ class Calls:
 
     def _make(self, cls: Class, call: Call) -> Any:
         outside = list(cls.externals())
-        made: Owner | Instance
+        instance: Owner | Instance
         if any(map(is_flask, outside)) or any(map(is_blueprint, outside)):
-            made = self._owner(any(map(is_flask, outside)), call)
-            made.of = cls
+            instance = self._owner(any(map(is_flask, outside)), call)
+            instance.of = cls
         else:
-            made = Instance(cls)
+            instance = Instance(cls)
         if isinstance(start := cls.lookup("__init__"), Function):
-            self.call(Function(start.node, start.scope, made), call)
-        elif outside and isinstance(made, Instance):
+            self.call(Function(start.node, start.scope, instance), call)
+        elif outside and isinstance(instance, Instance):
             handed(self._follower, outside[0], call)
-        return made
+        return instance
 
     def _owner(self, is_app: bool, call: Call) -> Owner:
         place = Place(call.scope.file if call.scope else "", getattr(call.node, "lineno", 1))
@@ -141,18 +141,18 @@ class Calls:
 
     def _external(self, function: External, call: Call) -> Any:
         name = function.name
-        if not function.made and (is_flask(name) or is_blueprint(name)):
+        if not function.is_result and (is_flask(name) or is_blueprint(name)):
             owner = self._owner(is_flask(name), call)
             if is_flask(name) and not name.startswith("flask.") and call.scope:
                 self._follower.note(call.node, call.scope, f"{name} may add routes of its own")
             return owner
-        if name == restful.API and not function.made:
-            return restful.made(self._follower, call)
+        if name == restful.API and not function.is_result:
+            return restful.api(self._follower, call)
         if name == "builtins.getattr" and len(call.arguments) > 1 and isinstance(call.arguments[1], str):
             return attribute(call.arguments[0], call.arguments[1])
         if name.startswith("builtins.") and (value := of_builtin(name.partition(".")[2], call.arguments, call.named)) is not UNKNOWN:
             return value
-        if function.made and name.rpartition(".")[2] in REGISTERING and call.scope:
+        if function.is_result and name.rpartition(".")[2] in REGISTERING and call.scope:
             self._follower.note(call.node, call.scope, f"on a {name.rpartition('.')[0]}, which adds routes at run time")
             return Decorator(lambda view: None)
         handed(self._follower, name, call)

@@ -34,7 +34,7 @@ class Follower:
         self.apps: list[Owner] = []
         self.blueprints: list[Owner] = []
         self.notes: list[Note] = []
-        self.seams: list[tuple[str, Any]] = []  # calls of the template's `init_service`: the health.py, and the app
+        self.extension_points: list[tuple[str, Any]] = []  # calls of the template's `init_service`: the health.py, and the app
         self.doubts: list[str] = []  # for what reasons that which is gone through now may not run
         self.running: list[ast.AST] = []  # the functions that are called now, the outermost first
         self._steps = 0

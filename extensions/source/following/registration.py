@@ -29,7 +29,7 @@ HARMLESS = {
 def handed(follower: Follower, name: str | None, call: Call) -> None:
     """Note that an app or a blueprint goes where it can't be followed; `name` is what is called, where that is known."""
     package = (name or "").split(".")[0]
-    # A module that is looked up at run time may do anything; what the template's own seam loads is known, see routes.py.
+    # A module that is looked up at run time may do anything; what the template's own extension point loads is known, see routes.py.
     known = package in HARMLESS or (package in sys.stdlib_module_names and package != "importlib")
     if not call.scope or known or any(getattr(one, "name", "") == "init_service" for one in follower.running):
         return

@@ -14,7 +14,7 @@ API = "flask_restful.Api"
 _NO_OPTIONS = ("resource_class_args", "resource_class_kwargs")  # they go to the class
 
 
-def made(follower: Follower, call: Call) -> Api:
+def api(follower: Follower, call: Call) -> Api:
     """What a call of the class gives."""
     given = dict(zip(("app", "prefix", "default_mediatype", "decorators"), call.arguments, strict=False)) | call.named
     known = not {"**", "url_part_order", "decorators"} & set(given)

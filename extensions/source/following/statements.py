@@ -244,15 +244,15 @@ class Statements:
     def _class(self, node: ast.ClassDef, scope: Scope) -> None:
         bases = tuple(self._follower.value(base, scope) for base in node.bases)
         body = Scope(scope.file, scope.module, {}, scope, is_class=True)
-        made: Any = Class(node, body, bases)
+        cls: Any = Class(node, body, bases)
         self._block(node.body, body)
         for decorator in reversed(node.decorator_list):
             by = self._follower.value(decorator, scope)
             if isinstance(by, Decorator):
-                by.register(made)
+                by.register(cls)
             elif isinstance(by, Method) and by.name in REGISTERING:
                 self._follower.note(decorator, scope, "on an object that adds routes at run time")
-        scope.set(node.name, made)
+        scope.set(node.name, cls)
 
     def bind(self, target: ast.expr, value: Any, scope: Scope) -> None:
         if isinstance(target, ast.Name):

@@ -62,10 +62,10 @@ class Scope:
 
 @dataclass(frozen=True)
 class External:
-    """Something that comes from outside the project, by its dotted name; `made` says that it is what a call of it gives."""
+    """Something that comes from outside the project, by its dotted name; `is_result` says that it is what a call of it gives."""
 
     name: str
-    made: bool = False
+    is_result: bool = False
 
 
 @dataclass(eq=False)

@@ -16,7 +16,8 @@ def enter(project: Path) -> Iterator[str]:
         if settings.exists() or not template.is_file():
             continue
         if subprocess.run(["git", "check-ignore", "--quiet", str(settings)], cwd=project, check=False).returncode:
-            yield f"config/{environment}.env is not ignored by git, so it was not made: add *.env to .gitignore before you put secrets there"
+            why = "is not ignored by git, so it was not made: add *.env to .gitignore before you put secrets there"
+            yield f"config/{environment}.env {why}"
             continue
         shutil.copyfile(template, settings)
         yield f"config/{environment}.env is there to be filled in; git ignores it"

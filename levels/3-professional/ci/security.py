@@ -101,7 +101,7 @@ def in_utf8(files: list[str], folder: Path) -> dict[str, str]:
         try:
             content = (uv.ROOT / name).read_bytes()
         except OSError as error:
-            raise Stop(f"secrets: {ascii(name)} can't be read: {error.strerror}", 1) from error
+            raise Stop(f"secrets: {name!a} can't be read: {error.strerror}", 1) from error
         try:
             content.decode()
             readable[name] = name

@@ -15,7 +15,7 @@ from ..template import answers, layers, readiness
 from . import adoption, preflight
 
 
-def settle(
+def complete(
     given: dict[str, Any], project: Path, template: Path, commit: str | None, read: Callable[[Path], adoption.Reading]
 ) -> list[dict[str, Any]]:
     """Complete the answers in `given`, in place, from what stands at `project`.
@@ -32,7 +32,7 @@ def settle(
     in_full[:] = [answers.service(entry, standing, lambda path: adoption.theirs(project, path)) for entry in in_full]
     answers.check({"services": in_full}, 1)  # paths that were left open may be one by now
     answers.check_new(in_full)
-    _settle_readiness(given["readiness"], [one["name"] for one in in_full], [one["name"] for one in known])
+    _drop_readiness_of_gone_services(given["readiness"], [one["name"] for one in in_full], [one["name"] for one in known])
     services = readiness.with_checks(in_full, given["readiness"])
     if not project.is_dir() or not any(project.iterdir()):
         return services
@@ -63,20 +63,22 @@ def _standing(
 ) -> list[dict[str, str]]:
     """What the source says of services that a person has named and not described: how they start, and of which kind they are."""
     names = {one["name"] for one in known}
-    open_ = {}  # what is said of a service, by its path
+    undescribed = {}  # what is said of a service, by its path
     for entry in entries:
         said = {"name": entry} if isinstance(entry, str) else entry
         path = answers.path_of(said, lambda folder: adoption.theirs(project, folder))
         if said["name"] not in names and "app" not in said and adoption.theirs(project, path):
-            open_[path] = said
-    if not open_:
+            undescribed[path] = said
+    if not undescribed:
         return []
     reading = read(project)
-    found = [one for one in [*reading.services, *reading.others] if one.path in open_]
-    return [{**one.answer(), "name": open_[one.path]["name"]} for one in found if open_[one.path].get("kind", one.kind) == one.kind]
+    found = [one for one in [*reading.services, *reading.others] if one.path in undescribed]
+    return [
+        {**one.answer(), "name": undescribed[one.path]["name"]} for one in found if undescribed[one.path].get("kind", one.kind) == one.kind
+    ]
 
 
-def _settle_readiness(entries: list[dict[str, Any]], names: list[str], known: list[str]) -> None:
+def _drop_readiness_of_gone_services(entries: list[dict[str, Any]], names: list[str], known: list[str]) -> None:
     """Take the checks of services that dropped out of the answers with them. Raises Refused for a service that never was."""
     for index, entry in enumerate(entries):
         if entry["service"] not in [*names, *known]:

@@ -20,14 +20,14 @@ def tests(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
     """A test for each guard of `one` that tests one parameter, and for what is left where nothing but a simple return follows them."""
     if one.is_generator or not plain(one):
         return
-    made = _object(subject, one)
-    if made is None:
+    callee = _object(subject, one)
+    if callee is None:
         return
     for number, guard in enumerate(one.guards):
         given = _meeting(subject, one, guard.parameter, guard.condition, one.guards[:number])
         if given is None:
             continue
-        call, more = _called(subject, one, made, given)
+        call, more = _called(subject, one, callee, given)
         more["sure"] = more["sure"] and guard.plain and (not guard.exception or subject.raises_surely(guard.exception, one.is_async))
         try:
             body = _refused(subject, guard, call) if guard.exception else [_answered(call, guard.answer, given)]
@@ -39,10 +39,10 @@ def tests(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
         test = subject.test(one.qualname, kind, suffix + slug(guard.text), guard.line, told, body, uses=uses, **more)
         if test:
             yield test
-    yield from _tail(subject, one, told, made)
+    yield from _answer_after_guards(subject, one, told, callee)
 
 
-def _tail(subject: Subject, one: Function, told: str, made: _Made) -> Iterator[Candidate]:
+def _answer_after_guards(subject: Subject, one: Function, told: str, callee: _Callee) -> Iterator[Candidate]:
     """The test of a function whose guards are followed by `return` and a constant, or a comparison: as it holds, and as it doesn't."""
     *head, last = one.node.body
     docstring = one.node.body[0] if one.docstring is not None else None
@@ -63,11 +63,11 @@ def _tail(subject: Subject, one: Function, told: str, made: _Made) -> Iterator[C
         return
     found = [given for condition in wanted if (given := _meeting(subject, one, tested, condition, one.guards, near))]
     try:
-        body = [_answered(_called(subject, one, made, given)[0], expression, given) for given in found]
+        body = [_answered(_called(subject, one, callee, given)[0], expression, given) for given in found]
     except Exception:  # as above
         return
     if body:
-        more = _called(subject, one, made, found[0])[1] | {"sure": all(_called(subject, one, made, one_)[1]["sure"] for one_ in found)}
+        more = _called(subject, one, callee, found[0])[1] | {"sure": all(_called(subject, one, callee, one_)[1]["sure"] for one_ in found)}
         test = subject.test(one.qualname, "answer", suffix, last.lineno, told, body, **more)
         if test:
             yield test
@@ -82,10 +82,10 @@ def _is_guard(node: ast.stmt, conditions: list[ast.expr]) -> bool:
     return False
 
 
-def _called(subject: Subject, one: Function, made: _Made, given: _Given) -> tuple[str, dict[str, Any]]:
+def _called(subject: Subject, one: Function, callee: _Callee, given: _Given) -> tuple[str, dict[str, Any]]:
     """The call of a test, and what its Candidate says besides."""
-    call = awaited(one, f"{made.call}({given.arguments})")
-    return call, {"names": made.names, "imports": (("asyncio", ""),) if one.is_async else (), "sure": given.sure and made.sure}
+    call = awaited(one, f"{callee.call}({given.arguments})")
+    return call, {"names": callee.names, "imports": (("asyncio", ""),) if one.is_async else (), "sure": given.sure and callee.sure}
 
 
 def _refused(subject: Subject, guard: Guard, call: str) -> list[str]:
@@ -137,7 +137,7 @@ def arguments(parameters: Iterable[Parameter], given: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-class _Made(NamedTuple):
+class _Callee(NamedTuple):
     """What is called, the names that it takes, and whether getting there surely works."""
 
     call: str
@@ -153,19 +153,19 @@ class _Given(NamedTuple):
     sure: bool
 
 
-def _object(subject: Subject, one: Function) -> _Made | None:
+def _object(subject: Subject, one: Function) -> _Callee | None:
     """How a function is called; None where the source doesn't tell."""
     names = ((one.owner or one.qualname).split(".")[0],)
     if one.kind == "method" and one.name == "__init__":
-        return None if subject.maker(one.owner) is None else _Made(one.owner, names, True)
+        return None if subject.maker(one.owner) is None else _Callee(one.owner, names, True)
     if one.name.startswith("_"):
         return None
     if one.kind == "method":
         needed = subject.maker(one.owner)
         text = None if needed is None else concrete(needed)
-        return None if text is None else _Made(f"{one.owner}({text}).{one.name}", names, False)
+        return None if text is None else _Callee(f"{one.owner}({text}).{one.name}", names, False)
     call = subject.callee(one)
-    return None if call is None else _Made(call, names, True)
+    return None if call is None else _Callee(call, names, True)
 
 
 def _meeting(
