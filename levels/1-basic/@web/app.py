@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from flask import Blueprint, Flask, current_app
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
-from werkzeug.sansio.response import Response
 
 from services.serving import Settings, log_requests, set_up_logs
 
@@ -55,11 +54,10 @@ def change(symbol: str) -> ResponseReturnValue:
         return {"error": "the prices can't be had at the moment"}, 502
 
 
-def json_error(error: HTTPException) -> Response:
+def json_error(error: HTTPException) -> ResponseReturnValue:
     """Answer what went wrong (404, 405, 500 and others) in JSON."""
-    response = error.get_response()
-    response.data, response.content_type = json.dumps({"error": error.description}), "application/json"
-    return response
+    headers = [header for header in error.get_headers() if header[0] != "Content-Type"]
+    return {"error": error.description}, error.code or 500, headers
 
 
 def create_app(settings: PriceSettings | None = None) -> Flask:

@@ -43,8 +43,8 @@ class Settings:
             except ValueError:
                 value = 0
             if isinstance(value, (int, float)) and not 0 < value < (65536 if name == "PORT" else float("inf")):
-                number = {"PORT": "a whole number up to 65535"}.get(name, "a number above 0")
-                raise SettingsError(f"{name}={environ[name]}: expected {number}")
+                kind = "a whole number up to 65535" if name == "PORT" else "a number above 0"
+                raise SettingsError(f"{name}={environ[name]}: expected {kind}")
             given[field.name] = value
         if given["log_level"] not in LOG_LEVELS:
             raise SettingsError(f"LOG_LEVEL={given['log_level']}: expected one of {', '.join(LOG_LEVELS)}")
@@ -91,10 +91,9 @@ def set_up_logs(level: str) -> None:
 
 
 def log_requests(application: Callable[..., Any]) -> Callable[..., Iterator[bytes]]:
-    """Return the WSGI application so that each request has an id, on its log lines too, and is logged when it is done.
+    """Return the WSGI application with an id for each request (X-Request-ID, where sane), and a log line after it.
 
-    X-Request-ID of who asks is taken over where it is a plain word. Neither body nor query is logged, nor are probes
-    of health: these don't come here.
+    Neither body nor query is logged. Probes of health don't come here.
     """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
