@@ -94,7 +94,7 @@ def test_every_flag_of_the_file_belongs_to_one_level() -> None:
 
 
 def test_the_environment_wins_over_the_flag_and_each_names_its_line() -> None:
-    text = SHIPPED.replace('    enabled: false\n    trigger: "when deployment', '    enabled: true\n    trigger: "when deployment').replace(
+    text = SHIPPED.replace('    {enabled: false, trigger: "when deployment', '    {enabled: true, trigger: "when deployment').replace(
         "      staging_deployment: true\n      integration", "      staging_deployment: false\n      integration"
     )
     general, staging = resolved(text, "local", 2)["staging_deployment"], resolved(text, "staging", 2)["staging_deployment"]
