@@ -30,8 +30,8 @@ def complete(
     known = answers.recorded_services(recorded) if recorded else []
     standing = [*known, *_standing(in_full, known, project, read)]
     in_full[:] = [answers.service(entry, standing, lambda path: adoption.theirs(project, path)) for entry in in_full]
-    answers.check({"services": in_full}, 1)  # paths that were left open may be one by now
     answers.check_new(in_full)
+    answers.check({"services": in_full}, 1)  # paths that were left open may be the same by now
     _drop_readiness_of_gone_services(given["readiness"], [one["name"] for one in in_full], [one["name"] for one in known])
     services = readiness.with_checks(in_full, given["readiness"])
     if not project.is_dir() or not any(project.iterdir()):
