@@ -70,13 +70,14 @@ def report(project: Path, recorded: Mapping[str, Any], level: int | None, *, off
     manifests = layers.manifests(root())
     aim = roadmap.read(project, len(manifests))
     held = recorded["level"] if level is None else level
-    highest = max(held, aim.target_level)
+    target = min(recorded["level"] + 1, len(manifests)) if aim.next_level else aim.target_level
+    highest = max(held, target)
     items = check(project, recorded, highest, offline=offline)
     return {
         "project": recorded["project_name"],
         "level": recorded["level"],
         "held_to": held,
-        "target_level": aim.target_level or None,
+        "target_level": target or None,
         "passed": all(item.state != "todo" for item in items if item.level <= held),
         "counts": dict(Counter(item.state for item in items if item.level <= held)),
         "items": [{**asdict(item), "ahead": item.level > held} for item in items],

@@ -23,7 +23,11 @@ import poetry
 import uv
 
 BASELINE = uv.ROOT / "config" / "baseline.txt"
+<<<<<<< HEAD
 HEALTH_TEST = "tests/unit/test_health.py"
+=======
+HEALTH_TEST = "tests/unit/test_health_endpoints.py"
+>>>>>>> main
 OURS = [service for service in uv.SERVICES if service["code"] == "ours"]
 THEIRS = [service for service in uv.SERVICES if service["code"] != "ours"]
 
