@@ -95,22 +95,11 @@ def test_every_flag_of_the_file_belongs_to_one_level() -> None:
     assert sorted(belongs) == sorted(yaml.safe_load(SHIPPED)["features"])
 
 
-<<<<<<< HEAD
-def test_the_environment_wins_over_the_flag_and_each_names_its_line() -> None:
-    text = SHIPPED.replace('    {enabled: false, trigger: "when deployment', '    {enabled: true, trigger: "when deployment').replace(
-        "      staging_deployment: true\n      integration", "      staging_deployment: false\n      integration"
-    )
-    general, staging = resolved(text, "local", 2)["staging_deployment"], resolved(text, "staging", 2)["staging_deployment"]
-    assert (general.on, staging.on) == (True, False)
-    assert general.why == f"line {line_with(text, 'enabled', '  staging_deployment:')} has it on"
-    assert staging.why == f"line {line_with(text, 'staging_deployment', '  staging:')} switches it off for staging"
-=======
 def test_the_environment_wins_over_the_flag_and_each_names_its_place() -> None:
     text = flag_file(mine="") + "environments:\n  local: {}\n  staging: {override: {mine: false}}\n"
     general, staging = resolved(text, "local")["mine"], resolved(text, "staging")["mine"]
     assert general == (True, "features.mine.enabled")
     assert staging == (False, "environments.staging.override")
->>>>>>> main
 
 
 def test_a_flag_is_off_where_the_flag_that_its_trigger_asks_for_is_off() -> None:

@@ -351,12 +351,7 @@ def test_a_service_that_is_renamed_keeps_its_folder_and_edits(at_level: AtLevel)
     assert project.conflicts() == []
     assert '"/mine"' in project.read("services/api/app.py")
     assert "def test_mine" in project.read("tests/unit/api/test_api_app.py"), "an edited test stays where it was"
-<<<<<<< HEAD
-    assert (project.folder / "tests/unit/orders/test_orders_health.py").exists()
-=======
-    assert (project.folder / "tests/unit/api/conftest.py").exists(), "and what it needs"
     assert (project.folder / "tests/unit/orders/test_orders_app.py").exists()
->>>>>>> main
 
 
 def test_a_file_taken_over_stays_and_can_be_given_back(at_level: AtLevel, fresh: AtLevel) -> None:

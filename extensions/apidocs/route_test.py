@@ -104,15 +104,9 @@ def test_every_route_is_documented(app):
 """
 
 
-<<<<<<< HEAD
 def route_test(document: str, complete: bool, make: str, service: Mapping[str, str]) -> str:
     """The test of a service's document. Only where nothing was left unresolved (`complete`) must it have every route of the app."""
     module, _, call = service["app"].partition(":")
     more = {"module": module, "name": call.removesuffix("()"), "made": "made()" if call.endswith("()") else "made"}
     head = (NEW if service["code"] == "ours" else THEIRS).format(mark=MARK, document=document, **more)
-    return head + TEST.format(make=make) + (EVERY.format(make=make) if complete else "")
-=======
-def route_test(document: str, complete: bool, make: str) -> str:
-    """The test of a document. Only where nothing was left unresolved (`complete`) must it have every route of the app."""
-    return TEST.format(mark=MARK, document=document, make=make) + (EVERY.format(document=document) if complete else "")
->>>>>>> main
+    return head + TEST.format(make=make, document=document) + (EVERY.format(document=document) if complete else "")

@@ -44,16 +44,11 @@ def read(project: Path, services: Sequence[Mapping[str, str]]) -> list[Documente
         document = "" if service not in web else "docs/openapi.json" if alone else f"docs/openapi-{name}.json"
         found = routes.find(project, service)
         some = document and openapi.documented(found)
-<<<<<<< HEAD
         module = name.replace("-", "_")
         test = f"tests/unit/{module}/test_{module}_api_docs.py" if some and service.get("app") else ""
-        result.append(Documented(service, found, document, test))
-=======
-        test = f"tests/unit/{name}/test_{name.replace('-', '_')}_api_docs.py" if some and service.get("app") else ""
         reader = responses.Reader(project, service["path"])
         probes = health.endpoints(project, service, found)
         result.append(Documented(service, found, document, test, reader.of, probes, _version(project, service["path"])))
->>>>>>> main
     return result
 
 

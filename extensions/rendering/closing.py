@@ -40,13 +40,9 @@ def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]
         lines += [f"  {make} install baseline   # records what the linters find today, so that only what is new can fail"]
     else:
         which = f" SERVICE={services[0]['name']}" if len(services) > 1 else ""
-<<<<<<< HEAD
-        lines += [f"  {make} install check", f"  {make} run{which}   # then http://127.0.0.1:8000/health answers"]
-    start = "" if any((parent / ".git").exists() for parent in (folder, *folder.resolve().parents)) else f"git init --initial-branch={answers['default_branch']} && "
-=======
         lines += [f"  {make} install check", f"  {make} run{which}   # then http://127.0.0.1:8000/-/health answers"]
-    start = "" if any((parent / ".git").exists() for parent in (folder, *folder.resolve().parents)) else "git init && "
->>>>>>> main
+    repository = any((parent / ".git").exists() for parent in (folder, *folder.resolve().parents))
+    start = "" if repository else f"git init --initial-branch={answers['default_branch']} && "
     return "\n".join([*lines, f"  {start}git add . && git commit   # {make} help lists what there is"])
 
 

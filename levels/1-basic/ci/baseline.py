@@ -23,11 +23,7 @@ import poetry
 import uv
 
 BASELINE = uv.ROOT / "config" / "baseline.txt"
-<<<<<<< HEAD
-HEALTH_TEST = "tests/unit/test_health.py"
-=======
 HEALTH_TEST = "tests/unit/test_health_endpoints.py"
->>>>>>> main
 OURS = [service for service in uv.SERVICES if service["code"] == "ours"]
 THEIRS = [service for service in uv.SERVICES if service["code"] != "ours"]
 
@@ -187,7 +183,7 @@ def coverage() -> list[str]:
 def new_code() -> list[str]:
     """Return the paths whose code is new: everything, where nothing was here before."""
     paths = [path for service in OURS for path in (service["path"], f"tests/unit/{service['name'].replace('-', '_')}")]
-    paths += ["services/serving.py", "tests/unit/test_health.py"] if OURS else []
+    paths += ["services/serving.py", HEALTH_TEST] if OURS else []
     return [path for path in paths if (uv.ROOT / path).exists()] if THEIRS else ["."]
 
 

@@ -7,19 +7,12 @@ import os
 import subprocess
 import sys
 
-<<<<<<< HEAD
-import uv
-
-uv.ensure()
-=======
 import flags
-import install
 import uv
 
 if flags.off("integration_testing", os.environ.get("ENV", ""), "the integration tests"):
     sys.exit(0)
-install.ensure()
->>>>>>> main
+uv.ensure()
 command = [str(uv.VENV_PYTHON), "-m", "pytest", "-rs", "tests/integration"]
 failed = subprocess.run(command, cwd=uv.ROOT, env={**os.environ, "INTEGRATION": "1"}, check=False).returncode
 sys.exit(1 if failed else 0)
