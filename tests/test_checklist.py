@@ -129,10 +129,10 @@ def test_nothing_is_changed(at_level: AtLevel) -> None:
 
 def test_a_service_that_never_calls_the_seam_is_told_where_to(at_level: AtLevel) -> None:
     project = at_level(1, two=True)
-    project.replace("services/market-data/app.py", "    init_service(app, name)\n", "")
+    project.replace("services/market_data/app.py", "    return init_service(app, ", "    return str(")
     item = items(project)["health_endpoints"]
     assert (item.state, item.detail) == ("todo", "1 of 2 services don't have them")
-    assert "services/market-data/app.py" in item.fix and 'init_service(app, "market-data")' in item.fix
+    assert "services/market_data/app.py" in item.fix and 'init_service(app, "market-data")' in item.fix
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_service_that_never_calls_the_seam_is_told_where_to(at_level: AtLevel)
 )
 def test_a_comment_or_a_text_is_no_call(at_level: AtLevel, line: str) -> None:
     project = at_level(1)
-    project.replace("services/api/app.py", "    init_service(app, name)\n", f"    {line}\n")
+    project.replace("services/api/app.py", "    return init_service(app, ", f"    {line}\n    return str(")
     assert states(project)["health_endpoints"] == "todo"
 
 
@@ -160,8 +160,8 @@ def test_a_comment_or_a_text_is_no_call(at_level: AtLevel, line: str) -> None:
 )
 def test_the_call_is_found_by_whatever_name(at_level: AtLevel, imported: str, called: str) -> None:
     project = at_level(1)
-    project.replace("services/api/app.py", "from health import init_service\n", f"{imported}\n")
-    project.replace("services/api/app.py", "    init_service(app, name)\n", f"    {called}\n")
+    project.replace("services/api/app.py", "from .health import init_service\n", f"{imported}\n")
+    project.replace("services/api/app.py", "    return init_service(app, ", f"    {called}\n    return str(")
     assert states(project)["health_endpoints"] == "done"
 
 
@@ -197,7 +197,7 @@ def test_a_server_that_readiness_does_not_ask_is_named(at_level: AtLevel) -> Non
     assert states(project)["readiness_checks"] == "n/a"
     app = project.read("services/api/app.py")
     client = 'import redis\n\ncache = redis.Redis.from_url(os.environ["REDIS_URL"])\n'
-    project.write("services/api/app.py", app.replace("import config\n", f"import config\n{client}"))
+    project.write("services/api/app.py", app.replace("import urllib.request\n", f"import urllib.request\n{client}"))
     item = items(project)["readiness_checks"]
     assert item.state == "todo" and "in place of `[]`" in item.fix
     assert "api: redis at REDIS_URL by app.py:cache, optional (services/api/app.py:" in item.detail
@@ -214,7 +214,7 @@ def test_a_server_that_readiness_does_not_ask_is_named(at_level: AtLevel) -> Non
 def test_what_readiness_cannot_ask_is_named_with_its_line(at_level: AtLevel) -> None:
     project = at_level(1)
     client = 'from elasticsearch import Elasticsearch\n\nsearch = Elasticsearch(os.environ["SEARCH_URL"])\n'
-    project.replace("services/api/app.py", "import config\n", f"import config\n{client}")
+    project.replace("services/api/app.py", "import urllib.request\n", f"import urllib.request\n{client}")
     item = items(project)["readiness_checks"]
     assert item.state == "done" and re.search(
         r"not checked: api: elasticsearch at SEARCH_URL \(services/api/app.py:\d+ .*: no check asks this kind", item.detail
@@ -227,7 +227,7 @@ def test_the_api_is_documented_once_the_docs_say_what_the_source_says(at_level: 
     monkeypatch.chdir(project.folder)
     assert main(["api-docs"]) == 0
     assert states(project)["api_documented"] == "done"
-    project.replace("services/market-data/app.py", '"/counts/<name>"', '"/sums/<name>"')
+    project.replace("services/market_data/app.py", '"/changes/<symbol>"', '"/sums/<symbol>"')
     assert "out of date" in items(project)["api_documented"].detail
     # Where the Makefile is theirs, the files call make in another way.
     project.replace(".copier-answers.yml", "keep: []", "keep: [Makefile]")
@@ -242,11 +242,11 @@ def test_a_worker_has_no_api_to_document(at_level: AtLevel) -> None:
 
 def test_a_test_that_asserts_nothing_is_no_test(at_level: AtLevel) -> None:
     project = at_level(1)
-    project.write("tests/unit/api/test_api_app.py", "from app import format_large_number\n\ndef test_it():\n    format_large_number(1)\n")
+    project.write("tests/unit/api/test_api_app.py", "from services.api.app import percent_change\n\ndef test_it():\n    percent_change(1, 2)\n")
     item = items(project)["unit_tests"]
     assert item.state == "todo" and "api: 0 of" in item.detail and "services/api/app.py" in item.fix
     project.write(
-        "tests/unit/api/test_api_app.py", "from app import format_large_number\n\ndef test_it():\n    assert format_large_number(1)\n"
+        "tests/unit/api/test_api_app.py", "from services.api.app import percent_change\n\ndef test_it():\n    assert percent_change(1, 2)\n"
     )
     assert states(project)["unit_tests"] == "done"
 

@@ -136,15 +136,15 @@ def test_ports_and_address_can_be_set(two: Shop) -> None:
 
 
 def test_images_are_built_and_pushed_with_the_commit_as_tag(two: Shop) -> None:
-    two.project.write("services/telegram-bot/Dockerfile", "FROM scratch\n")
+    two.project.write("services/telegram_bot/Dockerfile", "FROM scratch\n")
     two.project.commit()
     version = two.head()
     assert two.make("images") == (0, "", "")
     one, other = f"ghcr.io/me/shop/market-data:{version}", f"ghcr.io/me/shop/telegram-bot:{version}"
     assert two.host.docker() == [
-        f"build --tag {one} --build-arg SERVICE=services/market-data .",
+        f"build --tag {one} --build-arg SERVICE=services/market_data .",
         f"push {one}",
-        f"build --tag {other} services/telegram-bot",
+        f"build --tag {other} services/telegram_bot",
         f"push {other}",
     ]
 

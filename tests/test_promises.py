@@ -315,17 +315,16 @@ def test_a_service_is_added_with_everything_that_the_level_has_for_it(at_level: 
 
 def test_a_service_that_drops_out_keeps_what_people_put_into_it(at_level: AtLevel, capfd: pytest.CaptureFixture[str]) -> None:
     project = at_level(2, two=True)
-    project.write("services/telegram-bot/worker.py", project.read("services/telegram-bot/worker.py") + "\n# mine\n")
-    project.write("services/telegram-bot/commands.py", '"""Mine."""\n')
-    project.write("services/telegram-bot/health.py", project.read("services/telegram-bot/health.py") + "\n# mine\n")
+    project.write("services/telegram_bot/worker.py", project.read("services/telegram_bot/worker.py") + "\n# mine\n")
+    project.write("services/telegram_bot/commands.py", '"""Mine."""\n')
+    project.write("services/telegram_bot/health.py", project.read("services/telegram_bot/health.py") + "\n# mine\n")
     project.commit().update(copier.VcsRef.CURRENT, services=project.answers()["services"][:1])
     said = capfd.readouterr().err
-    assert project.read("services/telegram-bot/worker.py").endswith("# mine\n")
-    assert (project.folder / "services/telegram-bot/commands.py").exists()
-    assert "kept services/telegram-bot/worker.py: you changed it" in said
-    assert (project.folder / "services/telegram-bot/logs.py").exists(), "the worker needs it"
-    assert project.read("services/telegram-bot/health.py").endswith("# mine\n")
-    assert not (project.folder / "tests/unit/telegram-bot").exists(), "nobody changed its tests"
+    assert project.read("services/telegram_bot/worker.py").endswith("# mine\n")
+    assert (project.folder / "services/telegram_bot/commands.py").exists()
+    assert "kept services/telegram_bot/worker.py: you changed it" in said
+    assert project.read("services/telegram_bot/health.py").endswith("# mine\n")
+    assert not (project.folder / "tests/unit/telegram_bot").exists(), "nobody changed its tests"
 
 
 def test_what_git_cannot_bring_back_is_named(at_level: AtLevel, capfd: pytest.CaptureFixture[str]) -> None:
@@ -352,7 +351,6 @@ def test_a_service_that_is_renamed_keeps_its_folder_and_edits(at_level: AtLevel)
     assert project.conflicts() == []
     assert '"/mine"' in project.read("services/api/app.py")
     assert "def test_mine" in project.read("tests/unit/api/test_api_app.py"), "an edited test stays where it was"
-    assert (project.folder / "tests/unit/api/conftest.py").exists(), "and what it needs"
     assert (project.folder / "tests/unit/orders/test_orders_app.py").exists()
 
 

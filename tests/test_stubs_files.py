@@ -200,7 +200,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 MODULE = "services/telegram-bot/pricing.py"
-TESTS = "tests/unit/telegram-bot/test_telegram_bot_pricing.py"
+TESTS = "tests/unit/telegram_bot/test_telegram_bot_pricing.py"
 
 
 def written(shop: Path, source: str, *options: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 MARK = '"""Written by `levels api-docs`; edits are lost.'
 
-# It stands alone, so that it runs in a project that was adopted too: there is no conftest.py of ours.
-TEST = '''{mark} The routes in docs/{document} are those of the app."""
+# A new service is a package, seen from the project's root.
+NEW = '''{mark} The routes in docs/{document} are those of the app."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from {module} import {name} as made
+
+DOCUMENT = json.loads((Path(__file__).resolve().parents[3] / "docs" / "{document}").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def app():
+    """The service's app, made as its server makes it."""
+    return {made}
+'''
+# Of other services the test stands alone: how they are imported is theirs to say.
+THEIRS = '''{mark} The routes in docs/{document} are those of the app."""
 
 import importlib
 import json
@@ -23,7 +43,7 @@ DOCUMENT = json.loads((ROOT / "docs" / "{document}").read_text(encoding="utf-8")
 def app(monkeypatch):
     """The service's app, made as its server makes it."""
     services = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))["services"]
-    service = next(one for one in services if one["name"] == NAME)
+    service = next(one for one in services if one["name"].replace("-", "_") == NAME)
     module, _, call = service["app"].partition(":")
     folder, top = ROOT / service["path"], module.partition(".")[0]
     if not (folder / top).is_dir() and not (folder / f"{{top}}.py").is_file():
@@ -41,7 +61,8 @@ def app(monkeypatch):
         for name in [name for name in sys.modules if name.partition(".")[0] == top]:
             del sys.modules[name]
         sys.modules.update(others)
-
+'''
+TEST = '''
 
 def served(app):
     """Each rule that a request can reach, with a method, without what Flask adds by itself: static files, HEAD and OPTIONS.
@@ -83,6 +104,9 @@ def test_every_route_is_documented(app):
 """
 
 
-def route_test(document: str, complete: bool, make: str) -> str:
-    """The test of a document. Only where nothing was left unresolved (`complete`) must it have every route of the app."""
-    return TEST.format(mark=MARK, document=document, make=make) + (EVERY.format(document=document) if complete else "")
+def route_test(document: str, complete: bool, make: str, service: Mapping[str, str]) -> str:
+    """The test of a service's document. Only where nothing was left unresolved (`complete`) must it have every route of the app."""
+    module, _, call = service["app"].partition(":")
+    more = {"module": module, "name": call.removesuffix("()"), "made": "made()" if call.endswith("()") else "made"}
+    head = (NEW if service["code"] == "ours" else THEIRS).format(mark=MARK, document=document, **more)
+    return head + TEST.format(make=make, document=document) + (EVERY.format(document=document) if complete else "")

@@ -44,7 +44,8 @@ def read(project: Path, services: Sequence[Mapping[str, str]]) -> list[Documente
         document = "" if service not in web else "docs/openapi.json" if alone else f"docs/openapi-{name}.json"
         found = routes.find(project, service)
         some = document and openapi.documented(found)
-        test = f"tests/unit/{name}/test_{name.replace('-', '_')}_api_docs.py" if some and service.get("app") else ""
+        module = name.replace("-", "_")
+        test = f"tests/unit/{module}/test_{module}_api_docs.py" if some and service.get("app") else ""
         reader = responses.Reader(project, service["path"])
         probes = health.endpoints(project, service, found)
         result.append(Documented(service, found, document, test, reader.of, probes, _version(project, service["path"])))
@@ -73,7 +74,7 @@ def texts(project_name: str, services: Sequence[Documented], make: str) -> dict[
             files[one.document] = json.dumps(document, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
     for one in services:
         if one.test:
-            files[one.test] = route_test.route_test(one.document.removeprefix("docs/"), not one.found.unresolved, make)
+            files[one.test] = route_test.route_test(one.document.removeprefix("docs/"), not one.found.unresolved, make, one.service)
     return files
 
 

@@ -487,7 +487,7 @@ def _current_branch(root: Path) -> str:
 
 
 def _python_version(root: Path) -> str:
-    """The lowest Python that the project says it takes, held between 3.11 and 3.14."""
+    """The lowest Python that the project says it takes, else the one that runs this; held between 3.11 and 3.14."""
     said = ""
     try:
         toml = tomllib.loads(text_of(os.path.join(root, "pyproject.toml")))
@@ -505,7 +505,8 @@ def _python_version(root: Path) -> str:
         lower = re.sub(r"(<=?|!=)\s*[\w.*]+", "", alternative)
         bounds = re.findall(r"(?:^|[\s,]|==|~=|>=|[>^~])\s*v?(\d{1,4})(?:\.(\d{1,4}))?", lower)
         lowest += [max((int(major), int(minor or 0)) for major, minor in bounds)] if bounds else []
-    major, minor = min(max(min(lowest, default=(3, 11)), (3, 11)), (3, 14))
+    here = (sys.version_info[0], sys.version_info[1])  # a new project takes what is here
+    major, minor = min(max(min(lowest, default=here), (3, 11)), (3, 14))
     return f"{major}.{minor}"
 
 

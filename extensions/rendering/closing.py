@@ -41,7 +41,8 @@ def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]
     else:
         which = f" SERVICE={services[0]['name']}" if len(services) > 1 else ""
         lines += [f"  {make} install check", f"  {make} run{which}   # then http://127.0.0.1:8000/-/health answers"]
-    start = "" if any((parent / ".git").exists() for parent in (folder, *folder.resolve().parents)) else "git init && "
+    repository = any((parent / ".git").exists() for parent in (folder, *folder.resolve().parents))
+    start = "" if repository else f"git init --initial-branch={answers['default_branch']} && "
     return "\n".join([*lines, f"  {start}git add . && git commit   # {make} help lists what there is"])
 
 
@@ -79,6 +80,8 @@ def call(project: Path, service: dict[str, str]) -> str:
     line = f'init_service(app, "{service["name"]}")' if service["kind"] == "web" else f'serve_health("{service["name"]}")'
     folder = project / service["path"]
     top = service["app"].partition(":")[0].partition(".")[0]
+    if service["kind"] == "worker" and service["app"] and not service["app"].endswith(".py"):  # a module, as seen from the root
+        return f"`from {service['path'].replace('/', '.')}.health import {line.partition('(')[0]}` and `{line}`"
     if service["kind"] == "worker":
         inside = service["app"] != "__main__.py" or service["path"] == "."
     elif top:

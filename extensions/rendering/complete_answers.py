@@ -30,6 +30,8 @@ def complete(
     known = answers.recorded_services(recorded) if recorded else []
     standing = [*known, *_standing(in_full, known, project, read)]
     in_full[:] = [answers.service(entry, standing, lambda path: adoption.theirs(project, path)) for entry in in_full]
+    answers.check_new(in_full)
+    answers.check({"services": in_full}, 1)  # paths that were left open may be the same by now
     _drop_readiness_of_gone_services(given["readiness"], [one["name"] for one in in_full], [one["name"] for one in known])
     services = readiness.with_checks(in_full, given["readiness"])
     if not project.is_dir() or not any(project.iterdir()):
@@ -66,7 +68,7 @@ def _standing(
     undescribed = {}  # what is said of a service, by its path
     for entry in entries:
         said = {"name": entry} if isinstance(entry, str) else entry
-        path = said.get("path", f"services/{said['name']}")
+        path = answers.path_of(said, lambda folder: adoption.theirs(project, folder))
         if said["name"] not in names and "app" not in said and adoption.theirs(project, path):
             undescribed[path] = said
     if not undescribed:

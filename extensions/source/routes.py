@@ -128,7 +128,9 @@ def find(root: Path, service: Mapping[str, str]) -> Routes:
         return Routes((), (), "")
     path = "" if service["path"] == "." else service["path"]
     target, _, call = service.get("app", "").partition(":")
-    follower = Follower(root, _folders(root, path, target))
+    # A new service is a package, seen from the root.
+    folders = ["", path] if service.get("code") == "ours" else _folders(root, path, target)
+    follower = Follower(root, folders)
     app: Any = UNKNOWN
     limit = ""
     try:

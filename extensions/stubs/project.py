@@ -111,7 +111,7 @@ def _service(services: Iterable[Service], file: str) -> Service | None:
 
 def test_file(service: Service, file: str) -> str:
     """Where the tests of a module stand."""
-    return f"tests/unit/{service['name']}/test_{_word(service['name'])}_{_word(_dotted(_within(service, file)))}.py"
+    return f"tests/unit/{_word(service['name'])}/test_{_word(service['name'])}_{_word(_dotted(_within(service, file)))}.py"
 
 
 def _within(service: Service, file: str) -> str:
@@ -128,9 +128,9 @@ def _word(name: str) -> str:
 
 
 def place(project: Path, service: Service, file: str) -> Place:
-    """How a test imports a module: as the service does, where the template made it; else from the folder above its outermost package."""
+    """How a test imports a module: a new service is seen from the root; of others, from the folder above the outermost package."""
     if service["code"] == "ours":
-        return Place(file, _dotted(_within(service, file)))
+        return Place(file, _dotted(file))
     *folders, name = file.split("/")
     cut = len(folders)
     while cut and (project / "/".join(folders[:cut]) / "__init__.py").is_file():

@@ -27,7 +27,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 PATH = re.compile(r"\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?", re.ASCII)
-SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py")
+SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
 def check(answers: Mapping[str, Any], levels: int) -> None:
@@ -146,7 +146,7 @@ def _services(where: str, value: Any) -> None:
         for key, look in SERVICE_FIELDS.items():
             if key in fields:
                 look(f"{here}.{key}", fields[key])
-        path = fields.get("path", f"services/{fields['name']}")
+        path = fields.get("path", new_path(fields["name"]))
         _path(f"{here}.path", path)
         _app(here, fields)
         for what, seen, one in (("name", names, fields["name"]), ("path", paths, path.casefold())):
@@ -155,11 +155,34 @@ def _services(where: str, value: Any) -> None:
             seen[one] = index
 
 
+def check_new(services: Iterable[Mapping[str, str]]) -> None:
+    """Look at the paths of new services in full: each is a package that is imported from the project's root. Raises Refused."""
+    for one in services:
+        parts = one["path"].split("/")
+        if one["code"] != "ours" or all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
+            continue
+        word = new_path(one["name"])
+        said = "/".join(re.sub(r"\W", "_", part) for part in parts)
+        good = said if all(part.isidentifier() and not keyword.iskeyword(part) for part in said.split("/")) else word
+        _refuse(f"services: {one['name']}.path", one["path"], f"a folder that Python can import, as {good}, since the service is new")
+
+
+def new_path(name: str) -> str:
+    """Where a new service of this name stands: a package's name has no hyphen."""
+    return f"services/{name.replace('-', '_')}"
+
+
+def path_of(fields: Mapping[str, Any], theirs: Callable[[str], bool]) -> str:
+    """The path of a service: what is said, else a folder of its very name where code stands, else the one of a new service."""
+    folder = f"services/{fields['name']}"
+    return str(fields.get("path") or (folder if theirs(folder) else new_path(fields["name"])))
+
+
 def _app(here: str, fields: Mapping[str, Any]) -> None:
     if fields.get("app", "") == "":  # how a service of theirs starts may not be known
         return
     worker = fields.get("kind", "web") == "worker"
-    pattern, expected = (SCRIPT, "a script, as worker.py") if worker else (APP, "an application, as app:create_app()")
+    pattern, expected = (SCRIPT, "a script or a module, as worker.py or services.bot.worker") if worker else (APP, "an application, as app:create_app()")
     if not isinstance(fields["app"], str) or len(fields["app"]) > 100 or not pattern.fullmatch(fields["app"]) or ".." in fields["app"]:
         _refuse(f"{here}.app", fields["app"], expected)
 
@@ -274,10 +297,11 @@ def service(entry: str | Mapping[str, Any], known: Iterable[Mapping[str, str]], 
     fields = {"name": entry} if isinstance(entry, str) else dict(entry)
     fields = {**next((one for one in known if one["name"] == fields["name"]), {}), **fields}
     name = fields["name"]
-    path = fields.get("path", f"services/{name}")
+    path = path_of(fields, theirs)
     kind = fields.get("kind", "web")
     code = fields.get("code") or ("theirs" if theirs(path) else "ours")
-    start = "worker.py" if kind == "worker" else "app:create_app()"
+    package = path.replace("/", ".")
+    start = f"{package}.worker" if kind == "worker" else f"{package}.app:create_app()"
     app = fields.get("app", start if code == "ours" else "")
     return {"name": name, "path": path, "kind": kind, "code": code, "app": app}
 

@@ -23,12 +23,12 @@ SUFFIX = ".jinja"
 FOR_EACH = {
     "@service": ("services", "path"),
     "@service-name": ("services", "name"),
+    "@service-module": ("services", "module"),
     "@new": ("new", "path"),
-    "@new-name": ("new", "name"),
     "@web": ("new_web", "path"),
-    "@web-name": ("new_web", "name"),
+    "@web-module": ("new_web", "module"),
     "@worker": ("new_workers", "path"),
-    "@worker-name": ("new_workers", "name"),
+    "@worker-module": ("new_workers", "module"),
     "@ready": ("ready", "path"),
     **{f"@{probe}": (probe, "path") for probe in readiness.MODULES},
 }
@@ -60,9 +60,11 @@ def _manifest(path: Path) -> Manifest:
 def groups(services: Iterable[Service]) -> dict[str, list[Service]]:
     """The lists of services (in full, with their checks) that path parts iterate over, by name.
 
-    Each service has also `module`, its name as a part of a Python module's.
+    Each service has also `module`, its name as a part of a Python module's, and `package`, its path as an import says it.
     """
-    services = [{**service, "module": service["name"].replace("-", "_")} for service in services]
+    services = [
+        {**service, "module": service["name"].replace("-", "_"), "package": service["path"].replace("/", ".")} for service in services
+    ]
     ours = [service for service in services if service["code"] == "ours"]
     return {
         "services": services,
@@ -126,7 +128,8 @@ def applying(template: Path, answers: Mapping[str, Any]) -> list[Manifest]:
 
     `adopted: true` is for what only a project that had code before needs, `adopted: false` for files that would change how such code is
     built or tested. `theirs: true` is for what such code needs, also where it came later: the project is adopted, a service is theirs, or
-    pyproject.toml is. `with: PATH` is for files that mean something only beside that one. What is in `keep` is the person's.
+    pyproject.toml is. `with: PATH` is for files that mean something only beside that one, `instead: PATH` for those that do its work where
+    it is the person's, `for: new` for what stands once where a service is new. What is in `keep` is the person's.
     """
     lists = groups(answers["services"])
     kept = set(answers["keep"])
@@ -136,7 +139,8 @@ def applying(template: Path, answers: Mapping[str, Any]) -> list[Manifest]:
     def applies(entry: dict[str, Any]) -> bool:
         path = entry.get("path", "")
         fits = entry.get("adopted", answers["adopted"]) == answers["adopted"] and entry.get("theirs", theirs) == theirs
-        return fits and path not in kept and entry.get("with") not in kept and bool(lists[_group(path)])
+        beside = entry.get("with") not in kept and ("instead" not in entry or entry["instead"] in kept)
+        return fits and beside and path not in kept and bool(lists[entry.get("for", _group(path))])
 
     return [
         {**manifest, **{key: list(filter(applies, manifest[key])) for key in ("files", "targets", "setup", "checks")}}
@@ -151,7 +155,7 @@ def _group(name: str) -> str:
 
 def shown(name: str) -> str:
     """The path of a layer's file as people read it: FOLDER and NAME are a service's."""
-    parts = ({"path": "FOLDER", "name": "NAME"}[FOR_EACH[part][1]] if part in FOR_EACH else part for part in name.split("/"))
+    parts = ({"path": "FOLDER", "name": "NAME", "module": "NAME"}[FOR_EACH[part][1]] if part in FOR_EACH else part for part in name.split("/"))
     return re.sub(r"\[\[ service\.\w+ \]\]", "NAME", "/".join(parts))
 
 

@@ -67,7 +67,7 @@ def test_a_new_project_is_green(machine: Machine, at_level: AtLevel, level: int,
 DEFECTS = {
     "lint": ("services/api/app.py", "\n\nimport csv\n"),
     "format": ("services/api/app.py", "\nNAMES = [ 'one' ]\n"),
-    "types": ("services/api/config.py", '\n\nNUMBER: int = "one"\n'),
+    "types": ("services/serving.py", '\n\nNUMBER: int = "one"\n'),
     "test": ("tests/unit/api/test_api_app.py", "\n\ndef test_wrong() -> None:\n    assert 1 == 2\n"),
 }
 

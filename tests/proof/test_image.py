@@ -84,7 +84,7 @@ def base_image(folder: Path) -> Path:
 def build(podman: Podman, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Podman:
     """Build an image of a project at the highest level that has filled-in settings beside its code."""
     project = Project(tmp_path_factory.mktemp("image") / "shop", template)
-    project.copy("v1.0.0", level=4, services=["api", {"name": "bot", "kind": "worker"}])
+    project.copy("v1.0.0", level=4, python_version="3.13", services=["api", {"name": "bot", "kind": "worker"}])
     project.commit()
     project.write("config/staging.env", f"PASSWORD={SECRET}\n")
     options = ["--isolation", "chroot", "--network", "host", "--format", "docker", "--env", f"SSL_CERT_FILE={BUNDLE}"]
@@ -109,11 +109,11 @@ def test_an_image_serves_its_health_and_stops_when_told(podman: Podman, images: 
         port = str(free.getsockname()[1])
     podman("run", "--detach", "--name", name, "--network", "host", "--read-only", "--tmpfs", "/tmp", "--env", f"PORT={port}", name)
     end = time.monotonic() + 30
-    while not (body := answers(f"http://127.0.0.1:{port}/health")):
+    while not (body := answers(f"http://127.0.0.1:{port}/-/health")):
         assert time.monotonic() < end, podman("logs", name)
         time.sleep(0.2)
     assert json.loads(body)["service"] == name
-    assert json.loads(answers(f"http://127.0.0.1:{port}/readiness"))["ready"] is True
+    assert json.loads(answers(f"http://127.0.0.1:{port}/-/readiness"))["ready"] is True
     podman("healthcheck", "run", name)
     assert podman("exec", name, "id", "--user").strip() == "10001"
     podman("stop", "--time", "10", name)

@@ -14,8 +14,8 @@ EDITS = [
     ),
     (
         "services/api/app.py",
-        "    return app\n",
-        '    @app.get("/mine")\n    def mine() -> ResponseReturnValue:\n        return {{"mine": True}}\n\n{0}',
+        "def json_error(",
+        '@prices.get("/mine")\ndef mine() -> ResponseReturnValue:\n    return {{"mine": True}}\n\n\n{0}',
     ),
     ("config/evolution.yml", "target_level: next\n", "target_level: 4\n"),
     ("config/evolution.yml", "  monitoring: false\n", "  monitoring: true\n"),
@@ -38,7 +38,7 @@ EDITS = [
     ("docs/branches.md", None, "\nOn Fridays nobody merges.\n"),
     ("docs/deployment.md", None, "\nThe machine is called shop-1.\n"),
     ("tests/unit/api/test_api_app.py", None, "\n\ndef test_mine() -> None:\n    assert True is not False\n"),
-    ("tests/unit/api/conftest.py", None, '\nMINE = "mine"\n'),
+    ("services/serving.py", None, '\nMINE = "mine"\n'),
     # Files of higher levels
     (
         ".github/workflows/staging-deploy.yml",

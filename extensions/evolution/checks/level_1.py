@@ -223,5 +223,5 @@ def _start(facts: Facts, service: dict[str, str]) -> str:
         return service["path"]
     name = module.removesuffix(".py") if module.endswith(".py") else module.replace(".", "/")
     above = posixpath.join(posixpath.dirname(service["path"]), name)
-    tried = [one + end for one in (_inside(service, name), above) for end in (".py", "/__init__.py")]
+    tried = [one + end for one in (_inside(service, name), above, name) for end in (".py", "/__init__.py")]
     return next((one for one in tried if (facts.folder / one).is_file()), service["path"])

@@ -1,56 +1,71 @@
-"""The service's web application.
-
-Routes stand here; the work is done by functions that know nothing of the web.
-"""
+"""The service's web application: an example to replace."""
 
 import asyncio
+import json
 import os
-from pathlib import Path
+import urllib.request
+from dataclasses import dataclass
 
-from flask import Flask
+from flask import Blueprint, Flask, current_app
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
 
-import config
-import logs
-from health import init_service
+from services.serving import Settings, log_requests, set_up_logs
 
-# An example: here a database or another service would be asked.
-COUNTS = {"visitors": 1_234_567, "orders": 950}
+from .health import init_service
 
-
-def format_large_number(value: float) -> str:
-    """Return a number as people say it: 950, 1.2K, 3.4M, 5.6B."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if abs(value) >= size:
-            return f"{value / size:.1f}{letter}"
-    return f"{value:g}"
+prices = Blueprint("prices", __name__)
 
 
-async def fetch_count(name: str) -> int:
-    """Return how many there are of `name`. Raises KeyError where nobody counts them."""
-    await asyncio.sleep(0)
-    return COUNTS[name]
+@dataclass(frozen=True)
+class PriceSettings(Settings):
+    """What this service can be told besides: PRICES_URL answers /<symbol>/<day> with {"price": 1.5}."""
+
+    prices_url: str = "http://127.0.0.1:9000"
+    timeout_seconds: float = 2.0
 
 
-def create_app(settings: config.Config | None = None) -> Flask:
-    """Return the application; its settings are the environment's, unless given."""
-    settings = settings or config.load(os.environ)
-    name = os.getenv("SERVICE_NAME") or Path(__file__).resolve().parent.name
-    logs.setup(name, settings.log_level)
+def percent_change(before: float, now: float) -> float:
+    """Return by how many percent a price has changed. Raises ValueError where there was none before."""
+    if before <= 0:
+        raise ValueError(f"expected a price above 0, got {before:g}")
+    return round((now - before) / before * 100, 2)
+
+
+async def fetch_price(url: str, timeout: float) -> float:
+    """Return the price that stands at `url`. Raises OSError where nobody answers in time, ValueError for nonsense."""
+    with await asyncio.to_thread(urllib.request.urlopen, url, timeout=timeout) as response:
+        return float(json.load(response)["price"])
+
+
+async def fetch_change(symbol: str, settings: PriceSettings) -> float:
+    """Return by how many percent a symbol has changed since yesterday; both days are asked for at once."""
+    urls = (f"{settings.prices_url}/{symbol}/{day}" for day in ("yesterday", "today"))
+    return percent_change(*await asyncio.gather(*(fetch_price(url, settings.timeout_seconds) for url in urls)))
+
+
+@prices.get("/changes/<symbol>")
+def change(symbol: str) -> ResponseReturnValue:
+    """Answer how a price has changed."""
+    try:
+        return {"symbol": symbol, "percent": asyncio.run(fetch_change(symbol, current_app.config["SETTINGS"]))}
+    except (OSError, ValueError, LookupError) as error:
+        current_app.logger.warning("no prices of %s: %s", symbol, error)
+        return {"error": "the prices can't be had at the moment"}, 502
+
+
+def json_error(error: HTTPException) -> ResponseReturnValue:
+    """Answer what went wrong (404, 405, 500 and others) in JSON."""
+    headers = [header for header in error.get_headers() if header[0] != "Content-Type"]
+    return {"error": error.description}, error.code or 500, headers
+
+
+def create_app(settings: PriceSettings | None = None) -> Flask:
+    """Return the application; its settings are the environment's, unless given. Raises SettingsError."""
     app = Flask(__name__)
-    init_service(app, name)
-
-    @app.get("/counts/<name>")
-    def count(name: str) -> ResponseReturnValue:
-        async def in_time() -> int:
-            return await asyncio.wait_for(fetch_count(name), settings.timeout_seconds)
-
-        try:
-            value = asyncio.run(in_time())
-        except KeyError:
-            return {"error": f"nobody counts {name}"}, 404
-        except TimeoutError:
-            return {"error": "the count took too long"}, 504
-        return {"name": name, "count": value, "text": format_large_number(value)}
-
-    return app
+    app.config["SETTINGS"] = settings or PriceSettings.load(os.environ)
+    set_up_logs(app.config["SETTINGS"].log_level)
+    app.register_blueprint(prices)
+    app.register_error_handler(HTTPException, json_error)
+    app.wsgi_app = log_requests(app.wsgi_app)  # type: ignore[method-assign]
+    return init_service(app, os.getenv("SERVICE_NAME") or __name__.split(".")[-2].replace("_", "-"))

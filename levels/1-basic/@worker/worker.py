@@ -1,17 +1,27 @@
-"""The service's worker: it looks for work, does it, and looks again."""
+"""The service's worker: an example to replace. It looks for work, does it, and looks again."""
 
 import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
-import config
-import logs
-from health import serve_health
+from services.serving import Settings, SettingsError, set_up_logs
+
+from .health import serve_health
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class WorkerSettings(Settings):
+    """What this worker can be told besides: where it looks for messages, one a file, and how often."""
+
+    inbox: str = "inbox"
+    pause_seconds: float = 5.0
 
 
 def reply_to(text: str) -> str:
@@ -22,16 +32,21 @@ def reply_to(text: str) -> str:
     return f"You said {len(words)} word{'' if len(words) == 1 else 's'}."
 
 
-async def fetch_messages() -> list[str]:
-    """Return the messages that wait. Here a queue or a chat would be asked."""
-    await asyncio.sleep(0)
-    return []
+async def fetch_messages(inbox: str) -> list[str]:
+    """Return the messages that wait, and take them out of the inbox. Raises OSError."""
+
+    def take(path: Path) -> str:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        path.unlink()
+        return text
+
+    return list(await asyncio.gather(*(asyncio.to_thread(take, path) for path in sorted(Path(inbox).glob("*.txt")))))
 
 
-async def work() -> list[str]:
+async def work(inbox: str) -> list[str]:
     """Answer what waits; a message that can't be answered is logged and passed over."""
     replies = []
-    for message in await fetch_messages():
+    for message in await fetch_messages(inbox):
         try:
             replies.append(reply_to(message))
         except ValueError as error:
@@ -39,20 +54,25 @@ async def work() -> list[str]:
     return replies
 
 
-def main() -> None:
-    """Run until SIGTERM or SIGINT; what has been begun is finished first."""
-    settings = config.load(os.environ)
-    name = os.getenv("SERVICE_NAME") or Path(__file__).resolve().parent.name
-    logs.setup(name, settings.log_level)
+def main() -> int:
+    """Run until SIGTERM or SIGINT; what has been begun is finished first. Returns the exit code."""
+    try:
+        settings = WorkerSettings.load(os.environ)
+    except SettingsError as error:
+        print(f"worker: {error}", file=sys.stderr)
+        return 2
+    set_up_logs(settings.log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    serve_health(name, settings.port)  # after these: it passes SIGTERM on to what handled it before
+    # After the handlers: it passes SIGTERM on to what handled it before.
+    serve_health(os.getenv("SERVICE_NAME") or Path(__file__).parent.name.replace("_", "-"), settings.port)
     log.info("started", extra={"port": settings.port})
     while not stop.wait(settings.pause_seconds):
-        asyncio.run(work())
+        asyncio.run(work(settings.inbox))
     log.info("stopped")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

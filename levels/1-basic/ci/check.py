@@ -1,8 +1,7 @@
-"""What a pull request must pass: lint, format, types and tests. Green here is green there.
+"""What a pull request must pass: lint, format, types, tests, and every ci/checks/*.py. Green here is green there.
 
-    python3 ci/check.py              all of it
-    python3 ci/check.py lint test    some of it
-    python3 ci/check.py fix          have ruff mend and format the code
+    python3 ci/check.py [lint] [format] [types] [test]   all of it, or some
+    python3 ci/check.py fix                              have ruff fix and format the code
 
 Exit codes: 0 passed, 1 not passed, 2 can't tell.
 """
@@ -12,50 +11,37 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from functools import partial
 
-import install
 import uv
 
 RUFF = "0.17.6"
 MYPY = "2.4.1"
+SHARED = [path for path in ["services/serving.py"] if (uv.ROOT / path).is_file()]  # what new services share
 
 
 def main(arguments: list[str]) -> int:
-    """Run the steps that `arguments` name; return the exit code."""
-    if uv.PROJECT["theirs"]:
-        import baseline  # beside this file where code was here before: there, only what is new may fail
-
-        return baseline.main(arguments)
-    unknown = [name for name in arguments if name not in {*STEPS, "fix"}]
-    if unknown:
-        uv.fail(f"{unknown[0]}: expected {', '.join(STEPS)} or fix")
-    install.ensure()
+    """Run the steps that `arguments` name, all of them without; return the exit code."""
+    steps = {**STEPS, **more()}
+    if unknown := [name for name in arguments if name not in {*steps, "fix"}]:
+        uv.fail(f"{unknown[0]}: expected {', '.join(steps)} or fix")
+    uv.ensure()
     if "fix" in arguments:
         return fix(["."])
     codes = set()
-    for name, step in STEPS.items():
-        if not arguments or name in arguments:
-            code = step()
-            said = "ok" if code == 0 else "to mend" if code == 1 else "could not run (see above)"
-            print(f"{name:8}{said}", flush=True)
-            codes.add(code)
+    for name in arguments or steps:
+        code = steps[name]()
+        print(f"{name:8}{'ok' if code == 0 else 'to fix' if code == 1 else 'could not run (see above)'}", flush=True)
+        codes.add(code)
     return 1 if 1 in codes else 2 if any(codes) else 0
 
 
-def lint() -> int:
-    """Have ruff look for mistakes."""
-    return uv.call([*ruff("check"), "."]).returncode
-
-
-def form() -> int:
-    """Have ruff look at the format."""
-    return uv.call([*ruff("format", "--check"), "."]).returncode
-
-
-def types() -> int:
-    """Have mypy check one service at a time, because two may have modules of the same name."""
-    return max(uv.call([*mypy(), service["path"]]).returncode for service in uv.SERVICES)
+def more() -> dict[str, Callable[[], int]]:
+    """Return the checks of ci/checks/ by name: scripts with exit codes like this one's, which may import from ci/."""
+    env = {**os.environ, "PYTHONPATH": str(uv.ROOT / "ci")}
+    commands = {path.stem: [sys.executable, path] for path in sorted((uv.ROOT / "ci" / "checks").glob("*.py"))}
+    start = partial(subprocess.call, cwd=uv.ROOT, env=env)
+    return {name: partial(start, command) for name, command in commands.items()}
 
 
 def test() -> int:
@@ -66,7 +52,7 @@ def test() -> int:
 
 
 def fix(paths: list[str]) -> int:
-    """Let ruff mend and format what is in `paths`; return the exit code."""
+    """Let ruff fix and format what is in `paths`; return the exit code."""
     return int(any(uv.call([*ruff(*command), *paths]).returncode for command in (["check", "--fix-only"], ["format"])))
 
 
@@ -90,16 +76,23 @@ def pytest(options: Iterable[str]) -> int:
 
 
 def summarize() -> None:
-    """Show the coverage on the page of the workflow's run."""
-    page = os.environ.get("GITHUB_STEP_SUMMARY")
-    if page and Path(os.environ["COVERAGE_FILE"]).exists():
-        report = [str(uv.VENV_PYTHON), "-m", "coverage", "report", "--format=markdown", "--fail-under=0"]
-        table = uv.call(report, capture_output=True).stdout
-        with open(page, "a", encoding="utf-8") as file:
-            file.write(f"### Coverage\n\n{table}\n")
+    """Say how much of each service is covered, without what is the template's; on the page of the workflow's run too."""
+    total = [str(uv.VENV_PYTHON), "-m", "coverage", "report", "--format=total", f"--omit={','.join(uv.PROJECT['ours'])}"]
+    for service in uv.SERVICES:
+        inside = [] if service["path"] == "." else [f"--include={service['path']}/*"]
+        share = uv.call([*total, *inside], capture_output=True).stdout.strip()
+        if share.isdecimal():
+            print(said := f"{service['name']}: {share}% of the lines are covered", flush=True)
+            with open(os.environ.get("GITHUB_STEP_SUMMARY") or os.devnull, "a", encoding="utf-8") as page:
+                page.write(f"- {said}\n")
 
 
-STEPS: dict[str, Callable[[], int]] = {"lint": lint, "format": form, "types": types, "test": test}
+STEPS: dict[str, Callable[[], int]] = {
+    "lint": lambda: uv.call([*ruff("check"), "."]).returncode,
+    "format": lambda: uv.call([*ruff("format", "--check"), "."]).returncode,
+    "types": lambda: uv.call([*mypy(), *(service["path"] for service in uv.SERVICES), *SHARED]).returncode,
+    "test": test,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -1,10 +1,19 @@
 """Read what a Poetry project depends on, as arguments of `uv pip install`: the lock pins, the notation is translated."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import uv
+
+
+def toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says; nothing where there is none. Ends the script where it isn't TOML."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        uv.fail(f"{path}: {error}")
 
 
 def arguments(folder: Path, pyproject: dict[str, Any], groups: set[str], extras: list[str]) -> list[str]:
@@ -31,7 +40,7 @@ def arguments(folder: Path, pyproject: dict[str, Any], groups: set[str], extras:
 
 def locked(folder: Path) -> list[str]:
     """Return the versions that poetry.lock pins; none for a package that it has in several, or from elsewhere."""
-    packages = uv.toml(folder / "poetry.lock").get("package", [])
+    packages = toml(folder / "poetry.lock").get("package", [])
     names = [package["name"] for package in packages]
     plain = (package for package in packages if names.count(package["name"]) == 1 and "source" not in package)
     return [f"{package['name']}=={package['version']}" for package in plain]

@@ -1,4 +1,4 @@
-"""Find uv, or get it; and what else the scripts in this folder share. Python's standard library only."""
+"""Find uv, or get it, and make .venv: `make install`. With --image nothing for tests. The other scripts import this."""
 
 import json
 import os
@@ -11,23 +11,20 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 if sys.version_info < (3, 11):
-    print("ci: Python 3.11 or later is needed to run this; name one by `make PYTHON=python3.11 …`", file=sys.stderr)
-    sys.exit(2)
-
-import tomllib  # which older ones lack
+    sys.exit("ci: Python 3.11 or later is needed to run this: `make PYTHON=python3.11 …`")
 
 PINNED = "0.13.9"
 OLDEST = (0, 8)  # with an older one on PATH the pinned one is fetched
+PYPI = "https://pypi.org/simple"
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
-CACHE = ROOT / ".cache"
+STAMP = VENV / ".installed"
 PROJECT = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))
 MAKE: str = PROJECT["make"]  # how the targets are called here
 SERVICES: list[dict[str, str]] = PROJECT["services"]
 IN_IMAGE = "--image" in sys.argv
-PYPI = "https://pypi.org/simple"
 
 
 def fail(message: str) -> NoReturn:
@@ -36,55 +33,38 @@ def fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def toml(path: Path) -> dict[str, Any]:
-    """Return what a TOML file says; nothing where there is none. Ends the script where it isn't TOML."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        fail(f"{path}: {error}")
-
-
 def environment() -> dict[str, str]:
     """Return the caller's environment, with the project's package index where the caller names none."""
-    # An activated venv of another project would draw uv's attention: ours is always .venv.
-    env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+    env = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(VENV)}
+    env.pop("VIRTUAL_ENV", None)  # an activated one of another project would draw uv's attention
     chosen = (env.get(name) for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"))
     index = next(filter(None, chosen), PROJECT["package_index"])
-    if index.rstrip("/") != PYPI:
-        env.setdefault("UV_DEFAULT_INDEX", index)
-        env.setdefault("PIP_INDEX_URL", index)
-    return {**env, "UV_PROJECT_ENVIRONMENT": str(VENV)}
+    more = {} if index.rstrip("/") == PYPI else {"UV_DEFAULT_INDEX": index, "PIP_INDEX_URL": index}
+    return {**more, **env}
 
 
 def cache() -> Path:
     """Return the folder for what these scripts keep between runs; git doesn't see it."""
-    CACHE.mkdir(exist_ok=True)
-    (CACHE / ".gitignore").write_text("*\n", encoding="utf-8")
-    return CACHE
+    folder = ROOT / ".cache"
+    folder.mkdir(exist_ok=True)
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    return folder
 
 
 def find() -> str:
-    """Return a uv that is new enough: the one on PATH, else the pinned one, which is installed when first needed.
-
-    Ends the script where it can't be installed.
-    """
-    if (found := shutil.which("uv")) and _version(found) >= OLDEST:
-        return found
-    folder = cache() / "uv-venv"
-    own = folder / "bin" / "uv"
-    if not own.exists() or _version(str(own)) != tuple(map(int, PINNED.split("."))):
-        print(f"installing uv {PINNED} into .cache/uv-venv")
-        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        for command in ([sys.executable, "-m", "venv", "--clear", str(folder)], [*pip, f"uv=={PINNED}"]):
+    """Return a uv that is new enough: the one on PATH, else the pinned one, installed when first needed."""
+    if found := shutil.which("uv"):
+        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+        if (version := re.search(r"(\d+)\.(\d+)", said)) and tuple(map(int, version.groups())) >= OLDEST:
+            return found
+    bin = cache() / f"uv-{PINNED}" / "bin"
+    if not (bin / "uv").exists():
+        print(f"installing uv {PINNED} into .cache", flush=True)
+        pip = [str(bin / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        for command in ([sys.executable, "-m", "venv", "--clear", str(bin.parent)], [*pip, f"uv=={PINNED}"]):
             if subprocess.run(command, env=environment(), check=False).returncode:
-                fail("uv can't be installed (see above): it needs python3-venv on Debian and Ubuntu, or install uv yourself")
-    return str(own)
-
-
-def _version(uv: str) -> tuple[int, ...]:
-    done = subprocess.run([uv, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"(\d+)\.(\d+)\.(\d+)", done.stdout)
-    return tuple(map(int, found.groups())) if found else ()
+                fail("uv can't be installed (see above): Debian and Ubuntu need python3-venv, or install uv yourself")
+    return str(bin / "uv")
 
 
 def call(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
@@ -98,5 +78,51 @@ def run(arguments: Sequence[str], cwd: Path = ROOT, **env: str) -> int:
 
 
 def tool(name: str, version: str) -> list[str]:
-    """Return the command line of a Python tool that runs in an environment of its own."""
-    return [find(), "tool", "run", "--quiet", "--python", sys.executable, "--from", f"{name}=={version}", name]
+    """Return the command line of a Python tool that runs in an environment of its own, on the project's Python."""
+    python = VENV_PYTHON if VENV_PYTHON.exists() else sys.executable
+    return [find(), "tool", "run", "--quiet", "--python", str(python), "--from", f"{name}=={version}", name]
+
+
+def install() -> int:
+    """Make .venv and install everything; return the exit code of what failed, or 0."""
+    # Which Python: the project's, unless the caller or a file of yours says another.
+    said = "UV_PYTHON" in os.environ or (ROOT / ".python-version").is_file()
+    which = [] if said else ["--python", PROJECT["python"]]
+    if not VENV_PYTHON.exists() and (code := run(["venv", "--quiet", "--clear", *which, str(VENV)])):
+        return code
+    if PROJECT["theirs"]:
+        import ways  # beside this file where code was here before: it may be installed in other ways
+
+        code = ways.install_all()
+    else:
+        code = run(["sync", "--inexact", *locked(ROOT), *(["--no-dev", "--no-install-project"] if IN_IMAGE else [])])
+    if not code:
+        STAMP.touch()
+    return code
+
+
+def locked(folder: Path) -> list[str]:
+    """Return the options of `uv sync` that hold CI and image to the lock file; says where there is none yet."""
+    if not IN_IMAGE and not os.environ.get("CI"):
+        return []  # here the lock file may change
+    if (folder / "uv.lock").is_file():
+        return ["--locked"]
+    print("::warning::" * ("GITHUB_ACTIONS" in os.environ) + "uv.lock isn't committed: versions are today's", flush=True)
+    return []
+
+
+def ensure() -> None:
+    """Install where a file that names dependencies is newer than .venv. Ends the script if that fails."""
+    files = [ROOT / "pyproject.toml", ROOT / "uv.lock"]
+    if PROJECT["theirs"]:
+        import ways
+
+        files = [path for folder in ways.folders() for path in ways.sources(folder)]
+    installed = STAMP.stat().st_mtime if STAMP.exists() and VENV_PYTHON.exists() else 0
+    stale = any(path.stat().st_mtime > installed for path in files if path.is_file())
+    if (stale or not installed) and (code := install()):
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    sys.exit(install())

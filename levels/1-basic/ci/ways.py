@@ -55,13 +55,13 @@ def requirements(folder: Path) -> list[Path]:
 
 def install(folder: Path) -> tuple[int, list[list[str]]]:
     """Install what has a tool of its own; return the exit code, and for the rest the arguments of `uv pip install`."""
-    pyproject = uv.toml(folder / "pyproject.toml")
+    pyproject = poetry.toml(folder / "pyproject.toml")
     tools, project = pyproject.get("tool", {}), pyproject.get("project", {})
     groups = sorted(FOR_TESTS & {*pyproject.get("dependency-groups", {})})
     extras = sorted(FOR_TESTS & {*project.get("optional-dependencies", {}), *tools.get("poetry", {}).get("extras", {})})
     if (folder / "uv.lock").is_file() or ("uv" in tools and project):
         scope = ["--no-dev", "--inexact"] if uv.IN_IMAGE else ["--inexact", *each("--group", groups), *each("--extra", extras)]
-        return uv.run(["sync", *scope], folder), []
+        return uv.run(["sync", *uv.locked(folder), *scope], folder), []
     if (folder / "Pipfile").is_file():
         how = ["sync"] if (folder / "Pipfile.lock").is_file() else ["install", "--skip-lock"]
         how += [] if uv.IN_IMAGE else ["--dev"]

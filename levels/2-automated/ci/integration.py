@@ -8,12 +8,11 @@ import subprocess
 import sys
 
 import flags
-import install
 import uv
 
 if flags.off("integration_testing", os.environ.get("ENV", ""), "the integration tests"):
     sys.exit(0)
-install.ensure()
+uv.ensure()
 command = [str(uv.VENV_PYTHON), "-m", "pytest", "-rs", "tests/integration"]
 failed = subprocess.run(command, cwd=uv.ROOT, env={**os.environ, "INTEGRATION": "1"}, check=False).returncode
 sys.exit(1 if failed else 0)
