@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +33,7 @@ TODAY = date(2026, 11, 24)
 
 
 def resolved(text: str, environment: str = "local", level: int = 1) -> dict[str, Any]:
-    levels = code.levels_of(level, MANIFESTS)
+    levels = code.levels_of(level, [asdict(one) for one in MANIFESTS])
     return {state.name: state for state in code.resolve(code.read(text, levels), levels, environment)}
 
 
@@ -81,7 +82,7 @@ def test_a_flag_of_a_higher_level_is_off_whatever_the_file_says() -> None:
 
 
 def test_what_no_level_has_yet_is_off_and_says_so() -> None:
-    later = {name: manifest["level"] for manifest in MANIFESTS for name in manifest["later"]}
+    later = {name: manifest.level for manifest in MANIFESTS for name in manifest.later}
     text = "features: {}\nenvironments:\n  production:\n    override:\n" + "".join(f"      {name}: true\n" for name in later)
     for name, level in later.items():
         state = resolved(text, "production", 4)[name]
@@ -89,7 +90,7 @@ def test_what_no_level_has_yet_is_off_and_says_so() -> None:
 
 
 def test_every_flag_of_the_file_belongs_to_one_level() -> None:
-    belongs = [name for manifest in MANIFESTS for key in ("features", "later") for name in manifest[key]]
+    belongs = [name for manifest in MANIFESTS for name in manifest.features + manifest.later]
     assert sorted(belongs) == sorted(yaml.safe_load(SHIPPED)["features"])
 
 
@@ -237,7 +238,7 @@ def test_an_environment_that_is_misspelt_is_refused() -> None:
 
 def test_a_flag_past_its_date_is_warned_of_and_stays_on() -> None:
     text = FLAG + "    expires: 2026-11-23\n  other:\n    enabled: true\n    expires: '2026-11-24'\n"
-    read = code.read(text, code.levels_of(1, MANIFESTS))
+    read = code.read(text, code.levels_of(1, [asdict(one) for one in MANIFESTS]))
     [(line, warning)] = code.overdue(read, TODAY)
     assert line == 4 and warning.startswith("mine was to go by 2026-11-23")
     assert resolved(text)["mine"].on

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -36,7 +37,7 @@ def report(project: Path, level: int, environment: str, measured: Mapping[str, M
     Raises Refused, with the line, for what is wrong in config/feature-flags.yml, its triggers included.
     """
     code = resolver()
-    levels = code.levels_of(level, layers.manifests(template_root()))
+    levels = code.levels_of(level, [asdict(one) for one in layers.manifests(template_root())])
     try:
         flags = code.load(project, levels)
         names = [environment] if environment else list(flags.environments) or ["local"]

@@ -127,10 +127,10 @@ def issue_text(recorded: Mapping[str, Any], missing: Sequence[Item], recommended
 def request_text(recorded: Mapping[str, Any], recommended: Recommendation) -> str:
     """What the pull request says, as Markdown: why, what it costs and brings, what to do once, and how to go back."""
     level = recommended.level
-    manifest = next(one for one in layers.manifests(root()) if one["level"] == level)
+    manifest = next(one for one in layers.manifests(root()) if one.level == level)
     steps = preview.setup_lines(dict(recorded), level)[1:]
     lines = [
-        f"Level {level}, {manifest['title']}: {manifest['summary']}",
+        f"Level {level}, {manifest.title}: {manifest.summary}",
         "",
         "Why now:",
         *(f"- {_text(reason)}" for reason in recommended.reasons),

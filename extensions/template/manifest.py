@@ -1,0 +1,87 @@
+"""What a layer says of itself in its `_level/level.yml`: what it brings, what it costs, and whom each of its files belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where an entry applies. `adopted` and `theirs` are None where it applies either way; see layers.applying."""
+
+    adopted: bool | None = field(default=None, kw_only=True)
+    theirs: bool | None = field(default=None, kw_only=True)
+    beside: str | None = field(default=None, kw_only=True)  # the file without which this one means nothing; `with` in YAML
+
+
+@dataclass(frozen=True)
+class File(Entry):
+    path: str  # in the layer, without .jinja
+    owner: Literal["yours", "shared", "ours"]
+    why: str
+
+
+@dataclass(frozen=True)
+class Target(Entry):
+    """A make target."""
+
+    name: str
+    does: str
+
+
+@dataclass(frozen=True)
+class Step(Entry):
+    """What a person has to set up once."""
+
+    what: str
+    where: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Check(Entry):
+    """An item of the checklist, by the name of its function in evolution/checks/."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Requires:
+    """What has to be there: the GitHub plan, and what the person may do."""
+
+    plan: str
+    rights: list[str]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    level: int
+    title: str
+    summary: str
+    trigger: str | None  # None at the level at which everybody starts
+    effort: str
+    cost: str
+    benefits: list[str]
+    requires: Requires
+    features: list[str]  # flags that are on from this level
+    later: list[str]  # flags that belong to this level and start off
+    checks: list[Check]
+    setup: list[Step]
+    targets: list[Target]
+    files: list[File]
+    actions: list[str] = field(default_factory=list)  # of GitHub, which Dependabot leaves to the template
+    keeps_running: list[str] = field(default_factory=list)  # after moving down
+
+
+_KINDS: dict[str, type[Entry]] = {"checks": Check, "setup": Step, "targets": Target, "files": File}
+
+
+def manifest(given: Mapping[str, Any]) -> Manifest:
+    """The manifest from what its YAML holds. Raises TypeError for a key that is missing or that there isn't."""
+    values = dict(given)
+    for key, kind in _KINDS.items():
+        values[key] = [kind(**{"beside" if name == "with" else name: value for name, value in entry.items()}) for entry in given[key]]
+    values["requires"] = Requires(**given["requires"])
+    return Manifest(**values)
