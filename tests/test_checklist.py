@@ -125,7 +125,7 @@ def test_nothing_is_changed(at_level: AtLevel) -> None:
 # Level 1
 
 
-def test_a_service_that_never_calls_the_seam_is_told_where_to(at_level: AtLevel) -> None:
+def test_a_service_that_never_calls_init_service_is_told_where_to(at_level: AtLevel) -> None:
     project = at_level(1, two=True)
     project.replace("services/market-data/app.py", "    init_service(app, name)\n", "")
     item = items(project)["health_endpoints"]
@@ -510,7 +510,7 @@ def test_the_template_leaves_the_block_for_exemptions_empty(fresh: AtLevel) -> N
 
 
 def test_the_page_lists_every_item() -> None:
-    """docs/checklist.md, held against the manifests and the checks."""
+    """docs/checklist.md, compared with the manifests and the checks."""
     told = re.findall(r"^\| (\d) \| `(\w+)` \| (.*?)(?: \(.*\))? \|$", (ROOT / "docs/checklist.md").read_text(), re.MULTILINE)
     named = [(manifest.level, entry.key) for manifest in MANIFESTS for entry in manifest.checks]
     assert told == [(str(level), key, checks.title(checks.of_level(level, key))) for level, key in named]

@@ -1,4 +1,4 @@
-"""Experiments at level 4: what `make experiments` says of config/variants.json, and what a Flask service deals out."""
+"""Experiments at level 4: what `make experiments` says of config/variants.json, and what a Flask service assigns."""
 
 from __future__ import annotations
 
@@ -97,15 +97,15 @@ def test_flask_users_keep_their_variant_and_without_the_flag_all_get_control(at_
     def visit(**env: str) -> tuple[list[str], list[dict[str, Any]]]:
         code, out, errors = run(project, sys.executable, "-c", VISIT, **env)
         assert code == 0, errors
-        *logged, dealt = out.splitlines()
-        return dealt.split(), [line for line in map(json.loads, logged) if line.get("event") == "exposure"]
+        *logged, assigned = out.splitlines()
+        return assigned.split(), [line for line in map(json.loads, logged) if line.get("event") == "exposure"]
 
     for flags in ("", "other"):
         assert visit(FEATURE_FLAGS=flags) == (["old"] * 200, [])
-    dealt, seen = visit(FEATURE_FLAGS="a_b_testing")
-    assert set(dealt) == {"old", "new"} and 20 < dealt.count("new") < 80, "one in four"
-    assert visit(FEATURE_FLAGS="other,a_b_testing")[0] == dealt, "another process deals the same"
-    assert [line["variant"] for line in seen] == dealt
+    assigned, seen = visit(FEATURE_FLAGS="a_b_testing")
+    assert set(assigned) == {"old", "new"} and 20 < assigned.count("new") < 80, "one in four"
+    assert visit(FEATURE_FLAGS="other,a_b_testing")[0] == assigned, "another process assigns the same"
+    assert [line["variant"] for line in seen] == assigned
     assert {(line["service"], line["experiment"]) for line in seen} == {("api", "checkout")}
     assert "user-1" not in json.dumps(seen), "the id isn't logged"
 

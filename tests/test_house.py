@@ -1,4 +1,4 @@
-"""The rules of the house, held against the folders and what they render."""
+"""The rules of the house, compared with the folders and what they render."""
 
 from __future__ import annotations
 

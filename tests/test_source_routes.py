@@ -44,7 +44,7 @@ def test_each_route_is_found_and_none_is_wrong(tmp_path: Path, name: str) -> Non
         assert any(line.startswith(part) for line in said), said
 
 
-def test_the_health_addresses_of_the_template_are_known(tmp_path: Path) -> None:
+def test_the_health_endpoints_of_the_template_are_known(tmp_path: Path) -> None:
     for name in ("@web/app.py", "@web/config.py", "@new/logs.py", "@service/health.py"):
         text = (ROOT / "levels/1-basic" / name).read_text(encoding="utf-8")
         Source({f"services/api/{name.split('/')[1]}": text}, []).write(tmp_path)

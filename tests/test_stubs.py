@@ -47,7 +47,7 @@ def test_an_example_of_a_docstring_becomes_an_assertion(call: str, want: str, bo
     assert bodies(f'def f(x):\n    r"""\n    >>> {call}\n    {want}\n    """\n') == {"test_f_examples": body}
 
 
-def test_an_example_that_raises_holds_the_exception_and_its_message() -> None:
+def test_an_example_that_raises_asserts_the_exception_and_its_message() -> None:
     source = 'def f(x):\n    """\n    >>> f(0)\n    Traceback (most recent call last):\n      ...\n    ValueError: no "zero"\n    """\n'
     assert (
         bodies(source)["test_f_examples"]
@@ -365,7 +365,7 @@ def test_what_happens_when_a_call_outside_fails_is_asserted() -> None:
     assert [one for one in find(module, "prices", frozenset({"requests", "redis"})).candidates if one.kind == "outage"] == [], "its own"
 
 
-def test_what_goes_outside_is_not_called_with_made_up_values_not_through_a_helper_either() -> None:
+def test_what_goes_outside_is_not_called_with_invented_values_nor_through_a_helper_either() -> None:
     source = REACHES + "\n\ndef through(name: str) -> bool:\n    return known(name)\n\ndef _rm(path):\n    shutil.rmtree(path)\n"
     told = reasons("import shutil\n" + source + "\n\ndef clean(path: str) -> bool:\n    _rm(path)\n    return True\n")
     assert told["known"] == told["through"] == "side effects: it calls requests.head"
@@ -386,7 +386,7 @@ def test_what_goes_outside_is_not_called_with_made_up_values_not_through_a_helpe
         ("if FAST:\n    def f(x: int) -> int: return x", "defined only in `if FAST`"),
     ],
 )
-def test_a_function_without_an_oracle_has_its_reason(source: str, reason: str) -> None:
+def test_a_function_without_an_expected_value_has_its_reason(source: str, reason: str) -> None:
     assert bodies(source) == {}
     assert list(reasons(source).values()) == [reason]
 
