@@ -1,21 +1,25 @@
 """What rendering costs, as ratios against a floor in the same run.
 
-The floor is a plain Copier template that ships the same files already rendered and has no extension. Run `make bench`.
-Each pair is run alternately; the medians are compared. Absolute times are printed for orientation only.
+The floor is a plain Copier template that ships the same files already rendered and has no extension. Run
+`make bench`. Measured is the whole command, as a person gives it: CPU seconds of the process and of all that it
+starts, and wall time beside them. Both templates run in turn, so that a slow moment of the machine meets both;
+each pair gives a ratio, and the median of the ratios is told with the middle half of them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import copier
 
@@ -26,78 +30,150 @@ _subdirectory: template
 project_name:
   type: str
 """
+COPIER = [sys.executable, "-m", "copier"]
+FLAGS = ["--trust", "--defaults", "--quiet"]
+# As where copier is installed: its modules are compiled once, and not at each start.
+ENV = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+
+class Cost(NamedTuple):
+    """What a command took: CPU seconds, its children's with them, and seconds on the clock."""
+
+    cpu: float
+    wall: float
 
 
 def main() -> None:
-    """Run everything and print a table, or JSON with `--json`."""
+    """Run everything and print a table as Markdown, or JSON with `--json`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="pairs that are run of each command (7)")
+    parser.add_argument("--only", default="", help="of the rows those whose name holds this")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="copier-levels-bench.") as folder:
-        results = run(Path(folder), options.rounds)
-    if options.json:
-        print(json.dumps(results, indent=2))
-        return
+        results = run(Path(folder), options.rounds, options.only)
+    print(json.dumps(results, indent=2) if options.json else table(results))
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """The figures as tables in Markdown: rows of the same columns together."""
+    lines: list[str] = []
+    columns: list[str] = []
     for name, row in results.items():
-        print(f"{name:<34}" + "".join(f"{key} {value:<10}" for key, value in row.items()))
+        if list(row) != columns:
+            columns = list(row)
+            lines += ["", "| | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
+        lines.append(f"| {name} | " + " | ".join(map(str, row.values())) + " |")
+    return "\n".join(lines[1:])
 
 
-def run(work: Path, rounds: int) -> dict[str, dict[str, Any]]:
-    """All measurements in the folder `work`, each with its median seconds and its ratio."""
+def run(work: Path, rounds: int, only: str = "") -> dict[str, dict[str, Any]]:
+    """All measurements in the folder `work` whose name holds `only`."""
     template = make_template(work / "template", "v1.0.0")
     plain = make_plain(work, template)
     results: dict[str, dict[str, Any]] = {}
 
-    def copy(source: Path, ref: str, **data: Any) -> Callable[[], None]:
-        def once() -> None:
-            target = Path(tempfile.mkdtemp(dir=work)) / "shop"
-            copier.run_copy(str(source), target, data={"project_name": "shop", **data}, vcs_ref=ref, defaults=True, unsafe=True, quiet=True)
+    def copy(source: Path, ref: str, **data: Any) -> Callable[[], Cost]:
+        return lambda: copied(source, ref, Path(tempfile.mkdtemp(dir=work)) / "shop", data)
 
-        return once
+    def update(source: Path, ref: str, to: str, **data: Any) -> Callable[[], Cost]:
+        start = Path(tempfile.mkdtemp(dir=work)) / "shop"
+        copied(source, ref, start, {})
+        commit(start)
 
-    def update(source: Path, ref: str, to: str, **data: Any) -> Callable[[], float]:
-        def once() -> float:
+        def once() -> Cost:
             target = Path(tempfile.mkdtemp(dir=work)) / "shop"
-            copier.run_copy(str(source), target, data={"project_name": "shop"}, vcs_ref=ref, defaults=True, unsafe=True, quiet=True)
-            commit(target)
-            start = time.perf_counter()
-            copier.run_update(target, data=data, vcs_ref=to, defaults=True, overwrite=True, unsafe=True, quiet=True)
-            return time.perf_counter() - start
+            shutil.copytree(start, target, symlinks=True)
+            return command([*COPIER, "update", *FLAGS, "--vcs-ref", to, *given(data)], target)
 
         return once
 
     for level in (1, 4):
-        results[f"copy at level {level}"] = versus(rounds, copy(template, "v1.0.0", level=level), copy(plain, f"v{level}"))
-    results["update 1 to 4"] = versus(rounds, update(template, "v1.0.0", "v1.0.0", level=4), update(plain, "v1", "v4"))
+        if only in (name := f"copy at level {level}"):
+            results[name] = versus(rounds, copy(template, "v1.0.0", level=level), copy(plain, f"v{level}"))
+    if only in (name := "update from 1 to 4"):
+        results[name] = versus(
+            rounds, update(template, "v1.0.0", "v1.0.0", level=4), update(plain, "v1", "v4")
+        )
 
-    base = 0.0
-    for count in (1, 10, 100):
-        services = [f"service-{n}" for n in range(count)]
-        seconds = statistics.median(timed(copy(template, "v1.0.0", services=services)) for _ in range(3))
-        base = base or seconds
-        results[f"copy with {count} services"] = {"seconds": round(seconds, 2), "ratio": round(seconds / base, 2)}
-    base = 0.0
-    for count in (100, 1000, 10000):
-        seconds = statistics.median(adopt(work, template, count) for _ in range(3))
-        base = base or seconds
-        results[f"adopt {count} source files"] = {"seconds": round(seconds, 2), "ratio": round(seconds / base, 2)}
-    return results
+    many = [
+        (
+            f"copy with {count} services",
+            copy(template, "v1.0.0", services=[f"service-{n}" for n in range(count)]),
+        )
+        for count in (1, 10, 100)
+    ]
+    results |= growing([(name, once) for name, once in many if only in name])
+    sizes = [(f"adopt {count} source files", adopt(work, template, count)) for count in (100, 1000, 10000)]
+    return results | growing([(name, once) for name, once in sizes if only in name])
 
 
-def versus(rounds: int, ours: Callable[[], float | None], floor: Callable[[], float | None]) -> dict[str, Any]:
-    """Both alternately, so that a slow moment of the machine meets both; one round first to warm up."""
+def versus(rounds: int, ours: Callable[[], Cost], floor: Callable[[], Cost]) -> dict[str, Any]:
+    """Both alternately; one round first to warm up."""
     ours(), floor()
-    pairs = [(timed(ours), timed(floor)) for _ in range(rounds)]
-    mine, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
-    return {"seconds": round(mine, 2), "floor": round(theirs, 2), "ratio": round(mine / theirs, 2)}
+    pairs = [(ours(), floor()) for _ in range(rounds)]
+    row: dict[str, Any] = {}
+    for kind, title in (("cpu", "CPU"), ("wall", "wall")):
+        mine, theirs = ([getattr(cost, kind) for cost in column] for column in zip(*pairs, strict=True))
+        row |= {
+            f"{title} s": f"{statistics.median(mine):.2f}",
+            f"plain, {title} s": f"{statistics.median(theirs):.2f}",
+        }
+        ratios = [one / other for one, other in zip(mine, theirs, strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+        row[f"{title} ratio"] = f"{middle:.2f} ({low:.2f} to {high:.2f})"
+    return row
 
 
-def timed(once: Callable[[], float | None]) -> float:
-    """Seconds that a call takes, or that it says itself."""
-    start = time.perf_counter()
-    said = once()
-    return said if said is not None else time.perf_counter() - start
+def growing(rows: list[tuple[str, Callable[[], Cost]]]) -> dict[str, dict[str, Any]]:
+    """The least CPU seconds of three runs each, and how many times those of the first row they are."""
+    costs = [(name, min(once() for _ in range(3))) for name, once in rows]
+    return {
+        name: {"CPU s": f"{cost.cpu:.2f}", "times the first": f"{cost.cpu / costs[0][1].cpu:.1f}"}
+        for name, cost in costs
+    }
+
+
+def command(line: list[str], folder: Path) -> Cost:
+    """Run a command in `folder` and say what it took. Raises CalledProcessError where it fails."""
+    with tempfile.TemporaryFile() as said:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            line, cwd=folder, env=ENV, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+        )
+        _, status, usage = os.wait4(process.pid, 0)  # with what the command's own children took
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            said.seek(0)
+            raise subprocess.CalledProcessError(
+                process.returncode, line, said.read().decode(errors="replace")
+            )
+    return Cost(usage.ru_utime + usage.ru_stime, wall)
+
+
+def given(data: dict[str, Any]) -> list[str]:
+    """Answers as options of `copier`."""
+    return [part for key, value in data.items() for part in ("--data", f"{key}={json.dumps(value)}")]
+
+
+def copied(source: Path, ref: str, target: Path, data: dict[str, Any]) -> Cost:
+    """Copy a template to `target`."""
+    return command(
+        [
+            *COPIER,
+            "copy",
+            *FLAGS,
+            "--vcs-ref",
+            ref,
+            "--data",
+            "project_name=shop",
+            *given(data),
+            str(source),
+            str(target),
+        ],
+        source,
+    )
 
 
 def make_plain(work: Path, template: Path) -> Path:
@@ -115,9 +191,11 @@ def make_plain(work: Path, template: Path) -> Path:
             quiet=True,
         )
         (plain / "template" / ".copier-answers.yml").unlink()
-        (plain / "template" / "[[ _copier_conf.answers_file ]].jinja".replace("[[", "{{").replace("]]", "}}")).write_text(
-            "{{ _copier_answers|to_nice_yaml }}\n"
-        )
+        (
+            plain
+            / "template"
+            / "[[ _copier_conf.answers_file ]].jinja".replace("[[", "{{").replace("]]", "}}")
+        ).write_text("{{ _copier_answers|to_nice_yaml }}\n")
         (plain / "copier.yml").write_text(PLAIN)
         if level == 1:
             git(plain, "init", "--quiet")
@@ -125,27 +203,43 @@ def make_plain(work: Path, template: Path) -> Path:
     return plain
 
 
-def adopt(work: Path, template: Path, count: int) -> float:
-    """Seconds to adopt a repository of `count` source files, one package of which is a Flask application."""
-    target = Path(tempfile.mkdtemp(dir=work)) / "shop"
-    for number in range(count):
-        path = target / "shop" / f"part{number // 100}" / f"module{number}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'"""Module {number}."""\n\n\ndef double(value: int) -> int:\n    return value * 2\n' * 5)
-    (target / "shop" / "__init__.py").write_text("from flask import Flask\n\n\ndef create_app():\n    return Flask(__name__)\n")
-    commit(target)
-    start = time.perf_counter()
-    copier.run_copy(str(template), target, data={"project_name": "shop"}, vcs_ref="v1.0.0", defaults=True, unsafe=True, quiet=True)
-    seconds = time.perf_counter() - start
-    shutil.rmtree(target)
-    return seconds
+def adopt(work: Path, template: Path, count: int) -> Callable[[], Cost]:
+    """Adopts a repository of `count` source files, one package of which is a Flask application."""
+
+    def once() -> Cost:
+        target = Path(tempfile.mkdtemp(dir=work)) / "shop"
+        for number in range(count):
+            path = target / "shop" / f"part{number // 100}" / f"module{number}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(
+                f'"""Module {number}."""\n\n\ndef double(value: int) -> int:\n    return value * 2\n' * 5
+            )
+        (target / "shop" / "__init__.py").write_text(
+            "from flask import Flask\n\n\ndef create_app():\n    return Flask(__name__)\n"
+        )
+        commit(target)
+        cost = copied(template, "v1.0.0", target, {})
+        shutil.rmtree(target)
+        return cost
+
+    return once
 
 
 def commit(folder: Path) -> None:
     """Everything in `folder` into a new git repository."""
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     git(folder, "add", "--all")
-    git(folder, "-c", "user.name=bench", "-c", "user.email=bench@example.com", "commit", "--quiet", "--message", "copy")
+    git(
+        folder,
+        "-c",
+        "user.name=bench",
+        "-c",
+        "user.email=bench@example.com",
+        "commit",
+        "--quiet",
+        "--message",
+        "copy",
+    )
 
 
 if __name__ == "__main__":

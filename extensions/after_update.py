@@ -6,6 +6,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from extensions.moving.migrate import migrate
+from extensions.project import environment
 
+environment.enter()
 for line in migrate(Path.cwd(), Path(sys.argv[1])):
     print(line, file=sys.stderr)

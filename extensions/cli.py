@@ -6,6 +6,7 @@ What each command takes and does is in its module in commands/; which exit code 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,29 +16,36 @@ from .commands import (
     api_docs,
     evolution,
     flags,
-    keep,
     new,
     owner,
     preview,
     propose,
     record,
     service,
+    set,
     stubs,
     todo,
     update,
     upgrade,
 )
 from .errors import Failure, Refused, Stopped
+from .project import environment
 
 # In the order in which `levels --help` lists them.
 COMMANDS = (
-    *(new, upgrade, update, preview, owner, service, keep),
+    *(new, upgrade, update, preview, owner, set, service),
     *(record, todo, evolution, flags, propose, api_docs, stubs),
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
+    """Run the command; returns the exit code. Without `arguments` it is the console's."""
+    environment.enter()
+    if arguments is None:
+        environment.use_utf8()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is shown its number
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))

@@ -11,7 +11,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from extensions import cli
-from extensions.apidocs import openapi, page, write
+from extensions.apidocs import openapi, page, responses, write
 from extensions.errors import Refused
 from extensions.source import routes
 from tests.support.flask_sources import SOURCES, Source
@@ -46,11 +46,153 @@ def documents(folder: Path, *services: dict[str, str]) -> dict[str, Any]:
     return {path.name: json.loads(path.read_text()) for path in sorted((folder / "docs").glob("*.json"))}
 
 
+LITERAL: list[tuple[str, dict[str, Any]]] = [
+    # What a view's body says, and the statuses that are documented: each with its JSON's properties, or None where that is left open.
+    ("return {'ok': True, 'id': 3}", {"200": {"ok": {"type": "boolean"}, "id": {"type": "integer"}}}),
+    ("return {'id': number}, 201", {"201": {"id": {}}}),
+    (
+        "return jsonify(name='x', price=price()), HTTPStatus.CREATED",
+        {"201": {"name": {"type": "string"}, "price": {}}},
+    ),
+    ("return jsonify({'at': f'{number}'})", {"200": {"at": {"type": "string"}}}),
+    ("return {'count': len(found), **more}, 202", {"202": {"count": {}}}),
+    ("return '', 204", {"204": None}),
+    ("return 'text'", {"200": None}),
+    ("return {'a': 1}, 200, {'X-Total': '3'}", {"200": {"a": {"type": "integer"}}}),
+    ("return {'a': 1}, 200, {'Content-Type': 'text/csv'}", {"200": None}),
+    ("return {'a': 1}, {'X-Total': '3'}", {"200": {"a": {"type": "integer"}}}),
+    ("return redirect('/')", {"302": None}),
+    ("return redirect('/', code=303)", {"303": None}),
+    ("if not found:\n        abort(404)\n    return {'a': 1}", {"200": {"a": {"type": "integer"}}, "404": None}),
+    (
+        "if not found:\n        return {'error': 'x'}, 404\n    return render_template('x.html')",
+        {"200": None, "404": {"error": {"type": "string"}}},
+    ),
+    (
+        "return {'a': 1} if number else ({'b': 1}, 201)",
+        {"200": {"a": {"type": "integer"}}, "201": {"b": {"type": "integer"}}},
+    ),
+    # What isn't sure.
+    ("return found", {}),
+    ("if found:\n        return found\n    return {'a': 1}", {"200": None}),
+    ("return {'a': 1}, status()", {}),
+    ("return found, {'a': 1}", {}),
+    ("jsonify = odd\n    return jsonify(a=1)", {}),
+    ("len = odd\n    return {'n': len(found)}", {"200": {"n": {}}}),
+    ("def inner():\n        return {'a': 1}, 418\n    return inner()", {}),
+    ("yield 'x'", {}),
+    ("return make_response({'a': 1}, 201)", {}),
+]
+HEADING = "from http import HTTPStatus\nfrom flask import Flask, abort, jsonify, make_response, redirect, render_template\n"
+
+
+def literal(folder: Path, code: str) -> dict[str, Any]:
+    """The statuses of the one route in `code`, each with the properties of its JSON."""
+    Source({"services/api/app.py": HEADING + "app = Flask(__name__)\n" + code}, []).write(folder)
+    document = documents(folder, service())["openapi.json"]
+    validate(document)
+    (operation,) = (one for path in document["paths"].values() for one in path.values())
+    assert "default" in operation["responses"], "there may always be another answer"
+    found = {}
+    for status, said in operation["responses"].items():
+        schema = said.get("content", {}).get("application/json", {}).get("schema")
+        found[status] = None if schema is None else schema.get("properties")
+    del found["default"]
+    return found
+
+
+@pytest.mark.parametrize(("body", "answers"), LITERAL, ids=[body.replace("\n", " ") for body, _ in LITERAL])
+def test_answers_that_stand_in_the_source_are_documented_and_no_others(tmp_path: Path, body: str, answers: dict[str, Any]) -> None:
+    assert literal(tmp_path, f"@app.get('/<int:number>')\ndef view(number):\n    {body}\n") == answers
+    if answers:
+        page = (tmp_path / "docs/api.md").read_text()
+        assert f"| `/<int:number>` | GET |  | {', '.join(answers)} |" in page
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from odd import templated\n@app.get('/')\n@templated('x.html')\ndef view():\n    return {'a': 1}\n",
+        "class Base:\n    pass\nfrom flask.views import MethodView\nclass V(Base, MethodView):\n    def get(self):\n"
+        "        return {'a': 1}\napp.add_url_rule('/', view_func=V.as_view('v'))\n",
+        "from flask.views import MethodView\nclass V(MethodView):\n    decorators = [wrapped]\n    def get(self):\n"
+        "        return {'a': 1}\napp.add_url_rule('/', view_func=V.as_view('v'))\n",
+        "@app.errorhandler(404)\ndef handled(error):\n    return 'x'\n@app.get('/')\ndef view():\n    abort(404)\n",
+    ],
+    ids=["decorated", "a base of its own", "decorators of the class", "an error handler"],
+)
+def test_an_answer_that_something_may_change_is_left_open(tmp_path: Path, code: str) -> None:
+    assert literal(tmp_path, code) == {}
+
+
+def test_a_comment_makes_no_document_out_of_date(tmp_path: Path) -> None:
+    code = "@app.get('/items')\ndef item():\n    'Show an item.'\n@app.get('/<path:x>')\ndef a(x): ...\n"
+    code += "import odd\nodd.init(app)\n"
+    small(tmp_path, text=code)
+    documents(tmp_path, service())
+    assert "Not resolved in api" in (tmp_path / "docs/api.md").read_text()
+    small(tmp_path, text="# One comment,\n# and another.\n" + code)
+    assert write.run(tmp_path, recorded(service()), check=True, as_json=False) == 0
+
+
+WIRED = "from health import init_service\napp = init_service(app, 'api')\n"
+
+
+@pytest.mark.parametrize("own", ["", "@app.get('/health')\ndef health(): ...\n", "@app.get('/<path:x>')\ndef health(x): ...\n"])
+def test_the_endpoints_of_health_are_documented_with_their_answers(tmp_path: Path, own: str) -> None:
+    small(tmp_path, text=own + WIRED)
+    (tmp_path / "services/api/health.py").write_text("def init_service(app, name):\n    return app\n")
+    document = documents(tmp_path, service())["openapi.json"]
+    validate(document)
+    ours = {path for path, item in document["paths"].items() if item["get"].get("x-answered-by") == "services/api/health.py"}
+    assert ours == {"/-/health", "/-/readiness", "/readiness"} | (set() if "'/health'" in own else {"/health"})
+    (said,) = document["paths"]["/-/health"]["get"]["responses"].values()
+    properties = said["content"]["application/json"]["schema"]["properties"]
+    assert set(properties) == {"service", "status", "timestamp", "version", "environment"}
+    readiness = document["paths"]["/-/readiness"]["get"]["responses"]
+    assert set(readiness) == {"200", "503"}
+    properties = readiness["503"]["content"]["application/json"]["schema"]["properties"]
+    assert set(properties) == {"ready", "status", "checks"}
+    page = (tmp_path / "docs/api.md").read_text()
+    assert "| `/-/readiness` | GET |  | 200, 503 | Readiness probe |" in page
+
+
+def test_without_a_call_of_it_health_py_answers_nothing(tmp_path: Path) -> None:
+    small(tmp_path, text="@app.get('/')\ndef view(): ...\n")
+    (tmp_path / "services/api/health.py").write_text("def init_service(app, name):\n    return app\n")
+    assert list(documents(tmp_path, service())["openapi.json"]["paths"]) == ["/"]
+
+
+@pytest.mark.parametrize(
+    ("files", "version"),
+    [
+        ({}, "unversioned"),
+        ({"pyproject.toml": "[project]\nname = 'x'\nversion = '1.2.3'\n"}, "1.2.3"),
+        (
+            {"pyproject.toml": "[project]\nversion = '1.2.3'\n", "services/api/pyproject.toml": "[project]\nversion = '2.0'\n"},
+            "2.0",
+        ),
+        ({"pyproject.toml": "[tool.poetry]\nversion = '0.9'\n"}, "0.9"),
+        ({"pyproject.toml": "[project]\ndynamic = ['version']\n"}, "unversioned"),
+        ({"pyproject.toml": "[project\n"}, "unversioned"),
+        ({"pyproject.toml": "project = 3\ntool = 4\n"}, "unversioned"),
+    ],
+)
+def test_the_version_is_that_of_pyproject_toml(tmp_path: Path, files: dict[str, str], version: str) -> None:
+    small(tmp_path)
+    for path, text in files.items():
+        (tmp_path / path).write_text(text)
+    document = documents(tmp_path, service())["openapi.json"]
+    validate(document)
+    assert document["info"]["version"] == version
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_each_document_is_valid_openapi(tmp_path: Path, name: str) -> None:
     SOURCES[name].write(tmp_path)
     found = routes.find(tmp_path, service(path=".", app=SOURCES[name].app))
-    document = openapi.document("shop", "api", found)
+    reader = responses.Reader(tmp_path, ".")
+    document = openapi.document("shop", "api", found, answers=reader.of)
     validate(document)
     shown = {(it["x-rule"], method.upper()) for path in document["paths"].values() for method, it in path.items()}
     assert shown <= {(one.rule, method) for one in found.routes for method in one.methods}
@@ -65,8 +207,8 @@ def test_a_service_has_its_page_and_its_document(tmp_path: Path, capsys: pytest.
     assert operation["parameters"] == [
         {"name": "number", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}},
     ]
-    assert operation["x-source"] == "services/api/app.py:5"
-    assert "| `/items/<int(min=1):number>` | GET |  | Show an item. |" in (tmp_path / "docs/api.md").read_text()
+    assert operation["x-source"] == "services/api/app.py: item"
+    assert "| `/items/<int(min=1):number>` | GET |  |  | Show an item. |" in (tmp_path / "docs/api.md").read_text()
     said = capsys.readouterr().out
     assert "api: 1 route, 0 not resolved: docs/openapi.json" in said
     assert "no test: there is no .venv" in said  # and so none was written
@@ -145,7 +287,7 @@ def test_no_docstring_breaks_out_of_the_page(tmp_path: Path) -> None:
     assert "| `` /a`b\\|c `` | GET |" in text
     assert "\n````text\n" in text and text.rstrip().endswith("````")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {6}
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {7}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -90,6 +91,7 @@ def test_a_new_project_has_only_items_that_its_owner_can_do(fresh: AtLevel, leve
     assert {key for key, item in found.items() if item.state == "unknown"} <= {
         "branch_rule",
         "staging_environment",
+        "deployment_trigger",
         "deployment_secrets",
         "code_scanning",
     }
@@ -161,6 +163,26 @@ def test_the_call_is_found_by_whatever_name(at_level: AtLevel, imported: str, ca
     project.replace("services/api/app.py", "from health import init_service\n", f"{imported}\n")
     project.replace("services/api/app.py", "    init_service(app, name)\n", f"    {called}\n")
     assert states(project)["health_endpoints"] == "done"
+
+
+def test_a_health_route_of_the_persons_own_is_told_and_the_call_is_done(at_level: AtLevel) -> None:
+    project = at_level(1)
+    project.replace("services/api/app.py", "    init_service(app, name)\n", "    init_service(app, name)\n    app.get('/health')(len)\n")
+    item = items(project)["health_endpoints"]
+    assert item.state == "done"
+    assert "api: your own /health (services/api/app.py:" in item.detail
+    assert "deploys and images ask /-/health, which is ours" in item.detail
+
+
+def test_own_checks_that_nobody_asks_are_to_do(at_level: AtLevel) -> None:
+    project = at_level(1)
+    project.write("services/api/checks.py", "def stock(): return True\n\n\nREADINESS = [stock]\n")
+    item = items(project)["readiness_checks"]
+    assert item.state == "todo" and "services/api/checks.py is there and no readiness.py to ask it" in item.detail
+    assert "`- {service: api, kind: own}`" in item.fix and "make upgrade LEVEL=1" in item.fix
+    project.write("services/api/readiness.py", "")
+    item = items(project, readiness=[{"service": "api", "kind": "own"}])["readiness_checks"]
+    assert (item.state, item.detail) == ("done", "asked: checks.py of api")
 
 
 def test_what_cannot_be_parsed_is_unknown_and_not_missing(at_level: AtLevel) -> None:
@@ -318,7 +340,7 @@ def test_a_service_that_the_integration_tests_pass_over_is_named(at_level: AtLev
 
 def test_a_push_that_deploys_nothing_is_seen(at_level: AtLevel) -> None:
     project = at_level(2)
-    assert states(project)["deployment_trigger"] == "done"
+    assert states(project)["deployment_trigger"] == "unknown", "it stands nowhere on GitHub"
     project.replace(".github/workflows/staging-deploy.yml", '["main"]', '["trunk"]')
     assert "main" in items(project)["deployment_trigger"].fix
     (project.folder / ".github/workflows/staging-deploy.yml").unlink()
@@ -380,6 +402,27 @@ def test_what_github_knows_is_asked(at_level: AtLevel, github: dict[str, Any]) -
     assert items(project, repository="acme/shop")["branch_rule"].state == "todo"
 
 
+def test_a_push_deploys_by_itself_once_it_has(at_level: AtLevel, github: dict[str, Any]) -> None:
+    """A workflow's file alone deploys nothing: without a host, secrets or a repository it never ran."""
+    project, base = at_level(2), "/repos/acme/shop"
+    github[base] = {"private": False}
+
+    def said() -> tuple[str, str]:
+        item = items(project, repository="acme/shop")["deployment_trigger"]
+        return item.state, item.detail
+
+    assert said()[0] == "todo" and "until the variable STAGING_HOST is set" in said()[1]
+    github[f"{base}/actions/variables/STAGING_HOST"] = {"name": "STAGING_HOST", "value": "me@host"}
+    assert said()[0] == "todo" and "has deployed nothing yet" in said()[1]
+    github[f"{base}/deployments?environment=staging&per_page=1"] = [{"id": 7, "created_at": "2026-11-20T10:00:00Z"}]
+    github[f"{base}/deployments/7/statuses?per_page=1"] = [{"state": "in_progress"}]
+    assert said() == ("unknown", "how the last deployment to staging went: in_progress")
+    github[f"{base}/deployments/7/statuses?per_page=1"] = [{"state": "success"}]
+    assert said() == ("done", ".github/workflows/staging-deploy.yml, last on 2026-11-20")
+    github[f"{base}/deployments?environment=staging&per_page=1"] = 403
+    assert said()[0] == "unknown"
+
+
 def test_a_repository_that_may_not_be_seen_is_unknown(at_level: AtLevel, github: dict[str, Any]) -> None:
     found = items(at_level(3), repository="acme/hidden")
     assert {found[key].state for key in ("branch_rule", "staging_environment", "code_scanning")} == {"unknown"}
@@ -437,9 +480,9 @@ def test_an_exemption_that_cannot_be_taken_is_named_with_its_line(at_level: AtLe
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("target_level: 2", "target_level: 5", "target_level: expected a level from 1 to 4"),
-        ("target_level: 2", "target_levle: 2", "the key target_levle is not known; did you mean target_level?"),
-        ("target_level: 2", "target_level: [", "expected YAML"),
+        ("target_level: next", "target_level: 5", "target_level: expected next or a level from 1 to 4"),
+        ("target_level: next", "target_levle: next", "the key target_levle is not known; did you mean target_level?"),
+        ("target_level: next", "target_level: [", "expected YAML"),
         ("  monitoring: false", "  monitoring: soon", "features: monitoring: expected true or false"),
         ("exempt:\n", "exempt: nothing\n", "exempt: expected names with values"),
     ],
@@ -474,13 +517,23 @@ def test_it_holds_a_project_at_its_level(at_level: AtLevel, monkeypatch: pytest.
 
 def test_it_looks_ahead_to_the_target_level(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     project = at_level(1)
-    project.replace("config/evolution.yml", "target_level: 2", "target_level: 3")
+    project.replace("config/evolution.yml", "target_level: next", "target_level: 3")
     project.replace("config/evolution.yml", "  monitoring: false", "  monitoring: true")
     project.replace("config/evolution.yml", "  security_scanning: false", "  security_scanning: true")
     _, out, _ = run(project, monkeypatch, capsys)
     assert "Level 3, Professional (ahead" in out and "Level 4" not in out
     assert "Wanted: security_scanning: comes with level 3" in out
     assert "Wanted: monitoring: a later version brings it, at level 3" in out
+
+
+def test_next_is_the_level_after_that_of_the_project(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for level, ahead in ((3, 4), (4, 4)):
+        project = at_level(level)
+        _, out, _ = run(project, monkeypatch, capsys, "--json")
+        assert json.loads(out)["target_level"] == ahead
+        shutil.rmtree(project.folder)
 
 
 def test_without_its_settings_it_still_runs(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

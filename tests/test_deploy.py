@@ -93,13 +93,13 @@ def test_a_deployment_starts_each_service_at_this_commit(two: Shop) -> None:
         assert service["env_file"] == ["app.env"] and service["restart"] == "unless-stopped"
         assert service["environment"] == {
             "ENVIRONMENT": "staging",
-            "FEATURE_FLAGS": "health_endpoints,basic_testing,staging_deployment,integration_testing",
+            "FEATURE_FLAGS": "",
             "PORT": "8000",
             "SERVICE_NAME": name,
             "SERVICE_VERSION": version,
         }
         how, python, _, line = service["healthcheck"]["test"]
-        assert (how, python) == ("CMD", "python") and "/health" in line
+        assert (how, python) == ("CMD", "python") and "/-/health" in line
         compile(line, "the health check", "exec")
     assert (two.host.words("versions"), two.host.words("current")) == ([version], [version])
 

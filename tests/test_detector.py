@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 
 from extensions.cli import main
 from extensions.errors import Refused
-from extensions.evolution import detector, page
+from extensions.evolution import charts, detector, page
 from extensions.evolution.detector import Report, Stage, detect, mondays
 from extensions.evolution.triggers import Part
 from extensions.template import answers
@@ -160,6 +161,39 @@ def test_what_is_unknown_is_said_with_what_to_do(at_level: AtLevel) -> None:
     assert {name for name, outcome in outcomes.items() if outcome is None} == set(unknown)
 
 
+def test_what_to_do_hangs_on_why_it_is_unknown(at_level: AtLevel) -> None:
+    project = deployments(commits(finished(at_level(1)), NOW, [1] * 4), NOW, [2] * 3)
+    unknown = {one["metric"]: one for one in report(project).as_json()["unknown"]}
+    assert "it is known from 20" in unknown["deployment_frequency"]["do"], "and not: write each deployment down"
+    assert "make record" not in unknown["deployment_frequency"]["do"]
+    shutil.rmtree(project.folder / ".git")
+    (team,) = (one for one in report(project).as_json()["unknown"] if one["metric"] == "team_size")
+    assert "unshallow" not in team["do"] and "git init" in team["do"]
+
+
+def test_what_to_do_next_is_always_there(at_level: AtLevel) -> None:
+    project = at_level(1)
+    assert report(project).as_json()["next"] == {"why": "What level 1 still needs", "command": "make todo"}
+    commits(project, NOW, [1] * 10 + [5] * 6)
+    assert report(project).due and report(project).as_json()["next"]["command"] == "make todo"
+    found = report(finished(project)).as_json()
+    assert found["next"] == {"why": "To move", "command": "make upgrade LEVEL=2"}
+    assert '<code class="command">make upgrade LEVEL=2</code>' in page.render(found)
+
+
+def test_every_metric_with_a_past_has_a_chart_and_no_row_says_yes_twice(at_level: AtLevel) -> None:
+    project = deployments(commits(finished(at_level(1, two=True)), NOW, [5] * 10), NOW, [2] * 14)
+    document = report(declared(project, "handling_user_data", "true")).as_json()
+    past = {one["name"] for one in document["metrics"].values() if one["history"]}
+    assert {"Team size", "Deployment frequency", "Change failure rate", "Manual errors"} <= past
+    assert {chart.name for chart in charts.charts(document)} == past
+    text = re.sub(r"<[^>]+>", "|", page.render(document))
+    assert "Multiple services|" in text and not re.search(r"yes[|\s]+yes", text)
+    young = {"name": "x", "metric": "team_size", "history": [("2026-11-23", 2.0)], "value": 3.0, "shown": "3 people"}
+    (chart,) = charts.charts({"level": 1, "roadmap": [], "at": "2026-11-24T12:00:00+00:00", "metrics": {"x": young}})
+    assert chart.rows == (("2026-11-23", "2 people"), ("2026-11-24", "3 people")), "one Monday, and today"
+
+
 def test_the_persons_own_triggers_count(at_level: AtLevel) -> None:
     project = finished(at_level(1, two=True))
     text = project.read("config/evolution.yml")
@@ -289,7 +323,7 @@ def test_the_page_escapes_every_text_of_the_document(at_level: AtLevel) -> None:
             return {key: spoiled(one) for key, one in value.items()}
         if isinstance(value, list | tuple):
             return [spoiled(one) for one in value]
-        return HOSTILE if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d|[a-z_.]+", value) else value
+        return HOSTILE if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:+]+)?|[a-z_.]+", value) else value
 
     project = declared(commits(finished(at_level(1, two=True)), NOW, [5] * 10), "uptime_requirement", "99.9%")
     text = page.render(spoiled(report(project).as_json()))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
+from docs.images.make import levels_picture
 from extensions.errors import Refused
 from extensions.template import layers
 from extensions.template.answers import check
 from tests.support.projects import ROOT, Project
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 MANIFESTS = layers.manifests(ROOT)
 
 # What the original document names. It is no part of this repository.
@@ -90,6 +92,23 @@ def rows(page: str, heading: str = "") -> list[list[str]]:
         text = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line] for line in lines if not set("".join(line)) <= set("- |")]
+
+
+def test_pictures_are_there_light_and_dark_and_fetch_nothing() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r'(?:src|srcset)="([^"]+)"', text)
+    assert len(shown) == 4 and {name.replace("-dark", "-light") for name in shown} < set(shown)
+    for name in shown:
+        picture = (ROOT / name).read_text(encoding="utf-8")
+        ElementTree.fromstring(picture)
+        outside = picture.replace("http://www.w3.org/2000/svg", "").replace("https://www.textualize.io", "")
+        assert "://" not in outside and "<script" not in picture
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_picture_of_the_levels_is_drawn_from_the_manifests(scheme: str) -> None:
+    picture = (ROOT / f"docs/images/levels-{scheme}.svg").read_text(encoding="utf-8")
+    assert picture == levels_picture(scheme, MANIFESTS), "`make docs` draws it again"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

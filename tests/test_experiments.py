@@ -69,7 +69,7 @@ def test_a_file_that_is_missing_is_told_in_one_line(at_level: AtLevel) -> None:
     (project.folder / FILE).unlink()
     code, out, errors = run(project, sys.executable, "ci/experiments.py")
     assert (code, out, errors.count("\n")) == (2, "", 1)
-    assert "no config/variants.json above the service" in errors
+    assert "config/variants.json is missing" in errors
 
 
 # What docs/experiments.md says to write into a service, and somebody who visits it.

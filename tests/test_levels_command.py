@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from copier.errors import UserMessageError
 
 from extensions import cli
 from extensions.cli import main
@@ -61,14 +63,19 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
         (("upgrade", ""), "levels: LEVEL: expected a level, as in LEVEL=2\n"),
         (("upgrade", "two"), 'levels: level: expected a level from 1 to 4, got "two"\n'),
         (("owner", ""), "levels: owner: expected a file"),
-        (("keep", "notes.md"), "levels: notes.md: expected a file of the template's"),
         (("preview", "0"), "levels: level: expected a level from 1 to 4, got 0\n"),
         (("service", "Two Words"), "levels: services[1].name: expected a name of a-z"),
         (("service", "api"), "levels: services[1].name: api stands at services[0] already"),
-        (("keep", "../x"), "levels: keep[0]: expected a path inside the project"),
-        (("keep", "--back", "README.md"), "levels: README.md: expected one of keep: nothing is kept\n"),
+        (("owner", "nope"), "levels: nope: there is no such file here, and the template brings none of that name\n"),
         (("record", "deploy", "--environment", "$(x)"), "levels: --environment '$(x)': expected a name such as production\n"),
         (("record", "incident", "--note", "two\nlines"), "levels: --note: expected one line"),
+        (
+            ("record", "deploy", "--version", "nope"),
+            "levels: --version 'nope': expected a commit, a tag of this repository, or a version number\n",
+        ),
+        (("record", "deploy", "--outcome", "maybe"), "levels record: argument --outcome: invalid choice: 'maybe'"),
+        (("record", "deploy", "--at", "2099-01-01"), "levels: --at '2099-01-01': expected a time in the past ten years\n"),
+        (("record", "restored"), "levels: restored: nothing is recorded as broken in production; `record incident`"),
         (("record", "deploy", "--at", "yesterday"), "levels: --at 'yesterday': expected a time such as 2026-11-24T09:30\n"),
         (("record", "restored"), "levels: restored: no incident is open in production; `record incident` writes one down\n"),
         (("new", "/dev/null/x"), "levels: /dev/null/x: expected a folder, new or existing; /dev/null is a file\n"),
@@ -154,6 +161,7 @@ def test_tells_who_owns_a_file(at_level: AtLevel, levels: Levels) -> None:
     assert levels(project, "owner", "levels.mk")[1].startswith("levels.mk: ours, level 1: ")
     assert levels(project, "owner", "./services/api/app.py")[1].startswith("services/api/app.py: yours, level 1: ")
     assert levels(project, "owner", str(project.folder / "README.md"))[1].startswith("README.md: shared, level 1: ")
+    project.write("notes.txt", "")
     assert levels(project, "owner", "notes.txt")[1] == "notes.txt: yours: not from the template\n"
     said = json.loads(levels(project, "owner", "--json", ".github/workflows/staging-deploy.yml")[1])
     assert (said["owner"], said["level"]) == ("shared", 2)
@@ -176,6 +184,55 @@ def test_a_service_is_added(at_level: AtLevel, levels: Levels) -> None:
         "app": "worker.py",
     }
     assert (project.folder / "tests/unit/price-bot/test_price_bot_worker.py").is_file()
+
+
+def test_a_second_service_needs_no_commit_in_between(at_level: AtLevel, levels: Levels, tmp_path: Path) -> None:
+    project = at_level(1)
+    other = Project(Path(shutil.copytree(project.folder, tmp_path / "other")), project.template)
+    assert levels(project, "service", "orders")[0] == 0
+    assert levels(project, "service", "price-bot", "--worker")[0] == 0
+    assert [service["name"] for service in project.answers()["services"]] == ["api", "orders", "price-bot"]
+    assert levels(project, "upgrade", "2")[0] == 0, "another move does not, either"
+    for command in (["service", "orders"], ["service", "price-bot", "--worker"], ["upgrade", "2"]):
+        assert levels(other, *command)[0] == 0
+        other.commit()
+    assert project.tree() == other.tree(), "it is the same as with commits"
+
+
+@pytest.mark.parametrize("edit", ["a new file", "another line", "a deletion", "a commit"])
+def test_with_an_edit_in_between_a_second_service_is_refused_and_nothing_is_lost(at_level: AtLevel, levels: Levels, edit: str) -> None:
+    project = at_level(1)
+    assert levels(project, "service", "orders")[0] == 0
+    if edit == "a new file":
+        project.write("notes.txt", "mine\n")
+    elif edit == "another line":
+        project.write("services/orders/app.py", project.read("services/orders/app.py") + "# mine\n")
+    elif edit == "a deletion":
+        (project.folder / "README.md").unlink()
+    else:
+        git(project.folder, "commit", "--quiet", "--allow-empty", "-m", "mine")
+    before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file() and ".git" not in path.parts}
+    code, _, said = levels(project, "service", "billing")
+    assert code == 2 and "commit or stash" in said
+    after = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file() and ".git" not in path.parts}
+    assert after == before
+
+
+def test_a_second_service_that_fails_leaves_the_first(at_level: AtLevel, levels: Levels, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = at_level(1)
+    assert levels(project, "service", "orders")[0] == 0
+    before = git(project.folder, "status", "--porcelain")
+    read = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file() and ".git" not in path.parts}
+
+    def fails(*ignored: object, **named: object) -> None:
+        project.write("half.txt", "half\n")
+        raise UserMessageError("no")
+
+    monkeypatch.setattr("copier.run_update", fails)
+    assert levels(project, "service", "billing")[0] == 2
+    (project.folder / "half.txt").unlink(missing_ok=True)
+    assert git(project.folder, "status", "--porcelain") == before
+    assert {path: path.read_bytes() for path in read} == read
 
 
 def test_a_folder_with_code_becomes_a_service_of_theirs(at_level: AtLevel, levels: Levels) -> None:
@@ -232,12 +289,13 @@ def test_a_file_is_taken_over_and_given_back(at_level: AtLevel, levels: Levels) 
     project = at_level(1)
     project.write("Dockerfile", "FROM scratch\n")
     project.commit()
-    assert levels(project, "keep", "Dockerfile")[0] == 0
+    assert levels(project, "set", "keep=+Dockerfile")[0] == 0
     assert project.read("Dockerfile") == "FROM scratch\n"
     assert project.answers()["keep"] == ["Dockerfile"]
     assert "you took it over" in levels(project, "owner", "Dockerfile")[1]
+    assert "`make set keep=-Dockerfile` shows how it differs" in levels(project, "owner", "Dockerfile")[1]
     project.commit()
-    code, out, _ = levels(project, "keep", "--back", "Dockerfile")
+    code, out, _ = levels(project, "set", "keep=-Dockerfile")
     assert code == 0
     assert "--- the template's Dockerfile" in out and "+FROM scratch" in out
     assert project.answers()["keep"] == []
@@ -262,6 +320,7 @@ def test_deploys_and_incidents_are_recorded(at_level: AtLevel, levels: Levels) -
     }
     assert (incident["kind"], incident["environment"], incident["note"]) == ("incident", "staging", "the café 🚀 closed")
     assert "outcome" not in incident
+    git(project.folder, "tag", "v1")
     assert levels(project, "record", "rollback", "--version", "v1", "--outcome", "failure", "--at", "2026-01-02T03:04:05+00:00")[0] == 0
     assert levels(project, "record", "restored", "--environment", "staging")[0] == 0
     rollback, restored = (json.loads(line) for line in project.read("config/deploys.jsonl").splitlines()[2:])

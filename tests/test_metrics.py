@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -210,14 +210,36 @@ def test_a_shallow_clone_has_no_team_and_no_tags(history: History, tmp_path: Pat
     git(tmp_path, "clone", "--quiet", "--depth=1", history.make().as_uri(), "shallow")
     measured = measure(tmp_path / "shallow")
     for name in ("team_size", "lead_time"):
-        assert measured[name].reason == "a shallow clone lacks history: `git fetch --unshallow`, or `fetch-depth: 0` in a workflow"
+        assert measured[name].reason == "a shallow clone lacks history"
+        assert measured[name].do == "`git fetch --unshallow`, or `fetch-depth: 0` in a workflow"
     assert "release tags: a shallow clone lacks history" in measured["deployment_frequency"].reason
 
 
 def test_an_empty_repository_and_no_repository_say_so(history: History, tmp_path: Path) -> None:
-    assert measure(history.make())["team_size"].reason == "there is no commit yet"
+    found = measure(history.make())["team_size"]
+    assert (found.reason, found.do) == ("there is no commit yet", "commit")
     (tmp_path / "plain").mkdir()
-    assert "not a git repository" in measure(tmp_path / "plain")["team_size"].reason
+    for name in ("team_size", "lead_time"):
+        found = measure(tmp_path / "plain")[name]
+        assert (found.reason, found.do) == (
+            "there is no git repository here",
+            "`git init`, and commit; or run this in a clone",
+        )
+
+
+def test_a_repository_of_somebody_else_is_told_in_the_words_of_git(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = history.commit(ago(3)).make()
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    found = measure(project)["team_size"]
+    assert "dubious ownership" in found.reason
+    assert found.do == f"if you trust it: `git config --global --add safe.directory {project.resolve()}`"
+
+
+def test_a_machine_without_git_is_told_to_get_it(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = history.commit(ago(3)).make()
+    monkeypatch.setenv("PATH", "")
+    found = measure(project)["team_size"]
+    assert (found.reason, found.do) == ("git doesn't run here", "install git")
 
 
 def test_a_detached_head_is_fine(history: History) -> None:
@@ -276,6 +298,7 @@ def test_a_young_record_has_no_rate_yet() -> None:
     assert rate(times, ago(27.9)) is None
     assert rate((ago(1 + 3.5 * half) for half in range(8)), ago(28)) == 2 / 7
     assert rates.too_short(ago(3), AT) == "the record is 3 days long; a rate needs 28"
+    assert rates.too_short(ago(1), AT) == "the record is 1 day long; a rate needs 28"
 
 
 # Deployments
@@ -374,7 +397,17 @@ def test_the_first_days_of_a_deployment_log_are_no_rate(history: History) -> Non
     measured = measure(wrote(history.commit(ago(3)).make(), *({"ago": day, "outcome": "success"} for day in (3, 2, 1, 0.5))))
     for name in ("deployment_frequency", "manual_errors"):
         assert (measured[name].value, measured[name].reason) == (None, "the record is 3 days long; a rate needs 28")
+        known = (NOW + timedelta(days=25)).date().isoformat()
+        assert measured[name].do == f"go on as now: it is known from {known} on"
     assert measured["production_deployment"].value is True
+
+
+def test_the_past_of_what_is_not_known_any_more_stays(history: History) -> None:
+    measured = measure(wrote(history.commit(ago(300)).make(), {"ago": 120, "outcome": "success"}, {"ago": 1, "outcome": "failure"}))
+    assert measured["time_to_restore"].value is None and measured["lead_time"].value is None
+    measured = measure(wrote(history.commit(ago(300)).make(), {"ago": 120, "outcome": "success"}))
+    assert measured["change_failure_rate"].value is None
+    assert {value for _, value in measured["change_failure_rate"].history} == {0}, "of the weeks in which it was known"
 
 
 def test_without_a_deployment_log_nothing_is_known_of_errors(history: History) -> None:

@@ -11,8 +11,10 @@ import copier
 import pytest
 from plumbum import local
 
+from extensions.moving import migrate
 from tests.support.edits import EDITS, edit
 from tests.support.projects import LEVELS, ROOT, Project, git, make_template, release
+from tests.support.released import Release, missing, to_start_from
 
 PAIRS = [(i, j) for i in LEVELS for j in LEVELS if i != j]
 AtLevel = Callable[..., Project]
@@ -41,17 +43,20 @@ def test_also_with_two_services(at_level: AtLevel, fresh: AtLevel, old: int, new
     assert without_answers(at_level(old, two=True).move(new)) == without_answers(fresh(new, two=True))
 
 
-@pytest.mark.parametrize("tag", git(ROOT, "tag", "--list", "v*").split())
+@pytest.mark.parametrize("released", to_start_from())
 @pytest.mark.parametrize(("old", "new"), [(1, 1), (2, 2), (3, 3), (4, 4), (1, 4)])
-def test_a_project_of_a_released_version_moves_to_this_one(tmp_path: Path, fresh: AtLevel, tag: str, old: int, new: int) -> None:
+def test_a_project_of_a_released_version_moves_to_this_one(tmp_path: Path, fresh: AtLevel, released: Release, old: int, new: int) -> None:
+    if why := missing(released.commit):
+        pytest.skip(why)
     clone = tmp_path / "template"
     git(tmp_path, "clone", "--quiet", str(ROOT), str(clone))
     here = make_template(tmp_path / "here", "here")
     git(clone, "fetch", "--quiet", str(here), "HEAD")
-    git(clone, "checkout", "--quiet", tag)
+    git(clone, "checkout", "--quiet", released.commit)
+    git(clone, "tag", "--force", released.tag)  # a clone without tags serves, too
     git(clone, "read-tree", "-u", "--reset", "FETCH_HEAD")
     release(clone, "v1000.0.0")
-    project = Project(tmp_path / "shop", clone).copy(ref=tag, level=old).update("v1000.0.0", level=new)
+    project = Project(tmp_path / "shop", clone).copy(ref=released.tag, level=old).update("v1000.0.0", level=new)
     assert without_answers(project) == without_answers(fresh(new))
 
 
@@ -206,15 +211,25 @@ def test_migrations_of_the_crossed_layers_run_in_order_and_can_run_twice(at_leve
     again = subprocess.run(["python3", str(script), str(ROOT)], cwd=project.folder, capture_output=True, text=True, check=True)
     assert (again.stdout, again.stderr) == ("", "")
 
-    (project.folder / "services/api/capabilities/__pycache__").mkdir()
+    (project.folder / "runtime/__pycache__").mkdir()
     project.write("config/security-exceptions.txt", project.read("config/security-exceptions.txt") + "PYSEC-2020-1 2020-01-31 old\n")
     project.commit().move(1).commit()
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("level ")]
-    assert [line.split(":")[0] for line in said] == ["level 4", "level 2", "level 2"]
-    assert not (project.folder / "services/api/capabilities").exists()
+    assert [line.split(":")[0] for line in said] == ["level 2"] * 3
+    assert not (project.folder / "runtime").exists()
     assert (project.folder / "config/staging.env").exists()
     project.move(3)
     assert "level 3: config/security-exceptions.txt: the exception for PYSEC-2020-1 ended on 2020-01-31" in capfd.readouterr().err
+
+
+def test_a_job_of_yours_in_the_checks_workflow_is_named_when_pushes_go_elsewhere(
+    at_level: AtLevel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = at_level(1)
+    edit(project)
+    project.commit().move(2)
+    [line] = [line for line in capfd.readouterr().err.splitlines() if "quality.yml" in line]
+    assert line.endswith("a job of yours that a push shall run too goes there (mine)")
 
 
 def test_the_lock_file_follows_what_a_move_changes(tmp_path: Path, two_versions: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -223,7 +238,7 @@ def test_the_lock_file_follows_what_a_move_changes(tmp_path: Path, two_versions:
     project.write("uv.lock", "version = 1\n")
     uv = tmp_path / "bin" / "uv"
     uv.parent.mkdir()
-    uv.write_text('#!/bin/sh\ntest "$1" = lock && echo locked >> uv.lock\n')
+    uv.write_text(UV)
     uv.chmod(0o755)
     with local.env(PATH=f"{uv.parent}:/usr/bin:/bin"):  # what Copier hands on to migrations
         project.commit().move(2).commit()
@@ -231,6 +246,36 @@ def test_the_lock_file_follows_what_a_move_changes(tmp_path: Path, two_versions:
         project.update("v1.1.0").commit()
     assert "level 1: uv.lock follows pyproject.toml" in capfd.readouterr().err
     assert project.read("uv.lock") == "version = 1\nlocked\n"
+
+
+UV = """#!/bin/sh
+case "$1" in
+--version) echo uv 0.13.9 ;;
+lock) test -e fails && { echo nothing fits >&2; exit 1; }; test -e fits || echo locked >> uv.lock ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("where", ["named by uv itself", "in the project's .cache"])
+@pytest.mark.parametrize("what", ["", "fits", "fails"])
+def test_the_lock_file_follows_where_uv_is_not_on_path(at_level: AtLevel, where: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = at_level(1)
+    uv = project.folder / (".cache/uv-venv/bin/uv" if "cache" in where else ".elsewhere/uv")
+    project.write(uv.relative_to(project.folder).as_posix(), UV)
+    uv.chmod(0o755)
+    project.write("uv.lock", "version = 1\n")
+    project.commit().write("pyproject.toml", project.read("pyproject.toml") + "# changed by the move\n")
+    if what:
+        project.write(what, "")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.delenv("UV", raising=False)
+    if "cache" not in where:
+        monkeypatch.setenv("UV", str(uv))
+    layer = ROOT / "levels/1-basic/_level/migrate.py"
+    said = list(migrate._load(layer).stay(project.folder))
+    sure = "pyproject.toml changed, and uv.lock could not be made anew (nothing fits): run `make install` and commit it"
+    assert said == {"": ["uv.lock follows pyproject.toml"], "fits": [], "fails": [sure]}[what]
+    assert project.read("uv.lock") == ("version = 1\n" if what else "version = 1\nlocked\n")
 
 
 def test_a_migration_that_fails_is_told_and_the_move_stands(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -308,7 +353,7 @@ def test_a_service_that_is_renamed_keeps_its_folder_and_edits(at_level: AtLevel)
     assert '"/mine"' in project.read("services/api/app.py")
     assert "def test_mine" in project.read("tests/unit/api/test_api_app.py"), "an edited test stays where it was"
     assert (project.folder / "tests/unit/api/conftest.py").exists(), "and what it needs"
-    assert (project.folder / "tests/unit/orders/test_orders_health.py").exists()
+    assert (project.folder / "tests/unit/orders/test_orders_app.py").exists()
 
 
 def test_a_file_taken_over_stays_and_can_be_given_back(at_level: AtLevel, fresh: AtLevel) -> None:

@@ -68,6 +68,18 @@ def test_a_client_is_rendered_and_names_its_check_where_there_is_no_target(proje
     assert project.answers()["readiness"] == entries
 
 
+def test_own_checks_bring_readiness_py_and_nothing_else(project: Project) -> None:
+    entries = [{"service": "api", "kind": "own"}]
+    project.copy(services=["api", "orders"], readiness=entries)
+    found = {path for path in project.tree() if "readiness" in path or "probes" in path}
+    assert found == {"services/api/readiness.json", "services/api/readiness.py"}
+    assert json.loads(project.read("services/api/readiness.json")) == []
+    assert project.answers()["readiness"] == entries
+    before = project.commit().tree()
+    assert project.move(2).commit("up").move(1).tree().keys() == before.keys()
+    assert project.answers()["readiness"] == entries
+
+
 def test_only_what_is_checked_is_rendered(project: Project) -> None:
     services = [{"name": "market-data"}, {"name": "bot", "kind": "worker"}]
     entries = [
@@ -77,7 +89,8 @@ def test_only_what_is_checked_is_rendered(project: Project) -> None:
     ]
     project.copy(services=services, readiness=entries)
     rendered = {path for path in project.tree() if "probes" in path or "readiness" in path}
-    assert rendered == {f"services/bot/{name}" for name in ("readiness.json", "probes/redis_probe.py", "probes/sql_probe.py")}
+    names = ("readiness.json", "readiness.py", "probes/redis_probe.py", "probes/sql_probe.py")
+    assert rendered == {f"services/bot/{name}" for name in names}
     listed = json.loads(project.read("services/bot/readiness.json"))
     assert [(one["name"], one["required"]) for one in listed] == [
         ("postgresql", True),
@@ -126,6 +139,8 @@ def test_an_edited_answer_is_taken(project: Project, monkeypatch: pytest.MonkeyP
         ({"service": "apii", **DATABASE}, "readiness[0].service: expected one of api, got apii"),
         ({"service": "api", **DATABASE, "target": "redis://:hunter2@x"}, 'as DATABASE_URL, got "..."'),
         ({"service": "api"}, "readiness[0]: expected a mapping with service, kind, target, required"),
+        ({"service": "apii", "kind": "own"}, "readiness[0].service: expected one of api, got apii"),
+        ({"service": "api", **DATABASE, "kind": "own"}, "readiness[0]: expected {service: api, kind: own} and no more"),
         ({"service": "api", **DATABASE, "required": "yes"}, 'readiness[0].required: expected true or false, got "yes"'),
         ("postgresql", "readiness[0]: expected a mapping"),
         ({"service": "api", **DATABASE, "target": ""}, "readiness[0].target: expected the name of the setting"),

@@ -63,7 +63,24 @@ def test_a_large_adoption_gets_a_handful_of_files(repository: Project, capfd: py
         repository.write(f"services/pay/part{number}.py", PRICES)
     repository.commit().copy("v1.0.0")
     assert len(seeds(repository)) == 5
-    assert "16 modules more were not looked at: `make stubs`" in capfd.readouterr().err
+    assert "17 modules more were not looked at: `make install stubs`" in capfd.readouterr().err
+
+
+def test_what_has_to_be_tried_before_it_is_written_is_told(repository: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    repository.write("services/pay/web.py", "import flask\n" + PRICES)
+    example = '\n\ndef half(n):\n    """\n    >>> half(4)\n    2\n    """\n    return n // 2\n'
+    repository.write("services/pay/prices.py", PRICES + example)
+    repository.commit().copy("v1.0.0")
+    assert "half(4)" not in repository.read("tests/unit/pay/test_pay_prices.py"), "nothing of theirs is run without an environment"
+    said = capfd.readouterr().err
+    assert "tests more must be tried first, such as docstring examples: `make install stubs` writes those that are green" in said
+    assert "2 modules more were not looked at: `make install stubs` writes what can be asserted" in said, "app.py, too"
+
+
+def test_a_person_who_wants_nothing_run_is_not_told_to_run_it(repository: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    repository.copy("v1.0.0", seed_tests="read")
+    said = capfd.readouterr().err
+    assert "prices.py" in said and "tried first" not in said and "install stubs" not in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
@@ -81,7 +98,7 @@ def test_in_a_terminal_a_person_is_asked_before_more_are_written(repository: Pro
         os.write(ours, f"{said}\n".encode())
         assert process.stdout is not None
         told = process.stdout.read().decode()
-    assert "16 modules of yours have no tests. Write tests for 5 of them now, for all, or for none? [5/all/none]" in told
+    assert "16 modules of yours have no test file of their own. Write tests for 5 of them now, for all, or for none? [5/all/none]" in told
     assert len(seeds(repository)) == files
 
 

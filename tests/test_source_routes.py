@@ -44,16 +44,39 @@ def test_each_route_is_found_and_none_is_wrong(tmp_path: Path, name: str) -> Non
         assert any(line.startswith(part) for line in said), said
 
 
-def test_the_health_endpoints_of_the_template_are_known(tmp_path: Path) -> None:
+def test_the_extension_point_of_the_template_is_followed(tmp_path: Path) -> None:
     for name in ("@web/app.py", "@web/config.py", "@new/logs.py", "@service/health.py"):
         text = (ROOT / "levels/1-basic" / name).read_text(encoding="utf-8")
         Source({f"services/api/{name.split('/')[1]}": text}, []).write(tmp_path)
     entry = {"name": "api", "path": "services/api", "kind": "web", "code": "ours", "app": "app:create_app()"}
     found = routes.find(tmp_path, entry)
-    assert [one.rule for one in found.routes] == ["/static/<path:filename>", "/health", "/readiness", "/counts/<name>"]
+    assert [one.rule for one in found.routes] == ["/static/<path:filename>", "/counts/<name>"]
     assert found.unresolved == ()
-    Source({"services/api/capabilities/more.py": "def init(app, name):\n    app.add_url_rule('/more', 'more', len)\n"}, []).write(tmp_path)
+    Source({"runtime/more.py": "def init(app, name):\n    app.add_url_rule('/more', 'more', len)\n"}, []).write(tmp_path)
     assert "/more" in [one.rule for one in routes.find(tmp_path, entry).routes]
+
+
+@pytest.mark.parametrize(
+    ("code", "own"),
+    [
+        ("@app.get('/health')\ndef health(): return ''", {"/health": "shop.py:4"}),
+        ("@app.get('/health/')\ndef health(): return ''", {"/health/": "shop.py:4"}),
+        (
+            "b = Blueprint('b', __name__, url_prefix='/readiness')\n@b.get('')\ndef r(): return ''\napp.register_blueprint(b)",
+            {"/readiness": "shop.py:5"},
+        ),
+        ("@app.get('/<path:page>')\ndef page(page): return '/health'", {}),
+        ("@app.get('/api/health')\ndef health(): return ''", {}),
+        ("", {}),
+    ],
+)
+def test_a_health_route_of_the_persons_own_is_known(tmp_path: Path, code: str, own: dict[str, str]) -> None:
+    head = "from flask import Blueprint, Flask\nfrom health import init_service\napp = Flask(__name__)\n"
+    text = f"{head}{code}\ninit_service(app, 'shop')\n"
+    health = (ROOT / "levels/1-basic/@service/health.py").read_text(encoding="utf-8")
+    Source({"shop.py": text, "health.py": health}, []).write(tmp_path)
+    found = routes.own_probes(tmp_path, service("shop:app"))
+    assert {one.rule: one.registered for one in found} == own
 
 
 def test_a_worker_has_no_routes(tmp_path: Path) -> None:

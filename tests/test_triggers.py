@@ -17,6 +17,7 @@ from extensions.evolution import reference, registry
 from extensions.evolution.triggers import KEYWORDS, MAX_DEPTH, TriggerError, parse, shown
 from extensions.template import layers
 from tests.support.projects import ROOT
+from tests.support.scale import scaled
 
 UNKNOWN = None
 DAY, WEEK = 1.0, 1 / 7
@@ -356,7 +357,8 @@ def meant(tree: tuple[Any, ...], world: dict[str, Any]) -> Fraction:
     return (min if tree[0] == "and" else max)(meant(node, world) for node in tree[1])
 
 
-@settings(max_examples=1000, deadline=None, derandomize=True, database=None)
+@pytest.mark.soak
+@settings(max_examples=scaled(10_000), deadline=None, derandomize=True, database=None)
 @given(tree=trees, world=worlds, seed=st.integers(0, 2**32), start=st.sampled_from(["", "when ", "when_", "WHEN  "]))
 def test_the_parser_agrees_with_another_evaluator(tree: tuple[Any, ...], world: dict[str, Any], seed: int, start: str) -> None:
     text = written(tree, random.Random(seed))
@@ -414,10 +416,11 @@ def outcome_of(text: str) -> tuple[bool, float]:
     return fine, time.process_time() - start
 
 
+@pytest.mark.soak
 def test_random_texts_give_a_value_or_a_clean_error_in_less_than_10_ms() -> None:
-    texts = random_texts(10_000)
+    texts = random_texts(scaled(10_000))
     first = [outcome_of(text) for text in texts]
-    assert 100 < sum(fine for fine, _ in first) < 5_000
+    assert len(texts) / 100 < sum(fine for fine, _ in first) < len(texts) / 2
     # On a busy machine a single try may be held up: a slow one has to be slow each time.
     slow = [text for text, (_, seconds) in zip(texts, first, strict=True) if seconds >= 0.01]
     assert not [text for text in slow if min(outcome_of(text)[1] for _ in range(5)) >= 0.01]

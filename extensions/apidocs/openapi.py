@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from ..source.routes import Auth, Route, Routes, Variable, View, variables
+from .responses import WITHOUT_BODY, Schema
 
 MARK = "levels api-docs"
+Answers = Callable[[Route, View | None], Mapping[int, Schema | None]]
 METHODS = {"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"}  # what a path item takes
 
 SCHEMES: dict[str, dict[str, str]] = {
@@ -20,11 +24,24 @@ SCHEMES: dict[str, dict[str, str]] = {
 }
 
 
-def document(project: str, service: str, found: Routes) -> dict[str, Any]:
-    """The document of a service. It holds what the source says: no response is described, because none stands in a route.
+def nothing(route: Route, view: View | None) -> Mapping[int, Schema | None]:
+    """For who has no source to look at: no answer is known."""
+    return {}
 
-    Each operation has its rule as Flask has it (`x-rule`), where it stands (`x-source`) and the decorators that guard it
-    (`x-auth`). Rules that OpenAPI has no place for are under `x-rules-without-place`, what the source doesn't settle under `x-unresolved`.
+
+def document(
+    project: str,
+    service: str,
+    found: Routes,
+    version: str = "",
+    answers: Answers = nothing,
+    health: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """The document of a service. It holds what the source says; `answers` gives that of responses, `health` the paths of health.py.
+
+    Each operation has its rule as Flask has it (`x-rule`), the view that answers (`x-source`) and the decorators that guard it (`x-auth`).
+    Rules that OpenAPI has no place for are under `x-rules-without-place`, what the source doesn't settle under `x-unresolved`. No line
+    numbers: they change with every edit above.
     """
     paths: dict[str, dict[str, Any]] = {}
     shapes: dict[str, str] = {}
@@ -45,16 +62,19 @@ def document(project: str, service: str, found: Routes) -> dict[str, Any]:
             elif method not in METHODS:
                 reason = "OpenAPI doesn't know the method"
             if reason:
-                without.append({"x-rule": route.rule, "method": method, "x-source": f"{route.file}:{route.line}", "why": reason})
+                without.append({"x-rule": route.rule, "method": method, "x-source": where(route, method), "why": reason})
                 continue
             schemes |= {auth.scheme for auth in route.auth if auth.scheme}
-            paths.setdefault(path, {})[method.lower()] = _operation(route, method, ids)
+            paths.setdefault(path, {})[method.lower()] = _operation(route, method, ids, answers)
+    for path, operation in (health or {}).items():
+        if "get" not in paths.get(path, {}):
+            paths.setdefault(path, {})["get"] = {**operation, "operationId": _id(operation["operationId"], ids)}
     result: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": f"{project}: {service}",
-            "version": "unversioned",
-            "description": "Written by `levels api-docs` from the source; responses and bodies are not told there.",
+            "version": version or "unversioned",
+            "description": "Written by `levels api-docs` from the source. What doesn't stand there literally is left open.",
         },
         "servers": [{"url": "http://127.0.0.1:8000", "description": "this machine"}],
         "paths": paths,
@@ -64,7 +84,8 @@ def document(project: str, service: str, found: Routes) -> dict[str, Any]:
         result["components"] = {"securitySchemes": {name: SCHEMES[name] for name in sorted(schemes)}}
     if without:
         result["x-rules-without-place"] = without
-    result["x-unresolved"] = [{"x-source": f"{one.file}:{one.line}", "what": one.what, "why": one.why} for one in found.unresolved]
+    told = [{"x-source": one.file, "what": one.what, "why": one.why} for one in found.unresolved]
+    result["x-unresolved"] = [one for number, one in enumerate(told) if one not in told[:number]]
     return result
 
 
@@ -106,7 +127,13 @@ def said(route: Route, method: str) -> str:
     return (own.doc if own else "") or route.doc
 
 
-def _operation(route: Route, method: str, ids: set[str]) -> dict[str, Any]:
+def where(route: Route, method: str) -> str:
+    """The file and the view that answers a method, or the file in which the route is made."""
+    view = view_of(route, method)
+    return f"{view.file}: {view.name}" if view else route.file
+
+
+def _operation(route: Route, method: str, ids: set[str], answers: Answers) -> dict[str, Any]:
     summary, description = parts(said(route, method))
     view = view_of(route, method)
     operation: dict[str, Any] = {"operationId": _id(f"{method.lower()}_{route.endpoint}", ids)}
@@ -122,12 +149,21 @@ def _operation(route: Route, method: str, ids: set[str]) -> dict[str, Any]:
         operation["security"] = security
     if route.auth:
         operation["x-auth"] = [auth.name for auth in route.auth]
-    operation["responses"] = {"default": {"description": "The source of the route doesn't tell."}}
+    known = {str(status): _response(status, schema) for status, schema in answers(route, view).items()}
+    rest = "Any other answer; the source doesn't tell it literally." if known else "The source doesn't tell it literally."
+    operation["responses"] = {**known, "default": {"description": rest}}
     operation["x-rule"] = route.rule
     if route.subdomain:
         operation["x-subdomain"] = route.subdomain
-    operation["x-source"] = f"{view.file}:{view.line}" if view else f"{route.file}:{route.line}"
+    operation["x-source"] = where(route, method)
     return operation
+
+
+def _response(status: int, schema: Schema | None) -> dict[str, Any]:
+    phrase = HTTPStatus(status).phrase if status in {one.value for one in HTTPStatus} else f"Status {status}"
+    if schema is None or status in WITHOUT_BODY:
+        return {"description": phrase}
+    return {"description": phrase, "content": {"application/json": {"schema": schema}}}
 
 
 def _id(wanted: str, ids: set[str]) -> str:

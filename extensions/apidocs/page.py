@@ -3,59 +3,75 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..project.git_and_files import shown
-from ..source.routes import Route, Routes
-from .openapi import documented, parts, said, shown_methods, view_of
+from ..source.routes import Route
+from .openapi import Answers, documented, parts, said, shown_methods, view_of
+
+if TYPE_CHECKING:
+    from .write import Documented
 
 MARK = "<!-- Written by `levels api-docs` from the source; edits are lost. -->"
 
 
-def page(project: str, services: Sequence[tuple[Mapping[str, str], Routes, str]]) -> str:
-    """The page. `services` are entries of the answer with their routes and the name of their OpenAPI document, empty for a worker."""
+def page(project: str, services: Sequence[Documented]) -> str:
+    """The page of all services."""
     lines = [MARK, "", f"# API of {text(project)}", ""]
     lines += ["What the source says of the routes. HEAD comes with GET, and OPTIONS with every path: they are not shown.", ""]
-    for service, found, document in services:
-        lines += _service(service, found, document)
+    lines += ["Answers are those that stand literally in the source; there may be others.", ""]
+    for one in services:
+        lines += _service(one)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _service(service: Mapping[str, str], found: Routes, document: str) -> list[str]:
+def _service(one: Documented) -> list[str]:
+    service, found, document = one.service, one.found, one.document.removeprefix("docs/")
     lines = [f"## {text(service['name'])}", ""]
     if not document:
         return [*lines, "A worker: it serves no routes, other than the health endpoints of `serve_health`.", ""]
     at = code(service["path"]) + (f", {code(service['app'])}" if service.get("app") else "")
     lines += [f"{at}; for machines: [{document}]({quote(document)})", ""]
     routes = documented(found)
-    if routes:
-        lines += ["| path | methods | asks for | what it does | source |", "| --- | --- | --- | --- | --- |"]
-        lines += [_row(route) for route in routes]
-        lines.append("")
-    else:
+    rows = [*(_row(route, one.answers) for route in routes), *(_probe(path, probe) for path, probe in one.health.items())]
+    if rows:
+        lines += ["| path | methods | asks for | answers | what it does | source |", "| --- | --- | --- | --- | --- | --- |"]
+        lines += [*rows, ""]
+    if not routes:
         lines += ["No route is found.", ""]
     for route in routes:
         lines += _details(route)
     if found.unresolved:
-        count = len(found.unresolved)
+        told = dict.fromkeys(f"- {source(it.file)}: {code(it.what)}: {text(it.why)}" for it in found.unresolved)
         lines += [f"### Not resolved in {text(service['name'])}", ""]
-        lines += [f"{count} {'place' if count == 1 else 'places'} where routes may be added in a way that the source doesn't settle:", ""]
-        lines += [f"- {source(one.file, one.line)}: {code(one.what)}: {text(one.why)}" for one in found.unresolved]
-        lines.append("")
+        lines += ["Here routes may be added in a way that the source doesn't settle:", "", *told, ""]
     return lines
 
 
-def _row(route: Route) -> str:
-    summaries = dict.fromkeys(parts(said(route, method))[0] for method in shown_methods(route.methods))
+def _row(route: Route, answers: Answers) -> str:
+    methods = shown_methods(route.methods)
+    summaries = dict.fromkeys(parts(said(route, method))[0] for method in methods)
+    statuses = {status for method in methods for status in answers(route, view_of(route, method))}
     cells = [
         _cell(route.rule) + (f" on {_cell(route.subdomain)}" if route.subdomain else ""),
-        ", ".join(map(text, shown_methods(route.methods))),
+        ", ".join(map(text, methods)),
         ", ".join(_cell(auth.name) for auth in route.auth),
+        _statuses(statuses),
         "; ".join(text(one) for one in summaries if one),
-        source(route.file, route.line),
+        source(route.file, route.view.name if route.view else ""),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _probe(path: str, operation: Mapping[str, Any]) -> str:
+    statuses = _statuses(map(int, operation["responses"]))
+    return f"| {_cell(path)} | GET |  | {statuses} | {text(operation['summary'])} | {source(operation['x-answered-by'])} |"
+
+
+def _statuses(found: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(found)))
 
 
 def _cell(value: str) -> str:
@@ -78,7 +94,7 @@ def _details(route: Route) -> list[str]:
     for (first, rest), methods in told.items():
         who = f"{', '.join(map(text, methods))}: " if len(told) > 1 or len(methods) < len(long) else ""
         where = view_of(route, methods[0])
-        lines += [f"{who}{text(first)}" + (f" ({source(where.file, where.line)})" if who and where else ""), ""]
+        lines += [f"{who}{text(first)}" + (f" ({source(where.file, where.name)})" if who and where else ""), ""]
         lines += [*_fenced(rest), ""] if rest else []
     return lines
 
@@ -99,9 +115,9 @@ def _kind(converter: str, arguments: str) -> str:
     return f"{name} ({arguments})" if arguments else name
 
 
-def source(file: str, line: int) -> str:
-    """A link from docs/ to a line of a file."""
-    return f"[{text(file)}:{line}](../{quote(file)}#L{line})"
+def source(file: str, name: str = "") -> str:
+    """A link from docs/ to a file, with what to look for in it. A number of a line would be wrong after the next edit above it."""
+    return f"[{text(file)}](../{quote(file)})" + (f": {_cell(name)}" if name else "")
 
 
 def text(value: str) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import Refused
-from ..project.git_and_files import shown
+from ..project.git_and_files import counted, shown, text_of
 from ..source import routes
 from ..template import answers
-from . import openapi, page, route_test
+from . import health, openapi, page, responses, route_test
 
 PAGE = "docs/api.md"
 TIME = 120  # seconds for a test that imports an app
@@ -28,6 +29,9 @@ class Documented:
     found: routes.Routes
     document: str
     test: str
+    answers: openapi.Answers
+    health: Mapping[str, Mapping[str, Any]]
+    version: str
 
 
 def read(project: Path, services: Sequence[Mapping[str, str]]) -> list[Documented]:
@@ -41,16 +45,31 @@ def read(project: Path, services: Sequence[Mapping[str, str]]) -> list[Documente
         found = routes.find(project, service)
         some = document and openapi.documented(found)
         test = f"tests/unit/{name}/test_{name.replace('-', '_')}_api_docs.py" if some and service.get("app") else ""
-        result.append(Documented(service, found, document, test))
+        reader = responses.Reader(project, service["path"])
+        probes = health.endpoints(project, service, found)
+        result.append(Documented(service, found, document, test, reader.of, probes, _version(project, service["path"])))
     return result
+
+
+def _version(project: Path, path: str) -> str:
+    """The version that the service's pyproject.toml says, or the project's; empty where none does."""
+    for folder in dict.fromkeys((project / path, project)):
+        try:
+            told = tomllib.loads(text_of(str(folder / "pyproject.toml")))
+        except (ValueError, RecursionError):
+            continue
+        for table in (told.get("project"), (told.get("tool") or {}).get("poetry") if isinstance(told.get("tool"), dict) else None):
+            if isinstance(table, dict) and isinstance(table.get("version"), str) and table["version"].strip():
+                return shown(table["version"].strip())
+    return ""
 
 
 def texts(project_name: str, services: Sequence[Documented], make: str) -> dict[str, str]:
     """What each file is to hold, by its path; the tests come last."""
-    files = {PAGE: page.page(project_name, [(one.service, one.found, one.document.removeprefix("docs/")) for one in services])}
+    files = {PAGE: page.page(project_name, services)}
     for one in services:
         if one.document:
-            document = openapi.document(project_name, one.service["name"], one.found)
+            document = openapi.document(project_name, one.service["name"], one.found, one.version, one.answers, one.health)
             files[one.document] = json.dumps(document, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
     for one in services:
         if one.test:
@@ -196,11 +215,13 @@ def _test(project: Path, path: str, text: str, make: str) -> str:
 def _why(said: str) -> str:
     lines = said.splitlines()
     reasons = [line[2:].strip() for line in lines if line.startswith("E  ")]
-    if any(line.startswith("FAILED") for line in lines):
-        # The first line repeats the assertion's message, the second shows what differs.
-        return shown(f"{WRONG}: {(reasons[1:2] or reasons or ['no reason is told'])[0]}")[:300]
+    failed = any(line.startswith("FAILED") for line in lines)
+    differs = [line.removeprefix("AssertionError: ") for line in reasons if line.startswith("AssertionError: ")]
+    if failed and differs:
+        return shown(f"{WRONG}: {differs[0]}")[:300]
     last = [line for line in reasons if line] or [line for line in lines if line.strip()] or ["no output"]
-    return shown(f"the app can't be made here: {last[-1]}")[:300]
+    what = "the test stops by itself" if failed else "the app can't be made here"
+    return shown(f"{what}: {last[-1]}")[:300]
 
 
 # The report
@@ -231,7 +252,7 @@ def _lines(project: Path, services: Sequence[Documented], stale: Sequence[str], 
         if not one.document:
             lines.append(f"{name}: a worker, no routes")
             continue
-        lines.append(f"{name}: {count} route{'s' * (count != 1)}, {len(one.found.unresolved)} not resolved: {one.document}")
+        lines.append(f"{name}: {counted(count, 'route')}, {len(one.found.unresolved)} not resolved: {one.document}")
         lines += [f"  {shown(it.file)}:{it.line}: {shown(it.what)}: {it.why}" for it in one.found.unresolved]
         if not one.test:
             lines.append("  no test: " + ("no route is found" if count == 0 else "how the service starts isn't known (`app`)"))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
 from ..errors import NotAProject, Refused
+from ..project.git_and_files import git_refuses
 from ..template import answers, layers
 from ..template.place import root
 
 
 def project_answers(project: Path) -> dict[str, Any]:
-    """The recorded answers of the project in `project`. Raises NotAProject where none are, Refused for a bad one."""
+    """The recorded answers of the project in `project`.
+
+    Raises NotAProject where none are, Refused for a bad one.
+
+    Refused too, with git's own reason, where git doesn't work there: whatever is asked of it would be told as
+    unknown.
+    """
+    if why := git_refuses(project):
+        raise Refused(f"git: {why}")
     recorded = answers.recorded_answers(project)
     if not recorded:
         raise NotAProject(f"{project / '.copier-answers.yml'}: expected the answers of this template")
@@ -31,3 +41,11 @@ def level_of(text: str) -> int:
     level = int(text) if text.isdecimal() else text
     check({"level": level})
     return int(level)
+
+
+def answer(pair: str, key: str, more: tuple[str, ...] = ()) -> None:
+    """Raises Refused where there is no answer `key`; `pair` is what a person typed."""
+    known = ["level", *answers.CHECKS, *more]
+    if key not in known:
+        near = difflib.get_close_matches(key, known, 1)
+        raise Refused(f"{pair}: there is no such answer{f'; did you mean {near[0]}?' if near else ', see docs/answers.md'}")

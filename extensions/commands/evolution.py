@@ -61,6 +61,8 @@ def _print(document: Mapping[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from ..evolution.detector import HOLDS
+
     console = Console(highlight=False, soft_wrap=False)
 
     def say(text: str = "", style: str = "") -> None:
@@ -88,26 +90,25 @@ def _print(document: Mapping[str, Any]) -> None:
             say(f"  brings  {benefit}")
         say(f"  effort  {recommended['effort']}")
         say(f"  cost    {recommended['cost']}")
-        say(f"  do      {recommended['command']}")
     for item in document["blocked_by"]:
         say(f"  [ ] {item['title']}: {' '.join(item['fix'].splitlines())}")
+    say(f"{document['next']['why']}: {document['next']['command']}")
     for stage in document["later"]:
         say(f"Later: the trigger of level {stage['level']}, {stage['title']}, holds ({'; '.join(stage['reasons'])})", "dim")
 
     ahead = [stage for stage in document["roadmap"] if stage["level"] > document["level"]]
     if ahead:
         say()
-        road = table("level", "is due when", "now", "threshold", "holds")
+        road = table("level", "is due when", "now", "threshold", "trigger")
         for stage in ahead:
             for number, part in enumerate(stage["parts"]):
-                holds = {True: "yes", False: "no", None: "unknown"}[part["outcome"]]
                 row(
                     road,
                     "" if number else str(stage["level"]),
                     part["name"],
                     part["shown"],
                     part["against"],
-                    holds,
+                    HOLDS[part["outcome"]],
                     style="bold" if part["outcome"] else "",
                 )
         console.print(road)

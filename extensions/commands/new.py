@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from pathlib import Path
 from typing import Any
 
 from ..errors import Refused
-from ..template import answers
-from .arguments import level_of
+from .arguments import answer, level_of
 
 HELP = "start a project, or adopt the repository that stands at DEST"
 
@@ -30,11 +28,7 @@ def run(options: argparse.Namespace) -> int:
         key, separator, value = pair.partition("=")
         if not separator:
             raise Refused(f"--data {pair}: expected KEY=VALUE")
-        known = ["level", "confirm_services", *answers.CHECKS]
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ", see docs/answers.md"
-            raise Refused(f"--data {key}: there is no such answer{hint}")
+        answer(f"--data {key}", key, ("confirm_services",))
         data[key] = value
     if options.level is not None:
         data["level"] = level_of(options.level)

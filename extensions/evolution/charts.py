@@ -27,19 +27,30 @@ class Chart:
 
 
 def charts(document: Mapping[str, Any]) -> list[Chart]:
-    """A chart for each metric of the `--json` document that has a history of two weeks at least; those that triggers name come first."""
+    """A chart for each metric of the `--json` document that has a past: two days at least, of which today may be one.
+
+    Those that triggers name come first.
+    """
     thresholds: dict[str, dict[float, str]] = {}
     for stage in document["roadmap"]:
         for part in stage["parts"]:
             if not isinstance(part["threshold"], bool) and stage["level"] > document["level"]:
                 thresholds.setdefault(part["metric"], {})[part["threshold"]] = f"level {stage['level']}: {part['shown_threshold']}"
-    known = [one for one in document["metrics"].values() if len(one["history"]) > 1]
-    known.sort(key=lambda one: one["metric"] not in thresholds)
-    return [_chart(one, thresholds.get(one["metric"], {})) for one in known]
+    known = [(one, _history(one, document["at"][:10])) for one in document["metrics"].values()]
+    known = [(one, history) for one, history in known if len(history) > 1]
+    known.sort(key=lambda pair: pair[0]["metric"] not in thresholds)
+    return [_chart(one, history, thresholds.get(one["metric"], {})) for one, history in known]
 
 
-def _chart(one: Mapping[str, Any], thresholds: Mapping[float, str]) -> Chart:
-    history: Sequence[tuple[str, float]] = one["history"]
+def _history(one: Mapping[str, Any], today: str) -> list[tuple[str, float]]:
+    """What was known on each Monday, and what is known now; empty for what has no past."""
+    found = [(week, value) for week, value in one["history"]]
+    if found and one["value"] is not None and found[-1][0] < today:
+        found.append((today, one["value"]))
+    return found
+
+
+def _chart(one: Mapping[str, Any], history: Sequence[tuple[str, float]], thresholds: Mapping[float, str]) -> Chart:
     days = [date.fromisoformat(week).toordinal() for week, _ in history]
     values = [float(value) for _, value in history]
     # A threshold far beyond all values would flatten the line: then it is told and not drawn.

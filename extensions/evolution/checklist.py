@@ -105,12 +105,13 @@ def report(project: Path, recorded: Mapping[str, Any], level: int | None, *, off
     manifests = layers.manifests(root())
     aim = roadmap.read(project, len(manifests))
     held_to = recorded["level"] if level is None else level
-    highest = max(held_to, aim.target_level)
+    target = min(recorded["level"] + 1, len(manifests)) if aim.next_level else aim.target_level
+    highest = max(held_to, target)
     return Report(
         project=recorded["project_name"],
         level=recorded["level"],
         held_to=held_to,
-        target_level=aim.target_level or None,
+        target_level=target or None,
         items=check(project, recorded, highest, offline=offline),
         wanted=[_wanted(name, manifests, recorded["level"]) for name in aim.wanted],
         titles={manifest.level: manifest.title for manifest in manifests if manifest.level <= highest},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..source.modules import Module, read_file
 
-INIT_FUNCTIONS = ("init_service", "serve_health", "create_health_endpoint")
+EXTENSION_POINT = ("init_service", "serve_health", "create_health_endpoint")
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ def _calls(tree: ast.Module) -> list[int]:
         for node in nodes
         if isinstance(node, ast.ImportFrom) and (node.module or "").rpartition(".")[2] == "health"
         for alias in node.names
-        if alias.name in INIT_FUNCTIONS
+        if alias.name in EXTENSION_POINT
     }
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     return [
         node.lineno
         for node in calls
         if (isinstance(node.func, ast.Name) and node.func.id in imported)
-        or (isinstance(node.func, ast.Attribute) and node.func.attr in INIT_FUNCTIONS)
+        or (isinstance(node.func, ast.Attribute) and node.func.attr in EXTENSION_POINT)
     ]
 
 

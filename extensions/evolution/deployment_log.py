@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Refused
-from ..project.git_and_files import git_says
+from ..project.git_and_files import ask_git, counted, git_refuses, git_says
 
 FILE = "config/deploys.jsonl"
 LARGEST = 20_000_000  # bytes, about a hundred thousand lines
 KINDS = ("deploy", "rollback", "incident", "restored")
 VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
+VERSION_NUMBER = re.compile(r"v?\d+(\.\d+)+([.+-]?\w+)*")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,9 @@ def read(project: Path, until: float) -> DeploymentLog:
             entries.append(entry)
     twice = sum(bool(line.strip()) for line in lines) - len(entries) - len(broken) - len(future)
     left_out = [f"{FILE}: {what} ({_numbers(found)})" for what, found in (("broken", broken), ("dated in the future", future)) if found]
-    left_out += [f"{FILE}: {twice} lines stand there twice and count once"] if twice else []
+    if twice:
+        stand, count = ("stands", "counts") if twice == 1 else ("stand", "count")
+        left_out.append(f"{FILE}: {counted(twice, 'line')} {stand} there twice and {count} once")
     return DeploymentLog(True, tuple(sorted(entries, key=lambda entry: entry.at)), tuple(left_out))
 
 
@@ -159,15 +162,16 @@ def record(project: Path, kind: str, environment: str, version: str | None, outc
         raise Refused("--note: expected one line, 500 characters at most")
     now = datetime.now(UTC)
     time = _given_time(at, now)
+    recorded_version = ""
     if kind in ("incident", "restored"):
         before = read(project, now.timestamp() + 60).entries
         if kind == "restored" and not any(one.end is None for one in troubles(before, environment) if one.start <= time.timestamp()):
-            raise Refused(f"restored: no incident is open in {environment}; `record incident` writes one down")
+            raise Refused(f"restored: nothing is recorded as broken in {environment}; `record incident` writes it down")
         ran = [one.version for one in before if one.environment == environment and one.kind in ("deploy", "rollback") and not one.failed]
-        version = version or (ran[-1] if ran else None)
-    version = version or git_says(project, "rev-parse", "--short", "HEAD").strip() or "unknown"
-    if not VERSION.fullmatch(version):
-        raise Refused(f"--version {version!r}: expected a commit or a version number")
+        recorded_version = ran[-1] if ran else ""
+    if version:
+        _check_version(project, version, now)
+    version = version or recorded_version or _head(project)
     entry = {
         "kind": kind,
         "environment": environment,
@@ -186,6 +190,35 @@ def record(project: Path, kind: str, environment: str, version: str | None, outc
     finally:
         os.close(handle)
     return f"{FILE}: {kind} of {version} {'to' if kind == 'deploy' else 'in'} {environment} recorded; commit it"
+
+
+def _head(project: Path) -> str:
+    """The commit that is checked out; "unknown" where there is no repository, or none yet. Raises Refused where git can't say."""
+    code, commit, _ = ask_git(project, "rev-parse", "--short", "-q", "--verify", "HEAD")
+    if code and (why := git_refuses(project)):
+        raise Refused(f"git: {why}")
+    return commit.strip() or "unknown"
+
+
+def _check_version(project: Path, version: str, now: datetime) -> None:
+    """Raises Refused for a version that is no version number, and no commit or tag here.
+
+    What the log has already, and any name outside of git, is taken.
+    """
+    if not VERSION.fullmatch(version):
+        raise Refused(f"--version {version!r}: expected a commit, a tag of this repository, or a version number")
+    if VERSION_NUMBER.fullmatch(version):  # Not every deployed version is a tag in git.
+        return
+    if any(one.version == version for one in read(project, now.timestamp() + 60).entries):
+        return
+    inside, _, complaint = ask_git(project, "rev-parse", "--git-dir")
+    if inside and "not a git repository" in complaint:
+        return
+    if ask_git(project, "rev-parse", "-q", "--verify", f"{version}^{{commit}}")[0]:
+        raise Refused(
+            f"--version {version}: git knows no such commit or tag here (`git fetch --tags` may bring it), "
+            "and it is no version number such as 1.4.2"
+        )
 
 
 def _given_time(at: str, now: datetime) -> datetime:

@@ -23,10 +23,9 @@ from .registry import METRICS, RATIO
 WEEKS = 4  # Mondays in a row on which a trigger held before it is due
 TWICE = 2.0  # a value so many times its threshold is beyond doubt: the priority is high
 
-# What makes a measured metric known. The declared ones go into config/evolution.yml.
+# What makes a measured metric known, where the reason that it isn't doesn't say more. The declared ones go into config/evolution.yml.
 DEPLOYS = "write each deployment down: `make record WHAT=deploy`"
 TO_KNOW = {
-    "team_size": "clone the whole history: `git fetch --unshallow`",
     "deployment_frequency": DEPLOYS,
     "manual_errors": "write deployments and incidents down: `make record WHAT=deploy`, `make record WHAT=incident`",
     "change_failure_rate": DEPLOYS,
@@ -86,6 +85,7 @@ class Report:
     blocked_by: tuple[checklist.Item, ...]
     later: tuple[Stage, ...]
     unknown: Mapping[str, str]
+    make: str
 
     def as_json(self) -> dict[str, Any]:
         """The document of `levels evolution --json`."""
@@ -98,6 +98,7 @@ class Report:
             "metrics": {name: _metric(one) for name, one in self.metrics.items()},
             "roadmap": [self._stage(stage) for stage in self.roadmap],
             "verdict": dict(zip(("headline", "text"), self.verdict(), strict=True)),
+            "next": dict(zip(("why", "command"), self.next(), strict=True)),
             "recommendation": asdict(self.recommendation) if self.recommendation else None,
             "due": self.due,
             "blocked_by": [asdict(item) for item in self.blocked_by],
@@ -131,6 +132,14 @@ class Report:
         if following.outcome is None:
             return stay, f"Nothing that is known speaks for level {following.level}, but not everything is known."
         return stay, f"Nothing speaks for level {following.level} yet."
+
+    def next(self) -> tuple[str, str]:
+        """What to do next: what for, and the command."""
+        if self.recommendation:
+            return "To move", self.recommendation.command
+        if self.due:
+            return "To see each item again once it is done", f"{self.make} todo"
+        return f"What level {self.level} still needs", f"{self.make} todo"
 
     def _stage(self, stage: Stage) -> dict[str, Any]:
         return {
@@ -183,7 +192,8 @@ def detect(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline
         due=following.level if following else None,
         blocked_by=todo,
         later=tuple(stage for stage in ahead if stage.level > level + 1 and stage.outcome),
-        unknown={name: to_know(name, answers.make(recorded)) for name in names},
+        unknown={name: to_know(measured[name], answers.make(recorded)) for name in names},
+        make=answers.make(recorded),
     )
 
 
@@ -257,11 +267,14 @@ def reasons(stage: Stage, measured: Mapping[str, Measured]) -> list[str]:
 
 
 def _against(part: triggers.Part) -> str:
-    """What a value is compared with, in words."""
+    """What a value is compared with, in words; empty where it has to be true, which its name says."""
+    if part.threshold is True and part.comparison == "==":
+        return ""
     shown = triggers.shown(part.threshold, part.metric)
     return shown if part.comparison == "==" else f"{SAID[part.comparison]} {shown}"
 
 
+HOLDS = {True: "holds", False: "not yet", None: "unknown"}  # what a part of a trigger does
 SAID = {">": "more than", ">=": "at least", "<": "less than", "<=": "at most", "!=": "other than"}
 
 
@@ -296,12 +309,12 @@ def _state(stage: Stage, level: int) -> str:
     return "later" if stage.level > level + 1 else "due" if stage.due else "holds"
 
 
-def to_know(name: str, make: str) -> str:
+def to_know(one: Measured, make: str) -> str:
     """What a person does so that a metric becomes known, where make is called as `make`."""
-    metric = METRICS[name]
+    name, metric = one.metric, METRICS[one.metric]
     if metric.source == "declared":
         return f"write it into config/evolution.yml, as in `{name}: {metric.dimension.example.split(' or ')[0]}` below `declared:`"
-    return TO_KNOW.get(name, "").replace("`make ", f"`{make} ")
+    return (one.do or TO_KNOW.get(name, "")).replace("`make ", f"`{make} ")
 
 
 def spoken(name: str) -> str:

@@ -1,6 +1,8 @@
-"""`levels flags`: what is on and why, as the project's own ci/flags.py resolves it, and whether each trigger holds as it is measured now.
+"""`levels flags`: what is on and why, as the project's own ci/flags.py resolves it, and whether each trigger
+holds now.
 
-There is one resolver, the script that projects from level 2 on carry and their workflows run. It is loaded from the template here.
+There is one resolver, the script that projects from level 2 on carry for their pipeline. It is loaded from
+the template here.
 """
 
 from __future__ import annotations
@@ -31,21 +33,33 @@ def resolver() -> ModuleType:
     return module
 
 
-def report(project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date) -> dict[str, Any]:
-    """The flags of the project at `project`, in one environment, or in each where `environment` is empty: the `--json` document.
+def where_it_stands(level: int) -> dict[str, Any]:
+    """What the resolver takes of a project at `level`: as config/levels.json has it."""
+    return {"level": level, "levels": [asdict(manifest) for manifest in layers.manifests(template_root())]}
 
-    Raises Refused, with the line, for what is wrong in config/feature-flags.yml, its triggers included.
+
+def report(project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date) -> dict[str, Any]:
+    """The flags of the project at `project`, in one environment, or in each where `environment` is empty.
+
+    Returns the `--json` document. Raises Refused for what is wrong in config/feature-flags.yml, its triggers
+    included.
     """
     code = resolver()
-    levels = code.levels_of(level, [asdict(one) for one in layers.manifests(template_root())])
+    stands = where_it_stands(level)
+    file = project / code.FILE
     try:
-        flags = code.load(project, levels)
-        names = [environment] if environment else list(flags.environments) or ["local"]
-        resolved = {name: code.resolve(flags, levels, name) for name in names}
+        flags = code.read(file.read_text(encoding="utf-8-sig") if file.is_file() else "features: {}")
+        names = [environment] if environment else list(flags["environments"]) or ["local"]
+        resolved = {name: code.resolve(flags, stands, name) for name in names}
     except code.Problem as problem:
-        raise Refused(str(problem)) from None
+        raise Refused(escaped(str(problem))) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{code.FILE}: expected a file in UTF-8 ({error.__class__.__name__})") from None
+    features = flags["features"]
     read = {
-        name: triggers.parse(flag.trigger, f"{code.FILE}, line {flag.trigger_line}") for name, flag in flags.flags.items() if flag.trigger
+        name: triggers.parse(str(flag["trigger"]), f"{code.FILE}, features.{name}.trigger")
+        for name, flag in features.items()
+        if flag.get("trigger")
     }
     values = {name: one.value for name, one in measured.items()}
     return {
@@ -53,23 +67,44 @@ def report(project: Path, level: int, environment: str, measured: Mapping[str, M
         "environments": [
             {
                 "environment": name,
-                "feature_flags": code.env_line(states).partition("=")[2],
-                "flags": [_flag(one, flags.flags.get(one.name), read.get(one.name), values, states) for one in states],
+                "feature_flags": code.runtime(states, stands),
+                "flags": [_flag(one, features.get(one, {}), read.get(one), values, states) for one in states],
             }
             for name, states in resolved.items()
         ],
-        "warnings": [f"{code.FILE}, line {line}: {warning}" for line, warning in code.overdue(flags, today)],
+        "warnings": [
+            f"{code.FILE}: {name} was to go by {expires}: take it out of the code and of the file, or give it time"
+            for name, flag in features.items()
+            if (expires := _expires(name, flag)) and expires < today
+        ],
     }
 
 
-def _flag(state: Any, flag: Any, trigger: triggers.Trigger | None, values: Mapping[str, triggers.Number], states: Any) -> dict[str, Any]:
-    outcome = trigger.evaluate(values, {one.name: one.on for one in states}) if trigger else None
+def _expires(name: str, flag: Mapping[str, Any]) -> date | None:
+    """The last day of a flag. Raises Refused where it isn't one."""
+    said = flag.get("expires")
+    try:
+        return said if said is None or isinstance(said, date) else date.fromisoformat(str(said))
+    except ValueError:
+        where = f"config/feature-flags.yml: features.{name}.expires"
+        raise Refused(f"{where}: expected a date such as 2027-01-31, got {escaped(str(said))}") from None
+
+
+def _flag(
+    name: str,
+    flag: Mapping[str, Any],
+    trigger: triggers.Trigger | None,
+    values: Mapping[str, triggers.Number],
+    states: Mapping[str, tuple[bool, str]],
+) -> dict[str, Any]:
+    outcome = trigger.evaluate(values, {one: state[0] for one, state in states.items()}) if trigger else None
+    expires = _expires(name, flag)
     return {
-        "name": state.name,
-        "on": state.on,
-        "why": state.why,
-        "description": flag.description if flag else "",
-        "expires": flag.expires.isoformat() if flag and flag.expires else None,
+        "name": name,
+        "on": states[name][0],
+        "why": states[name][1],
+        "description": str(flag.get("description") or ""),
+        "expires": expires.isoformat() if expires else None,
         "trigger": trigger.text if trigger else None,
         "holds": outcome.value if outcome else None,
         "parts": [
@@ -87,7 +122,9 @@ def _flag(state: Any, flag: Any, trigger: triggers.Trigger | None, values: Mappi
 
 
 def text(document: Mapping[str, Any], measured: Mapping[str, Measured]) -> str:
-    """The report for people: a line for each flag, below it its trigger, whether that holds, and by which figures."""
+    """The report for people: a line for each flag, below it its trigger, whether that holds, and by which
+    figures.
+    """
     lines: list[str] = []
     for environment in document["environments"]:
         lines += ["", f"{environment['environment']}, level {document['level']}"]

@@ -27,9 +27,11 @@ NO_LOG = f"there is no deployment log ({deployment_log.FILE})"
 class Measured:
     """One metric. `value` is in the registry's unit, and None where it isn't known; then `reason` says why, and is empty elsewhere.
 
-    `evidence` are lines for people. `history` has what was known at the beginning of each ISO week (the date of its Monday, 0:00 UTC), the
-    oldest first, by the same definition as the value. Where `window` is "now" or empty the value has no past; elsewhere a week that is
-    missing in the history wasn't known. Texts hold what people wrote: they are one line each, and not escaped further.
+    `evidence` are lines for people. `history` has what was known at the beginning of each ISO week (the date
+    of its Monday, 0:00 UTC), the oldest first, by the same definition as the value. `do` is what makes an
+    unknown one known, where it hangs on the reason. Where `window` is "now" or empty the value has no past;
+    elsewhere a week that is missing in the history wasn't known. Texts hold what people wrote: they are one
+    line each, and not escaped further.
     """
 
     metric: str
@@ -40,6 +42,7 @@ class Measured:
     evidence: tuple[str, ...] = ()
     reason: str = ""
     history: rates.History = ()
+    do: str = ""
 
 
 def measure(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline: bool = False) -> dict[str, Measured]:
@@ -53,9 +56,9 @@ def measure(project: Path, recorded: Mapping[str, Any], *, now: datetime, offlin
     read = deployment_log.read(project, at + rates.SLACK)
     try:
         git_history.readable(project)
-        git = ""
+        git = None
     except git_history.Unknown as error:
-        git = str(error)
+        git = error
     deployed, asked = _deployments(project, recorded, wanted, read, at, offline, git)
     found = [
         _team_size(project, wanted, at, git),
@@ -71,20 +74,27 @@ def measure(project: Path, recorded: Mapping[str, Any], *, now: datetime, offlin
     return {name: measured[name] for name in METRICS}
 
 
-def _unknown(metric: str, reason: str, source: str = "", evidence: Iterable[str] = ()) -> Measured:
-    return Measured(metric, None, source, reason=reason, evidence=tuple(evidence))
+def _unknown(
+    metric: str, reason: str, source: str = "", evidence: Iterable[str] = (), history: rates.History = (), do: str = ""
+) -> Measured:
+    return Measured(metric, None, source, reason=reason, evidence=tuple(evidence), history=history, do=do)
+
+
+def _wait(began: float) -> str:
+    """What to do about a record that is too short."""
+    return f"go on as now: it is known from {deployments.day(rates.known_from(began))} on"
 
 
 # git
 
 
-def _team_size(project: Path, wanted: settings.Settings, at: float, git: str) -> Measured:
+def _team_size(project: Path, wanted: settings.Settings, at: float, git: git_history.Unknown | None) -> Measured:
     if git:
-        return _unknown("team_size", git, "git")
+        return _unknown("team_size", str(git), "git", do=git.do)
     try:
         team = git_history.team(project, at, wanted.bots)
     except git_history.Unknown as error:
-        return _unknown("team_size", str(error), "git")
+        return _unknown("team_size", str(error), "git", do=error.do)
     evidence = [f"{_listed(team.names(at)) or 'nobody'} committed"]
     evidence += [f"several addresses or names taken for one person: {_listed(sorted(team.merged))}"] if team.merged else []
     evidence += [f"bots, not counted: {_listed(sorted(team.bots))}"] if team.bots else []
@@ -92,7 +102,8 @@ def _team_size(project: Path, wanted: settings.Settings, at: float, git: str) ->
     evidence += [f"commits dated in the future, not counted: {team.future}"] if team.future else []
     size = team.size(at)
     if size is None:
-        return _unknown("team_size", "every commit is dated in the future", "git", evidence[1:])
+        do = "look at the clock of this machine, and at the dates in `git log`"
+        return _unknown("team_size", "every commit is dated in the future", "git", evidence[1:], do=do)
     # Names join addresses by likeness where the mailmap says nothing.
     confidence = "medium" if team.merged or team.future else "high"
     return Measured(
@@ -115,7 +126,7 @@ def _deployments(
     read: deployment_log.DeploymentLog,
     at: float,
     offline: bool,
-    git: str,
+    git: git_history.Unknown | None,
 ) -> tuple[deployments.Deployments | None, tuple[str, ...]]:
     """The source to take, and a line for each that was asked and not taken.
 
@@ -137,7 +148,7 @@ def _deployments(
 
     def of_tags() -> deployments.Deployments | None:
         if git:
-            raise web.NotMeasured(git)
+            raise web.NotMeasured(str(git))
         times, left_out = git_history.releases(project, at)
         return deployments.Deployments("release tags", "low", times, times[0], notes=tuple(left_out)) if times else None
 
@@ -175,16 +186,16 @@ def _frequency(deployed: deployments.Deployments | None, asked: tuple[str, ...],
     def rate(then: float) -> float | None:
         return rates.per_day(deployed.times, deployed.began, then)
 
-    value = rate(at)
+    value, history = rate(at), rates.history(rate, at)
     if value is None:
-        return _unknown(name, rates.too_short(deployed.began, at), deployed.source, evidence)
-    return Measured(name, value, deployed.source, WINDOW, deployed.confidence, evidence, history=rates.history(rate, at))
+        return _unknown(name, rates.too_short(deployed.began, at), deployed.source, evidence, history, _wait(deployed.began))
+    return Measured(name, value, deployed.source, WINDOW, deployed.confidence, evidence, history=history)
 
 
-def _lead_time(project: Path, deployed: deployments.Deployments | None, at: float, git: str) -> Measured:
+def _lead_time(project: Path, deployed: deployments.Deployments | None, at: float, git: git_history.Unknown | None) -> Measured:
     name = "lead_time"
     if git:
-        return _unknown(name, git, "git")
+        return _unknown(name, str(git), "git", do=git.do)
     if deployed is None or not deployed.versions:
         return _unknown(name, "no source tells which commit was deployed when")
     commits = git_history.commit_times(project, (version for _, version in deployed.versions))
@@ -193,9 +204,10 @@ def _lead_time(project: Path, deployed: deployments.Deployments | None, at: floa
     lost = len(deployed.versions) - len(hours)
     evidence = (f"deployments of commits that aren't here, or are dated later, not counted: {lost}",) if lost else ()
     source = f"{deployed.source}, git"
-    if value is None:
-        return _unknown(name, f"no deployment of a known commit in {WINDOW}", source, evidence)
     history = rates.history(lambda then: deployments.median_at(hours, then), at)
+    if value is None:
+        do = "record deployments with their commit or tag: `make record WHAT=deploy VERSION=v1.2.0`"
+        return _unknown(name, f"no deployment of a known commit in {WINDOW}", source, evidence, history, do)
     return Measured(name, value, source, WINDOW, deployed.confidence, ("the median from commit to deployment", *evidence), history=history)
 
 
@@ -225,11 +237,11 @@ def _from_log(read: deployment_log.DeploymentLog, environment: str, at: float) -
     still_open = sum(trouble.end is None for trouble in troubles)
     told = Measured("", None, source, WINDOW, "high", (f"in {WINDOW}: {seen}", *read.left_out))
 
-    def known(name: str, value_at: Callable[[float], float | None], reason: str, *evidence: str) -> Measured:
-        value, lines = value_at(at), (*told.evidence, *evidence)
+    def known(name: str, value_at: Callable[[float], float | None], reason: str, do: str, *evidence: str) -> Measured:
+        value, lines, history = value_at(at), (*told.evidence, *evidence), rates.history(value_at, at)
         if value is None:
-            return _unknown(name, reason, source, lines)
-        return replace(told, metric=name, value=value, evidence=lines, history=rates.history(value_at, at))
+            return _unknown(name, reason, source, lines, history, do)
+        return replace(told, metric=name, value=value, evidence=lines, history=history)
 
     starts, began = [trouble.start for trouble in troubles], read.entries[0].at
     restored = deployments.restored(troubles)
@@ -239,15 +251,17 @@ def _from_log(read: deployment_log.DeploymentLog, environment: str, at: float) -
             "manual_errors",
             lambda then: rates.per_day(starts, began, then),
             rates.too_short(began, at),
+            _wait(began),
             "the rate leaves out the worst week",
         ),
         known(
             "time_to_restore",
             lambda then: deployments.median_at(restored, then),
             f"nothing that went wrong was put right in {WINDOW}",
+            "nothing, as long as nothing breaks; what does: `make record WHAT=incident`, then `make record WHAT=restored`",
             *([f"not over yet: {still_open}"] if still_open else []),
         ),
-        known("change_failure_rate", lambda then: deployments.share_failed_at(outcomes, then), f"no deploy in {WINDOW}"),
+        known("change_failure_rate", lambda then: deployments.share_failed_at(outcomes, then), f"no deploy in {WINDOW}", ""),
     ]
 
 
@@ -258,23 +272,27 @@ def _from_prometheus(wanted: settings.Settings, at: float, offline: bool) -> lis
     names = {"requests": "production_traffic.requests", "users": "production_traffic.users", "uptime": "measured_uptime"}
     queries = {"requests": prometheus.REQUESTS, **wanted.queries}
     source = f"Prometheus ({shown(wanted.prometheus)})" if wanted.prometheus else ""
-    why = "no Prometheus is named: `sources: prometheus:` in config/evolution.yml" if not wanted.prometheus else "not asked, offline"
+    why, do = "no Prometheus is named: `sources: prometheus:` in config/evolution.yml", ""
+    if wanted.prometheus:
+        why, do = "not asked, offline", "run this without `--offline`"
     answers: Mapping[str, prometheus.Figure | str] = {}
     if wanted.prometheus and not offline:
         try:
             answers = prometheus.ask(wanted.prometheus, queries, at)
         except web.NotMeasured as error:
-            why = str(error)
+            why, do = str(error), "look whether the Prometheus of config/evolution.yml answers from this machine"
     measured = []
     for key, name in names.items():
         line = (shown(queries[key]),) if key in queries else ()
         answer = answers.get(key, why)
+        how = do if answer == why else f"look at the query below `sources: prometheus: {key}:` in config/evolution.yml"
         if wanted.prometheus and key not in queries:
             answer = f"no query is given: `sources: prometheus: {key}:` in config/evolution.yml"
+            how = f"write the query below `sources: prometheus: {key}:` in config/evolution.yml"
         if not isinstance(answer, str) and key == "uptime" and not 0 <= answer[0] <= 1:
             answer = f"the query gives {answer[0]:g}, expected a share from 0 to 1"
         if isinstance(answer, str):
-            measured.append(_unknown(name, answer, source, line))
+            measured.append(_unknown(name, answer, source, line, do=how))
         else:
             value, history = answer
             measured.append(Measured(name, value, source, "as the query has it", "high", line, history=history))

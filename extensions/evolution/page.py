@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 
 from ..project.git_and_files import shown
 from .charts import charts
+from .detector import HOLDS
 
 TEMPLATE = "page.html.jinja"
 
@@ -29,7 +30,9 @@ def render(document: Mapping[str, Any]) -> str:
     )
     environment.filters["code"] = _code
     weeks = next((stage["mondays_needed"] for stage in document["roadmap"]), 0)
-    return environment.get_template(TEMPLATE).render(report=document, charts=charts(document), stops=_stops(document), weeks=weeks)
+    return environment.get_template(TEMPLATE).render(
+        report=document, charts=charts(document), stops=_stops(document), weeks=weeks, holds=HOLDS
+    )
 
 
 def _code(text: str) -> Markup:

@@ -13,6 +13,7 @@ from ..errors import Refused
 from ..project.git_and_files import shown
 from .document import compose, is_null, mapping, meant, where
 
+NEXT = "next"  # the level after the project's: the line need not change with the level
 KEYS = ("current_level", "target_level", "features", "roadmap", "exempt", "declared", "sources")
 
 
@@ -26,9 +27,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Heading:
-    """What a person has put there. `target_level` is 0 where none is set; `wanted` are the features that are true."""
+    """What a person has put there. `target_level` is 0 where none is set, or `next`; `wanted` are the features that are true."""
 
     target_level: int = 0
+    next_level: bool = False
     wanted: tuple[str, ...] = ()
     roadmap: dict[int, Line] = field(default_factory=dict)
     exempt: dict[str, Line] = field(default_factory=dict)
@@ -43,8 +45,10 @@ def read(project: Path, levels: int) -> Heading:
     top = compose(project)
     sections = {} if top is None else _known(top)
     target = sections.get("target_level")
+    following = target is not None and _scalar(target) == NEXT
     return Heading(
-        target_level=0 if target is None or is_null(target) else _level(target, levels),
+        target_level=0 if target is None or following or is_null(target) else _level(target, levels),
+        next_level=following,
         wanted=tuple(name for name, node in _section(sections, "features").items() if _truth(name, node)),
         roadmap=_roadmap(_section(sections, "roadmap"), levels),
         exempt={key: _reason(key, node) for key, node in _section(sections, "exempt").items()},
@@ -81,7 +85,7 @@ def _scalar(node: yaml.Node) -> Any:
 def _level(node: yaml.Node, levels: int) -> int:
     value = _scalar(node)
     if type(value) is not int or not 1 <= value <= levels:
-        raise Refused(f"{where(node)}: target_level: expected a level from 1 to {levels}")
+        raise Refused(f"{where(node)}: target_level: expected {NEXT} or a level from 1 to {levels}")
     return value
 
 

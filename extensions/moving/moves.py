@@ -8,19 +8,21 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import copier
 import yaml
 from copier.errors import DirtyLocalWarning, UserMessageError
-from plumbum import ProcessExecutionError
+from plumbum import ProcessExecutionError, local
 
 from ..errors import Refused
-from ..project.git_and_files import git_says
+from ..project import environment
+from ..project.git_and_files import git_refuses, git_says, reason
 from ..template import answers, layers
 from ..template.place import installed_from, root
-from . import migrate, preview
+from . import migrate, preview, uncommitted
 
 
 def new(dest: Path, data: dict[str, Any], defaults: bool) -> int:
@@ -34,7 +36,7 @@ def new(dest: Path, data: dict[str, Any], defaults: bool) -> int:
     source, ref, warnings = where_from()
     for warning in warnings:
         print(f"levels: {warning}", file=sys.stderr)
-    _copier(lambda: copier.run_copy(source, dest, data=data, vcs_ref=ref, defaults=defaults, unsafe=True))
+    _copier(dest, lambda: copier.run_copy(source, dest, data=data, vcs_ref=ref, defaults=defaults, unsafe=True))
     return 0
 
 
@@ -44,22 +46,33 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
     An answers file that a person has edited and not committed is taken as what is asked for.
     """
     answers_file = project / ".copier-answers.yml"
-    written = answers_file.read_bytes()
-    data = {**edited_answers(project), **data}
     recorded = answers.recorded_answers(project)
     ref = None if newest else copier.VcsRef.CURRENT
-    try:
-        _copier(lambda: copier.run_update(project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True))
-    except BaseException:
-        if not git_says(project, "status", "--porcelain"):  # nothing was moved: what the person wrote comes back
-            answers_file.write_bytes(written)
-        raise
+    with uncommitted.put_back(project) as earlier:
+        written = answers_file.read_bytes()
+        data = {**edited_answers(project), **earlier, **data}
+        try:
+            _copier(
+                project,
+                lambda: copier.run_update(
+                    project, data=data, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True
+                ),
+            )
+        except BaseException:
+            if not git_says(project, "status", "--porcelain"):  # nothing was moved: what the person wrote comes back
+                answers_file.write_bytes(written)
+            raise
     level = data.get("level", recorded["level"])
     for line in preview.setup_lines(recorded, level) + preview.left_running(recorded, level):
         print(line)
     if migrate.conflicts(project):
         return 1
-    print(f"Done. See what changed with `git status`, then run `{answers.make(recorded)} check` and commit.")
+    uncommitted.note(project)
+    make = answers.make(recorded)
+    if git_says(project, "status", "--porcelain"):
+        print(f"Done. See what changed with `git status`, then run `{make} check` and commit.")
+    else:
+        print("Nothing changed: the project is what these answers and this version give.")
     return 0
 
 
@@ -68,13 +81,16 @@ def edited_answers(project: Path) -> dict[str, Any]:
     committed = yaml.safe_load(git_says(project, "show", "HEAD:./.copier-answers.yml") or "{}")
     now = answers.recorded_answers(project)
     changed = {key: value for key, value in now.items() if key not in committed or committed[key] != value}
-    for key in ("_src_path", "_commit"):
-        if key in changed:
-            raise Refused(f"{key}: expected {committed.get(key)!r}, as it is committed; Copier keeps it")
+    if "_src_path" in changed:
+        raise Refused("_src_path: commit the template's new address first (.copier-answers.yml alone); the move then takes it from there")
+    if "_commit" in changed:
+        was = committed.get("_commit")
+        raise Refused(f"_commit: expected {was!r}, as it is committed; `{answers.make(now)} update` takes a new version")
     back = set(committed.get("keep", ())) - set(now.get("keep", ()))
     if back:  # asked of Copier, it would merge two files that have no common past
         raise Refused(
-            f"keep: {', '.join(sorted(back))} is given back by `levels keep --back`, or by committing the answers file before the move"
+            f"keep: {', '.join(sorted(back))} is given back by `{answers.make(now)} set keep=-{min(back)}`,"
+            " or by committing the answers file before the move"
         )
     if changed and git_says(project, "status", "--porcelain", "-z") == " M .copier-answers.yml\0":
         answers.check(changed, len(layers.layer_folders(root())))
@@ -121,6 +137,8 @@ def where_from() -> tuple[str, str | None, list[str]]:
         url, commit = installed
         return (url if url.startswith("git+") or url.endswith(".git") else f"git+{url}"), commit, []
     clone = root()
+    if why := git_refuses(clone):
+        raise Refused(f"{clone}: git: {why}")
     if git_says(clone, "rev-parse", "--show-toplevel").strip() != str(clone.resolve()):
         raise Refused(f"{clone}: expected a git clone of the template; a copy without history can't be updated from")
     head = git_says(clone, "rev-parse", "HEAD").strip()
@@ -144,10 +162,12 @@ def where_from() -> tuple[str, str | None, list[str]]:
     return (origin if Path(origin).exists() or ":" in origin else str(clone)), head, []
 
 
-def _copier(run: Any) -> None:
-    """Run Copier; what it refuses becomes one line and exit code 2."""
+def _copier(project: Path, run: Callable[[], object]) -> None:
+    """Run Copier on `project`; what it refuses becomes one line and exit code 2."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), local.env():
+            environment.for_copier(project)
+            environment.keep_bytes()
             warnings.simplefilter("ignore", DirtyLocalWarning)  # where_from says it in our words
             run()
     except UserMessageError as error:
@@ -155,7 +175,16 @@ def _copier(run: Any) -> None:
     except ValueError as error:  # such as a commit that the template's repository doesn't have
         raise Refused(f"copier: {str(error).splitlines()[0]} (the answers file names the template and its version)") from error
     except ProcessExecutionError as error:
-        said = [line for line in str(error.stderr).splitlines() if line.strip()] or ["no reason given"]
-        raise Refused(f"git: {said[-1]}") from error
+        raise Refused(_complaint(error)) from error
     except OSError as error:
         raise Refused(f"{error.filename or 'copier'}: {error.strerror or error}") from error
+
+
+def _complaint(error: ProcessExecutionError) -> str:
+    """The git command that stopped, and why. Where git itself says nothing, a hook or a filter did, and where those come from is told."""
+    command = next((word for word in error.argv[1:] if not word.startswith("-") and "=" not in word), "")
+    said = str(error.stderr)
+    if any(line.startswith(("fatal:", "error:")) for line in said.splitlines()):
+        return f"git {command}: {reason(said)}"
+    settings = "git config --show-origin --get-regexp 'hookspath|^filter'"
+    return f"git {command}: {reason(said)} (not git's own words but a hook's or a filter's: `{settings}` shows where it is set)"

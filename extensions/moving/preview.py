@@ -11,7 +11,9 @@ from typing import Any
 import copier
 import yaml
 from jinja2 import Environment
+from plumbum import local
 
+from ..project import environment
 from ..template import answers, layers
 from ..template.manifest import Manifest
 from ..template.place import root
@@ -112,7 +114,9 @@ def left_running(recorded: dict[str, Any], level: int) -> list[str]:
 def render(recorded: dict[str, Any], folder: Path) -> None:
     """Render this version of the template for these answers into an empty folder."""
     data = {key: value for key, value in recorded.items() if not key.startswith("_")}
-    copier.run_copy(str(root()), folder, data=data, vcs_ref="HEAD", defaults=True, unsafe=True, quiet=True)
+    with local.env():
+        environment.for_copier(folder)
+        copier.run_copy(str(root()), folder, data=data, vcs_ref="HEAD", defaults=True, unsafe=True, quiet=True)
 
 
 def _manifests(recorded: dict[str, Any]) -> list[Manifest]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..project.git_and_files import LARGEST, ask_git, shown, text_of
-from ..source.files import aside, walk
+from ..source.files import OTHER_REPOSITORY, aside, walk
 from ..template.answers import DEVICES, PATH, TAKEN, YAML_WORDS
 
 if TYPE_CHECKING:
@@ -108,7 +108,11 @@ def read(root: Path) -> Reading:
     reading = Reading()
     refused: list[tuple[str, str]] = []
     files = {folder: dict.fromkeys(names) for folder, names in walk(root, refused)}
-    reading.notes += [f"{shown(path)}: not readable ({reason})" for path, reason in refused]
+    for path, reason in refused:
+        other = reason == OTHER_REPOSITORY
+        reading.notes.append(
+            f"{shown(path)}: " + (f"left out, {reason}: nothing is written there" if other else f"not readable ({reason})")
+        )
     sources = [one for folder in files for one in _sources(root, folder, files, reading.notes)]
     project = kebab(os.path.basename(os.path.realpath(root)))
     names: set[str] = set()

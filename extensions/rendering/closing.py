@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..template.answers import make as called
 from ..template.readiness import Proposal
 from .adoption import Reading
+
+if TYPE_CHECKING:
+    from ..source.routes import Route
 
 
 def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]], reading: Reading, found: Proposal) -> str:
@@ -16,6 +19,10 @@ def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]
     make = called(answers)
     notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
     lines = [f"Level {answers['level']} of {answers['project_name']} stands in {folder}.", *(f"  {note}" for note in notes)]
+    source = str(answers["_copier_answers"].get("_src_path") or "")
+    if source and ":" not in source and not source.startswith(("/", "~")):
+        way_out = "write its address there, such as gh:owner/name or a full path, and commit it; else no command finds the template"
+        lines += [f"  _src_path in .copier-answers.yml is {source}, which leads nowhere from another folder: {way_out}"]
     if answers["keep"]:
         lines += [f"Left as they were (`keep`): {', '.join(answers['keep'])}"]
     if answers["readiness"] == found.entries and found.checked:
@@ -25,6 +32,7 @@ def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]
     if found.seen:
         lines += ["", "Seen in the source, not checked:", *(f"  {line}" for line in found.seen)]
     theirs = [service for service in services if service["code"] == "theirs"]
+    lines += _own_probes(folder, theirs)
     lines += ["", "Next:", f"  cd {folder}"]
     where = {one.path: one.evidence for one in [*reading.services, *reading.others]}
     lines += [f"  {where.get(service['path'], service['path'])}: add there {call(folder, service)}" for service in theirs]
@@ -32,9 +40,25 @@ def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]
         lines += [f"  {make} install baseline   # records what the linters find today, so that only what is new can fail"]
     else:
         which = f" SERVICE={services[0]['name']}" if len(services) > 1 else ""
-        lines += [f"  {make} install check", f"  {make} run{which}   # then http://127.0.0.1:8000/health answers"]
+        lines += [f"  {make} install check", f"  {make} run{which}   # then http://127.0.0.1:8000/-/health answers"]
     start = "" if any((parent / ".git").exists() for parent in (folder, *folder.resolve().parents)) else "git init && "
     return "\n".join([*lines, f"  {start}git add . && git commit   # {make} help lists what there is"])
+
+
+def _own_probes(folder: Path, services: Sequence[dict[str, str]]) -> list[str]:
+    """A line for each route of theirs that answers where health.py would."""
+    if not services:
+        return []
+    from ..source import routes  # compiling the reader takes longer than rendering a new project can spare
+
+    own = [own_probe(service["name"], route) for service in services for route in routes.own_probes(folder, service)]
+    return ["", *own] if own else []
+
+
+def own_probe(name: str, route: Route) -> str:
+    """What a route of a service's own at /health or /readiness means."""
+    probe = route.rule.strip("/")
+    return f"{name}: your own /{probe} ({route.registered}) goes on answering there; deploys and images ask /-/{probe}, which is ours"
 
 
 def found(reading: Reading) -> list[str]:

@@ -50,7 +50,9 @@ def complete(
     writes = [
         path for path, level in paths.items() if level <= given["level"] and not answers.kept(path, keep) and path not in before | never
     ]
-    problems = preflight.refusals(project, writes)
+    ours = [path for path, level in paths.items() if level <= given["level"] and not answers.kept(path, keep) and path not in never]
+    problems = preflight.refusals(project, writes) + preflight.other_repositories(project, ours)
+    problems += preflight.unmergeable(project, sorted((before & there) - set(keep) - seeds))
     if problems:
         raise Refused("\n".join(problems))
     return services

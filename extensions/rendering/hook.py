@@ -16,6 +16,7 @@ from jinja2.ext import Extension
 from jinja2.runtime import Context
 
 from ..errors import Refused
+from ..project import environment
 from ..template import answers, layers, readiness
 from . import adoption, closing, complete_answers
 
@@ -68,6 +69,7 @@ class Levels(Extension):
     def check_answers(self, context: Context) -> str:
         """Look at the answers that were given or recorded, before the first question."""
         given = context.get_all()
+        environment.for_copier(_project(context))  # for plain `copier update`; our command has done it before
         if answers.has_credentials(given["_copier_answers"].get("_src_path") or ""):
             raise UserMessageError(
                 "_src_path: the address holds a user or a password, which would be recorded; let git's credential helper give them"
@@ -224,6 +226,17 @@ class Levels(Extension):
 _code: dict[tuple[Any, ...], CodeType] = {}
 
 
+class Literal:
+    """What stands for the template of a text that has nothing of Jinja in it, as most path parts: compiling it would cost a millisecond."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def render(self, *_: Any, **__: Any) -> str:
+        """The text as it stands."""
+        return self.text
+
+
 def remember_compiled(environment: Environment, parts: Mapping[str, str]) -> None:
     """Have `environment.from_string` compile each string once, over all renders of one process.
 
@@ -232,14 +245,16 @@ def remember_compiled(environment: Environment, parts: Mapping[str, str]) -> Non
     """
     # What the compiled code hangs on; two versions of the template may differ in it.
     syntax = (environment.variable_start_string, environment.block_start_string, environment.keep_trailing_newline, *sorted(parts.items()))
-    compiled: dict[str, Template] = {}
+    compiled: dict[str, Template | Literal] = {}
     from_string = environment.from_string
 
-    def once(source: str, *arguments: Any, **options: Any) -> Template:
+    def once(source: str, *arguments: Any, **options: Any) -> Template | Literal:
         if arguments or options or not isinstance(source, str):
             return from_string(source, *arguments, **options)
         environment.preprocess("")  # each compilation makes Copier's yield extension forget the last yield; so must this
-        if source not in compiled:
+        if source not in compiled and source not in parts and "[" not in source:  # every delimiter begins with it
+            compiled[source] = Literal(source)
+        elif source not in compiled:
             if (source, syntax) not in _code:
                 _code[source, syntax] = environment.compile(source)
             code = _code[source, syntax]

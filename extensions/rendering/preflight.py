@@ -8,7 +8,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..project.git_and_files import ask_git, is_folder, shown, text_of
+from ..project import environment
+from ..project.git_and_files import ask_git, is_folder, reason, shown, text_of
+from ..source.files import OTHER_REPOSITORY
 
 
 class _Disk:
@@ -42,7 +44,8 @@ class _Disk:
 
 
 def standing(root: Path, paths: Iterable[str]) -> list[str]:
-    """Those of our `paths` (POSIX, from `root`) at which a file or a link of theirs stands, be it in another case.
+    """Those of our `paths` (POSIX, from `root`) at which a file or a link of theirs stands, be it in another
+    case.
 
     What stands as something else than a file, or where a folder of ours is needed, is for `refusals`.
     """
@@ -51,7 +54,10 @@ def standing(root: Path, paths: Iterable[str]) -> list[str]:
 
 
 def refusals(root: Path, paths: Iterable[str]) -> list[str]:
-    """Why `paths` can't be written: a line each with what, where and what to do. Empty where they can. Never raises."""
+    """Why `paths` can't be written: a line each with what, where and what to do. Empty where they can.
+
+    Never raises.
+    """
     if os.path.islink(root) and not os.path.exists(root):
         return [f"{shown(os.fspath(root))}: a broken symbolic link: remove it, or choose another folder"]
     real = os.path.realpath(root)
@@ -67,6 +73,61 @@ def refusals(root: Path, paths: Iterable[str]) -> list[str]:
     if ".git" in names:
         problems += _ignored(real, free)
     return [*_other_template(real), *_repository(real, names), *problems]
+
+
+def other_repositories(root: Path, paths: Iterable[str]) -> list[str]:
+    """A line for each repository inside the project (a submodule, a clone, a worktree) that one of `paths`
+    lies in. Never raises.
+    """
+    real = os.path.realpath(root)
+    submodules = re.findall(r"^\s*path\s*=\s*\"?(.*?)\"?\s*$", text_of(os.path.join(real, ".gitmodules")), re.MULTILINE)
+    found: dict[str, str] = {}
+    seen: dict[str, str] = {}
+    for path in paths:
+        parts = path.split("/")
+        for number in range(1, len(parts)):
+            here = "/".join(parts[:number])
+            if here not in seen:
+                seen[here] = _repository_of(real, here, submodules)
+            if seen[here]:
+                found.setdefault(here, path)
+                break
+    return [
+        f"{shown(here)}: {OTHER_REPOSITORY}, and nothing is written into another repository: leave its service out of `services`,"
+        f" or its paths alone by --data 'keep=[{here}]' (for {path})"
+        for here, path in found.items()
+    ]
+
+
+def _repository_of(root: str, here: str, submodules: list[str]) -> str:
+    """The repository inside the project that the folder `here` leads into; empty where it leads into none."""
+    if here in submodules:  # also one that isn't checked out
+        return here
+    folder = os.path.realpath(os.path.join(root, here))
+    while folder != root and folder.startswith(root + os.sep):
+        if os.path.lexists(os.path.join(folder, ".git")) or os.path.relpath(folder, root) in submodules:
+            return folder
+        folder = os.path.dirname(folder)
+    return ""
+
+
+def unmergeable(root: Path, paths: Iterable[str]) -> list[str]:
+    """A line for each of `paths`, which stand and are to be merged, in which a move would lose what a person
+    wrote. Never raises.
+    """
+    problems = []
+    for path in paths:
+        try:
+            content = Path(root, path).read_bytes()
+        except OSError:
+            continue
+        if b"\0" in content[:8000]:  # git looks at as much, takes it for data, and merges no line of it
+            why = f"holds NUL bytes, as UTF-16 does, so git can't merge it: save it as UTF-8 and commit, or `levels set keep=+{path}`"
+            problems.append(f"{path}: {why}")
+        elif not environment.holds(content):
+            why = "holds letters that `copier update` would drop in this locale: move by make or `levels`, which keep them"
+            problems.append(f"{path}: {why}")
+    return problems
 
 
 def _other_template(root: str) -> list[str]:
@@ -121,9 +182,9 @@ def _in_the_way(root: str, paths: list[str]) -> tuple[list[str], list[str]]:
             if what or last:
                 break
             folder, linked = entry.path, linked or entry.is_symlink()
-    for folder, reason in disk.unreadable.items():
+    for folder, why in disk.unreadable.items():
         there = os.path.relpath(folder, root)
-        problems.setdefault(there, f"{shown(there)}: can't be read ({reason}): allow it")
+        problems.setdefault(there, f"{shown(there)}: can't be read ({why}): allow it")
     return list(problems.values()), free
 
 
@@ -150,7 +211,7 @@ def _ignored(root: str, paths: list[str]) -> list[str]:
     given = "".join(f"{path}\0" for path in paths)
     code, output, complaint = ask_git(Path(root), "check-ignore", "--no-index", "-v", "-z", "--stdin", given=given)
     if code > 1:
-        return [f".git: git can't say what it ignores ({shown((complaint.splitlines() or ['no reason'])[0])}): make it work"]
+        return [f".git: git can't say what it ignores: {reason(complaint)}"]
     rules: dict[tuple[str, str, str], list[str]] = {}
     fields = output.split("\0")
     for source, line, pattern, path in zip(fields[0::4], fields[1::4], fields[2::4], fields[3::4], strict=False):

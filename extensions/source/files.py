@@ -15,12 +15,14 @@ from ..project.git_and_files import LARGEST, is_file, is_folder
 
 SKIPPED = {"venv", "node_modules", "__pycache__", "build", "dist", "site-packages"}  # and hidden folders, see walk
 TESTS = {"tests", "test", "docs", "doc"}
+OTHER_REPOSITORY = "a git repository of its own, such as a submodule"
 
 
 def walk(root: str | Path, refused: list[tuple[str, str]] | None = None) -> Iterator[tuple[str, list[str]]]:
     """Each folder (POSIX path from `root`, which itself is empty) with the names of its Python files; both sorted.
 
-    `refused` is given what can't be read, as it is met: path and reason, of a folder or of a name that leads to no file.
+    `refused` is given what isn't read, as it is met: path and reason, of a folder or of a name that leads to no file. A folder that is a
+    repository of its own (a submodule, a clone, a worktree) isn't the project's.
     """
     refused = [] if refused is None else refused
     folders = [""]
@@ -33,6 +35,9 @@ def walk(root: str | Path, refused: list[tuple[str, str]] | None = None) -> Iter
             refused.append((folder or ".", getattr(error, "strerror", None) or str(error)))
             continue
         if any(entry.name == "pyvenv.cfg" for entry in entries):  # a virtual environment under another name
+            continue
+        if folder and any(entry.name == ".git" for entry in entries):
+            refused.append((folder, OTHER_REPOSITORY))
             continue
         python = [e for e in entries if e.name.endswith(".py")]
         files = [e.name for e in python if is_file(e)]

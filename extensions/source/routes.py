@@ -135,7 +135,7 @@ def find(root: Path, service: Mapping[str, str]) -> Routes:
         app = _target(follower, target, call) if target else UNKNOWN
         if not isinstance(app, Owner):
             app = _only_app(follower, root, path)
-        _seam(follower)
+        _runtime(follower)
     except (TooMuch, RecursionError):
         limit = "there is more source than is followed"
     unresolved = [Unresolved(note.place.file, note.place.line, note.what, note.why) for note in follower.notes]
@@ -186,14 +186,27 @@ def _only_app(follower: Follower, root: Path, path: str) -> Any:
     return follower.apps[0] if len(follower.apps) == 1 else UNKNOWN
 
 
-def _seam(follower: Follower) -> None:
-    """What the template's `init_service` loads by its place: capabilities/*.py beside it, each with an `init(app, name)`."""
-    for health, app in follower.extension_points:
-        folder = posixpath.join(posixpath.dirname(health), "capabilities")
-        for one in sorted((follower.root / folder).glob("[!_]*.py")):
-            module = follower.imports.load(posixpath.join(folder, one.name), f"capabilities.{one.stem}")
+def _runtime(follower: Follower) -> None:
+    """What the template's `init_service` loads by its place: runtime/*.py of the project, each with an `init(app, name)`."""
+    for _, app in follower.extension_points:
+        for one in sorted((follower.root / "runtime").glob("[!_]*.py")):
+            module = follower.imports.load(f"runtime/{one.name}", f"runtime.{one.stem}")
             if isinstance(start := module.scope.names.get("init"), Function):
                 follower.calls.call(start, Call([app, UNKNOWN], {}, start.node, module.scope))
+
+
+def own_probes(root: Path, service: Mapping[str, str]) -> list[Route]:
+    """The routes at which a service answers itself where the template's health.py would: it comes first there.
+
+    `root` and `service` are as for `find`.
+    """
+    path = "" if service["path"] == "." else service["path"]
+    rules = {f"/{probe}{slash}" for probe in ("health", "readiness") for slash in ("", "/")}
+    texts = (_bytes(root, file) for file in _python(root, path))
+    # To follow a whole application takes a while, and most have no such route.
+    if not any(re.search(rb"/(?:health|readiness)/?[\"']", text) for text in texts if b"def create_health_endpoint" not in text):
+        return []
+    return [route for route in find(root, service).routes if route.rule in rules]
 
 
 # Rules, as Flask makes them
@@ -286,7 +299,7 @@ def _route(
     entry: Rule, rule: str, subdomain: str, name: str, owners: tuple[Owner, ...], app: Owner, unresolved: list[Unresolved]
 ) -> Iterator[Route]:
     options, view, place = entry.options, entry.view, entry.place
-    if options.get("build_only") is True:
+    if options.get("build_only") is True or options.get("websocket") is True:  # no request reaches the one, and HTTP not the other
         return
     methods = _methods(options, view)
     own_domain = options.get("subdomain") or subdomain

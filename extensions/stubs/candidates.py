@@ -14,6 +14,8 @@ from .model import Candidate, Found, NoExpectedValue
 from .subject import Subject, class_signature, own, signature
 from .values import Unknown
 
+LOCAL = ".<locals>."  # what Python puts between a function and those inside it
+
 
 def find(module: Module, dotted: str = "", local: frozenset[str] = frozenset()) -> Found:
     """Everything that can be asserted of `module`, in the order of its source.
@@ -50,7 +52,19 @@ def find(module: Module, dotted: str = "", local: frozenset[str] = frozenset()) 
     found += returns.round_trips(subject)
     asserted = {name for one in found for name in (one.qualname, *one.covers)}
     kept = tuple(one for one in without if one.qualname not in asserted)
-    return Found(tuple(sorted(found, key=lambda one: one.line)), kept, signatures, reached, count, subject.taken)
+    at = {one.line: class_signature(one).replace(LOCAL, ".") for one in module.classes}
+    at |= {one.line: signature(one).replace(LOCAL, ".") for one in module.functions}
+    elsewhere = {one.qualname.replace(LOCAL, "."): at[one.line] for one in module.functions if one.nested}
+    return Found(
+        tuple(sorted(found, key=lambda one: one.line)),
+        kept,
+        signatures,
+        reached,
+        elsewhere=elsewhere,
+        at=at,
+        functions=count,
+        taken=subject.taken,
+    )
 
 
 def _function(subject: Subject, found: list[Candidate], one: Function, told: str) -> str:

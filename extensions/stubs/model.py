@@ -56,11 +56,17 @@ class NoExpectedValue:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """All that candidates.py says of a module. `signatures` by the qualified name of everything that is there."""
+    """All that candidates.py says of a module.
+
+    `signatures` are those of everything that an importer can reach, by the qualified name. `elsewhere` are those of functions inside of
+    functions, by their name without `<locals>`, and `at` those of all functions, by their line.
+    """
 
     candidates: tuple[Candidate, ...]
     without: tuple[NoExpectedValue, ...]
     signatures: dict[str, str] = field(default_factory=dict)
     outside: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what functions call of other packages, by their qualified names
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    at: dict[int, str] = field(default_factory=dict)
     functions: int = 0
     taken: Callable[[str, str], str] = lambda qualname, suffix: f"test_{qualname}_{suffix}"  # names of further tests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import posixpath
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Refused
-from ..project.git_and_files import shown
+from ..project.git_and_files import counted, shown
 from ..source.files import aside, walk
 from ..source.modules import Module, read_file
 from ..source.routes import Routes
@@ -27,7 +28,7 @@ from .write import NotAppended, Place
 
 Service = Mapping[str, str]
 
-NO_HYPOTHESIS = "Hypothesis isn't installed here: add hypothesis to what the tests need"
+NO_HYPOTHESIS = "Hypothesis isn't installed in .venv: add hypothesis to what the tests need, and install"
 
 
 @dataclass
@@ -149,7 +150,7 @@ def plan(project: Path, service: Service, file: str, routes: Routes | None = Non
     stub = Stub(service["name"], file, test_file(service, file), where, found, None)
     stub.tests, stub.without = list(found.candidates), list(found.without)
     if routes and _reached(project, stub.place, routes):
-        stub.tests += web.of_file(routes, file, found.signatures, found.taken)
+        stub.tests += web.of_file(routes, file, found.at, found.taken)
         named = {one.qualname for one in stub.tests}
         stub.without = [one for one in stub.without if one.qualname not in named]
     try:
@@ -159,7 +160,7 @@ def plan(project: Path, service: Service, file: str, routes: Routes | None = Non
     except OSError as error:
         stub.kept_out, stub.tests = f"it can't be read: {error.strerror}", []
         return stub
-    _compare(stub)
+    _compare(stub, module)
     try:
         there = write.names(stub.existing)
     except NotAppended as error:
@@ -192,18 +193,47 @@ def _reached(project: Path, where: Place, routes: Routes) -> bool:
     return bool(top) and ((folder / top).is_dir() or (folder / f"{top}.py").is_file())
 
 
-def _compare(stub: Stub) -> None:
+def _compare(stub: Stub, module: Module) -> None:
     """Note what the comments of the tests say of functions that are other now."""
     seen = set()
+    bound: frozenset[str] | None = None
     for trace in write.traces(stub.existing or b""):
-        now = stub.found.signatures.get(trace.qualname)
+        now = stub.found.signatures.get(trace.qualname) or stub.found.elsewhere.get(trace.qualname)
         if trace.path != stub.source or trace.qualname in seen:
             continue
         seen.add(trace.qualname)
         if now is None:
-            stub.gone.append(trace.told)
+            bound = _bound(module.tree) if bound is None else bound
+            if _gone(trace.qualname, module, bound):
+                stub.gone.append(trace.told)
         elif shown(now) != trace.told:
             stub.changed.append((trace.told, now))
+
+
+def _bound(tree: ast.Module) -> frozenset[str]:
+    """Every name that a module binds, wherever in it; "*" where it imports what can't be read here."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.alias):
+            names.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+    return frozenset(names)
+
+
+def _gone(qualname: str, module: Module, bound: frozenset[str]) -> bool:
+    """Whether a function surely isn't in a module any more: not inside a function, not inherited, not imported from where it went."""
+    *_, owner, name = ("", *qualname.split("."))
+    if "*" in bound:
+        return False
+    if not all(part in bound for part in qualname.split(".")):
+        return True
+    cls = next((one for one in module.classes if one.name == owner and not one.nested), None)
+    if cls is None or cls.bases or cls.decorators:
+        return False
+    return all(one.name != name or one.owner != cls.qualname for one in module.functions)
 
 
 def stubs(
@@ -240,7 +270,7 @@ def stubs(
                 one.kept_out, one.tests = f"it is for the tests of {shown(claimed[one.test])}", []
             claimed.setdefault(one.test, file)
             if not python:
-                loud = "" if quiet(project, file) else "importing its module runs code, or needs packages; "
+                loud = "" if quiet(project, file) else "importing its module may run code, or need packages; "
                 one.demoted = [(test, f"{loud}not run: {why}") for test in one.tests if loud or not test.sure]
                 one.tests = [test for test in one.tests if test.sure and not loud]
             found.append(one)
@@ -283,7 +313,7 @@ def _red(
     names = {file: listed for file, listed in names.items() if file in files}
     if not names:
         return {}
-    say(f"running {sum(map(len, names.values()))} candidates of {len(names)} modules")
+    say(f"running {counted(sum(map(len, names.values())), 'candidate')} of {counted(len(names), 'module')}")
     red: dict[tuple[str, str], str] = {}
     hypothesis = any(one.hypothesis for stub in found if stub.test in names for one in stub.tests)
     for (file, name, _), outcome in run.run(project, files, names, python, hypothesis=hypothesis).items():

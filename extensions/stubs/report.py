@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ..project.git_and_files import shown
+from ..project.git_and_files import counted, shown
 from .project import Result
 
 MOST = 12  # lines of one kind in the text; JSON has all
@@ -51,29 +51,45 @@ def as_json(result: Result) -> dict[str, Any]:
 def text(result: Result) -> str:
     """The report for a terminal."""
     told = as_json(result)
-    lines = [f"{told['functions']} functions and methods read, {told['asserted']} of them asserted"]
-    lines.append(f"{told['tests_written']} tests written into {told['files_written']} files")
-    lines += _some([f"  {shown(one.test)}: {one.written} tests" for one in result.stubs if one.written])
+    if not result.stubs and not result.unparsed:
+        return "There is no module of yours to write tests for"
+    read = counted(told["functions"], "function or method", "functions and methods")
+    lines = [f"{read} read; tests assert something of {told['asserted']}"]
+    written = counted(told["tests_written"], "new test")
+    lines.append(f"{written} in {counted(told['files_written'], 'file')}" if told["tests_written"] else "No new test")
+    lines += _some([f"  {shown(one.test)}: {counted(one.written, 'test')}" for one in result.stubs if one.written])
     if not result.ran:
         lines.append(f"Nothing was run ({result.why_not_run}): only what can't be red by reading is written")
-    demoted = [f"  {shown(stub.source)}:{one.line} {shown(one.name)}: {shown(why)}" for stub in result.stubs for one, why in stub.demoted]
+    demoted = [
+        f"  {shown(stub.source)}:{one.line} {shown(one.name)}" + (f": {shown(why)}" if result.ran else "")
+        for stub in result.stubs
+        for one, why in stub.demoted
+    ]
     if demoted:
-        lines += [f"{len(demoted)} candidates are not written:", *_some(demoted)]
+        because = "" if result.ran else ", because it may be red"
+        lines += [f"{counted(len(demoted), 'candidate')} {'is' if len(demoted) == 1 else 'are'} not written{because}:", *_some(demoted)]
     reasons = _reasons(result)
     if reasons:
-        lines.append(f"{sum(reasons.values())} functions and methods have no expected value (`--all` writes a skeleton for each):")
+        number = sum(reasons.values())
+        what = counted(number, "function or method", "functions and methods")
+        lines.append(f"For {what} the source tells no expected value (`--all` writes a skeleton for those that aren't private):")
         lines += _some([f"  {number} x {reason}" for reason, number in reasons.most_common()])
-    for heading, rows in (
-        ("unparsed:", [f"  {shown(file)}: {why}" for file, why in result.unparsed]),
-        ("not added to:", [f"  {shown(one.test)}: {one.kept_out}" for one in result.stubs if one.kept_out]),
+    for what, heading, rows in (
+        ("module", "not read:", [f"  {shown(file)}: {why}" for file, why in result.unparsed]),
+        ("test file", "not added to:", [f"  {shown(one.test)}: {one.kept_out}" for one in result.stubs if one.kept_out]),
         (
-            "signature changed; look at their tests:",
+            "signature",
+            "changed since the tests were written; look at them:",
             [f"  {shown(one.test)}: {shown(said)} is {shown(now)} now" for one in result.stubs for said, now in one.changed],
         ),
-        ("function gone; remove its tests:", [f"  {shown(one.test)}: {shown(said)}" for one in result.stubs for said in one.gone]),
+        (
+            "tested function",
+            "not in the module any more; look whether the tests of it still are of use:",
+            [f"  {shown(one.test)}: {shown(said)} of {shown(one.source)}" for one in result.stubs for said in one.gone],
+        ),
     ):
         if rows:
-            lines += [f"{len(rows)} {heading}", *_some(rows)]
+            lines += [f"{counted(len(rows), what)} {heading}", *_some(rows)]
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..project.git_and_files import git_says, shown
+from ..project.git_and_files import counted, git_says, shown
 from ..source.files import aside, walk
 from ..template import answers, layers
 from . import project as stubs
@@ -27,15 +27,15 @@ def seed(project: Path, recorded: Mapping[str, Any], template: Path, ask: Callab
     Where the project has no environment yet, or its people don't want their code run (`seed_tests: read`), only tests are written that
     can't be red by reading, and only of modules whose import does nothing.
     """
-    modules = due(project, recorded, template)
+    found = due(project, recorded, template)
     read_only = recorded["seed_tests"] == "read" or run.interpreter(project) is None
-    if read_only:
-        modules = [(service, file) for service, file in modules if quiet(project, file)]
-    if not modules:
-        return
+    modules = [(service, file) for service, file in found if not read_only or quiet(project, file)]
+    unseen = len(found) - len(modules)
     most: int | None = MOST
     if ask and len(modules) > MOST:
-        question = f"{len(modules)} modules of yours have no tests. Write tests for {MOST} of them now, for all, or for none?"
+        question = (
+            f"{len(modules)} modules of yours have no test file of their own. Write tests for {MOST} of them now, for all, or for none?"
+        )
         said = ask(f"{question} [{MOST}/all/none] ").strip().lower()
         while said not in ("", str(MOST), "all", "none", "no", "n", "0"):
             said = ask(f"Expected {MOST}, all or none: ").strip().lower()
@@ -45,10 +45,15 @@ def seed(project: Path, recorded: Mapping[str, Any], template: Path, ask: Callab
     result = stubs.stubs(project, modules, read_only=read_only, most=most)
     for stub in result.stubs:
         if stub.written:
-            yield f"{shown(stub.test)}: {stub.written} tests from {shown(stub.source)}, yours now"
-    left = len(modules) - len(result.stubs) - len(result.unparsed)
+            yield f"{shown(stub.test)}: {counted(stub.written, 'test')} from {shown(stub.source)}, yours now"
+    make = answers.make(recorded)
+    first = f"{make} stubs" if recorded["seed_tests"] == "read" else f"{make} install stubs"
+    untried = sum(len(stub.demoted) for stub in result.stubs) if not result.ran else 0
+    if untried and recorded["seed_tests"] != "read":
+        yield f"{counted(untried, 'test')} more must be tried first, such as docstring examples: `{first}` writes those that are green"
+    left = unseen + len(modules) - len(result.stubs) - len(result.unparsed)
     if left:
-        yield f"{left} modules more were not looked at: `{answers.make(recorded)} stubs` writes what can be asserted of them"
+        yield f"{counted(left, 'module')} more {'was' if left == 1 else 'were'} not looked at: `{first}` writes what can be asserted"
 
 
 def due(project: Path, recorded: Mapping[str, Any], template: Path) -> list[tuple[stubs.Service, str]]:

@@ -22,8 +22,11 @@ PATTERNS = {"int": r"\d+", "float": r"\d+\.\d+", "path": r".+", "uuid": r"[0-9A-
 REFUSALS = (302, 303, 401, 403)  # a redirect to where people log in is a refusal, too
 
 
-def of_file(routes: Routes, file: str, signatures: Mapping[str, str], taken: Callable[[str, str], str]) -> list[Candidate]:
-    """The tests of the views that stand in `file`. `signatures` are those of its functions; `taken` gives names that are free."""
+def of_file(routes: Routes, file: str, at: Mapping[int, str], taken: Callable[[str, str], str]) -> list[Candidate]:
+    """The tests of the views that stand in `file`.
+
+    `at` has the signatures of its functions by their lines; `taken` gives names that are free.
+    """
     module, _, target = routes.app.partition(":")
     if not target:
         return []
@@ -34,7 +37,7 @@ def of_file(routes: Routes, file: str, signatures: Mapping[str, str], taken: Cal
         if view is None or view.file != file or route.static or path is None or route.subdomain:
             continue
         name = view.name.split(":")[-1]
-        told = signatures.get(name) or f"{name}()"
+        told = at.get(view.line) or f"{name}()"
         client = f"client = {target}.test_client()"
         imports = ((module, target.removesuffix("()")),)
         allowed = {method for one in routes.routes if _matches(one, path) for method in one.methods}

@@ -20,7 +20,8 @@ YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 # Names that Windows keeps for its devices.
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 # Folders that the template itself, or git, fills.
-TAKEN = {".git", ".github", "ci", "config", "docs", "tests"}
+TAKEN = {".git", ".github", "ci", "config", "docs", "runtime", "tests"}
+YAML = {"level", "services", "adopted", "readiness", "keep"}  # the answers that aren't plain text
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -36,13 +37,14 @@ def check(answers: Mapping[str, Any], levels: int) -> None:
     """
     for key, look in CHECKS.items():
         if key in answers:
-            look(key, _read(key, answers[key]) if key in ("level", "services", "adopted", "readiness", "keep") else answers[key])
-    level = _read("level", answers.get("level", 1))
+            look(key, read(key, answers[key]) if key in YAML else answers[key])
+    level = read("level", answers.get("level", 1))
     if type(level) is not int or not 1 <= level <= levels:
         _refuse("level", level, f"a level from 1 to {levels}")
 
 
-def _read(key: str, value: Any) -> Any:
+def read(key: str, value: Any) -> Any:
+    """What is given for an answer of type yaml, which from a command line is text. Raises Refused."""
     if not isinstance(value, str):
         return value
     try:
@@ -196,6 +198,14 @@ def _readiness(where: str, value: Any) -> None:
     seen: set[tuple[str, str, str]] = set()
     for index, entry in enumerate(value):
         here = f"{where}[{index}]"
+        if isinstance(entry, Mapping) and entry.get("kind") == readiness.OWN:
+            if entry.keys() != {"service", "kind"}:
+                _refuse(here, entry, "{service: api, kind: own} and no more: checks.py says what is required")
+            READINESS_FIELDS["service"](f"{here}.service", entry["service"])
+            if (one := (entry["service"], readiness.OWN, "")) in seen:
+                raise Refused(f"{here}: the own checks of {entry['service']} are asked already")
+            seen.add(one)
+            continue
         if not isinstance(entry, Mapping) or entry.keys() - {"client"} != READINESS_FIELDS.keys() - {"client"}:
             _refuse(here, entry, "a mapping with service, kind, target, required, and client where there is one")
         for key, look in READINESS_FIELDS.items():

@@ -29,6 +29,7 @@ class Target(Entry):
 
     name: str
     does: str
+    group: str = ""  # under which `make help` lists it
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ class Check(Entry):
     """An item of the checklist, by the name of its function in evolution/checks/."""
 
     key: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a commit has to pass at this level: the job of the workflow, what it does, and the make target that it runs."""
+
+    job: str
+    does: str
+    run: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,10 @@ class Manifest:
     setup: list[Step]
     targets: list[Target]
     files: list[File]
+    required: list[str] = field(default_factory=list)  # check runs that a merge waits for
+    suites: list[Suite] = field(default_factory=list)
+    pushes: str | None = None  # the workflow that has the checks of a push from this level on
+    runtime: list[str] = field(default_factory=list)  # flags that running services are told of
     actions: list[str] = field(default_factory=list)  # of GitHub, which Dependabot leaves to the template
     keeps_running: list[str] = field(default_factory=list)  # after moving down
 
@@ -83,5 +97,6 @@ def manifest(given: Mapping[str, Any]) -> Manifest:
     values = dict(given)
     for key, kind in _KINDS.items():
         values[key] = [kind(**{"beside" if name == "with" else name: value for name, value in entry.items()}) for entry in given[key]]
+    values["suites"] = [Suite(**suite) for suite in given.get("suites", [])]
     values["requires"] = Requires(**given["requires"])
     return Manifest(**values)

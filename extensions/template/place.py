@@ -14,11 +14,17 @@ def root() -> Path:
 
 
 def installed_from() -> tuple[str, str] | None:
-    """The git address and the commit that the package was installed from (PEP 610); None in a checkout."""
+    """The template's git address, and the commit or tag there, that the package was installed from; None in a checkout.
+
+    Installed from git, the package knows its commit (PEP 610). One from a package index is the release of its version: its address
+    stands in its metadata, and the release workflow has made the tag.
+    """
     try:
-        text = metadata.distribution("copier-levels").read_text("direct_url.json")
+        package = metadata.distribution("copier-levels")
     except metadata.PackageNotFoundError:
         return None
-    direct = json.loads(text) if text else {}
-    commit = direct.get("vcs_info", {}).get("commit_id")
-    return (direct["url"], commit) if commit else None
+    direct = json.loads(package.read_text("direct_url.json") or "{}")
+    if commit := direct.get("vcs_info", {}).get("commit_id"):
+        return direct["url"], commit
+    urls = dict(line.split(", ", 1) for line in package.metadata.get_all("Project-URL", []))
+    return f"{urls['Repository']}.git", f"v{package.version}"

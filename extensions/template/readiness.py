@@ -25,6 +25,7 @@ PROBES = {
     "http": "http",
 }
 MODULES = sorted(set(PROBES.values()))
+OWN = "own"  # the kind of an entry that has the person's own checks asked: checks.py says which they are
 BY_CLIENT = PROBES.keys() - {"memcached", "http"}  # can be asked by a client that the code has made
 NAMED = {"s3", "sqs"}  # the target holds a name, without which a client has nothing to ask for
 CLIENT = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*")
@@ -105,7 +106,7 @@ def with_checks(services: Iterable[Mapping[str, str]], readiness: Iterable[Mappi
         checks = [
             {
                 "name": entry["kind"] if kinds.count(entry["kind"]) == 1 else f"{entry['kind']}:{entry['target'] or entry['client']}",
-                "probe": PROBES[entry["kind"]],
+                "probe": PROBES.get(entry["kind"], ""),
                 "client": "",
                 **entry,
             }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import copier
 import pytest
 
+from extensions.apidocs import write
 from tests.proof.test_foreign import FOREIGN, unpacked
 from tests.support.projects import TWO_SERVICES, Project
 from tests.support.proofs import Machine, fresh_machine
@@ -66,3 +68,70 @@ def test_the_docs_of_an_adopted_project_are_compared_with_its_app(machine: Machi
     project.replace("flaskr/__init__.py", hidden, '    raise ConnectionError("no database")\n')
     said = machine.run("make -f levels.mk api-docs", folder)
     assert "no test: the app can't be made here: ConnectionError: no database" in said
+
+
+HEAD = """
+from flask import Flask, redirect
+from flask.views import MethodView, View
+from werkzeug.routing import EndpointPrefix, Rule, Subdomain, Submount
+
+app = Flask(__name__)
+
+@app.get("/orders")
+def orders():
+    return []
+
+"""
+RULES = {
+    "a rule without methods": 'app.url_map.add(Rule("/late", endpoint="late"))',
+    "a rule with no method at all": 'app.url_map.add(Rule("/none", endpoint="none", methods=[]))',
+    "a websocket": 'app.url_map.add(Rule("/ws", endpoint="ws", websocket=True))',
+    "a websocket by add_url_rule": 'app.add_url_rule("/ws", "ws", orders, websocket=True)',
+    "a rule for building addresses": 'app.add_url_rule("/cdn/<name>", "cdn", build_only=True)',
+    "a redirect": 'app.add_url_rule("/old", "old", redirect_to="orders")\napp.url_map.add(Rule("/older", redirect_to="orders"))',
+    "factories of rules": (
+        'app.url_map.add(Submount("/shop", [Rule("/", endpoint="shop"), EndpointPrefix("x-", [Rule("/x", endpoint="x")])]))\n'
+        'app.url_map.add(Subdomain("api", [Rule("/sub", endpoint="sub")]))'
+    ),
+    "an endpoint that is no text": 'app.url_map.add(Rule("/odd", endpoint=orders))',
+    "a view class without methods": (
+        "class Plain(View):\n    def dispatch_request(self):\n        return ''\n\n"
+        "class Empty(MethodView):\n    pass\n\n"
+        'app.add_url_rule("/plain", view_func=Plain.as_view("plain"))\napp.add_url_rule("/empty", view_func=Empty.as_view("empty"))'
+    ),
+    "a view with no methods": "@app.route('/closed', methods=[])\ndef closed():\n    return ''",
+    "rules by host": 'app.url_map.host_matching = True\napp.url_map.add(Rule("/there", endpoint="there", host="x.example.com"))',
+}
+
+
+def held_project(folder: Path, source: str) -> dict[str, object]:
+    """A project whose .venv is the Python that runs these tests, and its answers."""
+    python = folder / ".venv/bin/python"
+    for file, text in {
+        folder / "services/api/app.py": source,
+        folder / "config/levels.json": '{"services": [{"name": "api", "path": "services/api", "app": "app:app"}]}',
+        python: f'#!/bin/sh\nexec {sys.executable} "$@"\n',
+    }.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    python.chmod(0o755)
+    service = {"name": "api", "path": "services/api", "kind": "web", "code": "theirs", "app": "app:app"}
+    return {"project_name": "shop", "level": 1, "keep": [], "services": [service]}
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+def test_every_kind_of_rule_is_held(tmp_path: Path, capsys: pytest.CaptureFixture[str], rules: str) -> None:
+    code = write.run(tmp_path, held_project(tmp_path, HEAD + rules + "\n"), check=False, as_json=False)
+    said = capsys.readouterr().out
+    assert code == 0 and "held against the app by tests/unit/api/test_api_api_docs.py" in said, said
+
+
+def test_what_differs_is_said_and_an_exception_is_no_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = "vars(app)['url_map'] = type(app.url_map)()\n"
+    recorded = held_project(tmp_path, HEAD + gone)
+    assert write.run(tmp_path, recorded, check=False, as_json=False) == 1
+    assert "the document and the app differ: not served by the app: GET /orders; run `make api-docs`" in capsys.readouterr().out
+    broken = "vars(app)['url_map'] = None\n"
+    assert write.run(tmp_path, held_project(tmp_path, HEAD + broken), check=False, as_json=False) == 0
+    said = capsys.readouterr().out
+    assert "no test: the test stops by itself: AttributeError: 'NoneType'" in said and "differ" not in said

@@ -223,6 +223,9 @@ def worker(project: Project, imports: str, **environment: str) -> Iterator[str]:
         process.wait(20)
 
 
+TOKEN = {"HTTP_AUTHORIZATION": "Bearer let-me-in"}
+
+
 @pytest.mark.parametrize("how", ["memcached", "confluent-kafka", "kafka-python", "s3", "sqs by address", "sqs by name"])
 def test_without_a_client_a_check_has_its_own(project: Project, memcached: Server, kafka: Server, bucket: Aws, how: str) -> None:
     queue = bucket.make()
@@ -239,10 +242,10 @@ def test_without_a_client_a_check_has_its_own(project: Project, memcached: Serve
         readiness=[{"service": "bot", "kind": kind, "target": "TARGET", "required": True}],
     )
     hide = "import sys\nsys.modules['confluent_kafka.admin'] = None\n" if how == "kafka-python" else ""
-    code = f"{hide}import health\nr = health.Readiness(None, 0)\nprint(r.answer(True)['checks'][{kind!r}]['error'])\n"
+    code = f"{hide}import health\nprint(health.Health(None, None, 'bot').readiness({TOKEN})['checks'][{kind!r}]['error'])\n"
 
     def error(target: str) -> str:
-        environment = {**os.environ, **NOBODY, "AWS_ENDPOINT_URL": bucket.place, "TARGET": target}
+        environment = {**os.environ, **NOBODY, "AWS_ENDPOINT_URL": bucket.place, "TARGET": target, "HEALTH_TOKEN": "let-me-in"}
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, cwd=project.folder / "services/bot", env=environment, capture_output=True, text=True, check=False)
         assert "hunter2" not in done.stdout + done.stderr

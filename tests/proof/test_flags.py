@@ -1,4 +1,4 @@
-"""`make flags` where Python lacks PyYAML, and with figures, by the command of a published template."""
+"""Flags where Python lacks PyYAML, and `make flags` with figures, by the command of a published template."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 def test_a_machine_with_neither_uv_nor_pyyaml_resolves_the_flags(
     machine: Machine, at_level: Callable[..., Project], tmp_path: Path
 ) -> None:
-    folder = at_level(2).folder
+    project = at_level(2)
+    folder = project.folder
+    project.replace("config/feature-flags.yml", "      integration_testing: true\n", "      integration_testing: false\n")
     python = tmp_path / "bare" / "bin" / "python"
     machine.run(f"python3 -m venv {tmp_path / 'bare'}; {python} -c 'import json'", folder)
     machine.run(f"{python} -c 'import yaml'", folder, code=1)
-    said = machine.run(f"make PYTHON={python} flags ENV=staging 2>/dev/null", folder, uv=False)
-    assert said.startswith("on   health_endpoints  ") and "switches it on for staging\n" in said
-    line = machine.run(f"{python} ci/flags.py production --env-line 2>/dev/null", folder, uv=False)
-    assert line == "FEATURE_FLAGS=health_endpoints,basic_testing,staging_deployment\n"
-    assert "got 'stagin'; did you mean staging?" in machine.run(f"make PYTHON={python} flags ENV=stagin", folder, code=2, uv=False)
-    assert git(folder, "status", "--porcelain") == ""
+    said = machine.run(f"make -f levels.mk PYTHON={python} integration ENV=staging", folder, uv=False)
+    assert "the integration tests: not run, because integration_testing is off for staging" in said
+    said = machine.run(f"make -f levels.mk PYTHON={python} integration ENV=stagin", folder, code=2, uv=False)
+    assert "expected one of local, staging, production, got 'stagin'" in said
+    assert git(folder, "status", "--porcelain") == " M config/feature-flags.yml\n"
 
 
 def test_measured_flags_come_from_the_template_at_the_version_of_the_project(machine: Machine, tmp_path: Path) -> None:
     publish(machine, tmp_path)
     machine.run(f"uvx --from git+{ADDRESS} levels new shop --level 2", tmp_path)
     machine.commit(tmp_path / "shop")
-    said = machine.run("make flags ENV=staging MEASURE=1", tmp_path / "shop")
+    said = machine.run("make flags ENV=staging", tmp_path / "shop")
     assert "when staging_deployment.enabled: holds (staging_deployment is on)\n" in said
     assert "when user_base > 10000: unknown (user_base is unknown: " in said

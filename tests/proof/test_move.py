@@ -17,7 +17,7 @@ from extensions.cli import main
 from extensions.evolution.proposal import EMAIL, MARKER
 from tests.support.github_api import serving
 from tests.support.github_stand_in import REPOSITORY, TOKEN, GitHub
-from tests.support.projects import Project, git
+from tests.support.projects import Project, git, release
 from tests.support.proofs import Machine, fresh_machine, publish
 
 pytestmark = pytest.mark.proof
@@ -124,7 +124,7 @@ def test_a_level_that_is_due_comes_as_one_pull_request(remote: Remote, propose: 
     [request], [issue] = remote.github.requests(), remote.github.issues()
     assert (request["head"]["ref"], request["title"]) == ("levels/level-3", "Move to level 3")
     assert "99.9%" in request["body"] and "make upgrade LEVEL=2` goes back" in request["body"] and "- [ ] " in request["body"]
-    assert f"Pull request #{request['number']} moves there" in issue["body"]
+    assert f"Pull request #{request['number']} brings it" in issue["body"]
     # It is the move and nothing else: new files too, secrets not.
     moved = Project(tmp_path / "moved", level_2.template)
     git(tmp_path, "clone", "--quiet", "--branch", "levels/level-3", str(remote.bare), "moved")
@@ -148,7 +148,7 @@ def test_a_request_that_was_closed_is_not_opened_again(remote: Remote, propose: 
     request["state"] = "closed"
     code, _, _ = propose()
     assert code == 0 and remote.github.requests() == [request]
-    assert f"#{request['number']} would have moved there and was closed" in remote.github.issues()[0]["body"]
+    assert f"#{request['number']} was closed, which says no" in remote.github.issues()[0]["body"]
 
 
 def test_a_move_that_conflicts_is_told_in_the_issue_and_nothing_is_pushed(remote: Remote, propose: Propose) -> None:
@@ -173,6 +173,90 @@ def test_what_is_missing_stands_in_one_issue_until_it_is_done(remote: Remote, pr
     remote.push()
     code, out, _ = propose()
     assert (code, issue["state"]) == (0, "closed") and "nothing is missing" in out
+
+
+# A new version of the template
+
+
+@pytest.fixture
+def released(remote: Remote, tmp_path: Path) -> Callable[..., None]:
+    """Publish a version of a template of this test's own, with `changes` to its files."""
+    template = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", str(remote.checkout.template), str(template))
+    answers = remote.checkout.read(".copier-answers.yml").replace(str(remote.checkout.template), str(template))
+    remote.checkout.write(".copier-answers.yml", answers)
+    remote.push()
+
+    def publish_version(tag: str, **changes: tuple[str, str]) -> None:
+        for path, (old, new) in changes.items():
+            file = template / "levels" / {"docs": "1-basic/docs/branches.md.jinja"}[path]
+            assert old in file.read_text()
+            file.write_text(file.read_text().replace(old, new))
+        release(template, tag)
+
+    return publish_version
+
+
+def test_a_new_version_comes_as_one_pull_request(remote: Remote, propose: Propose, released: Callable[..., None], tmp_path: Path) -> None:
+    assert propose()[1] == "no issue: nothing is missing\n"
+    released("v1.1.0", docs=("# Branches and pull requests", "# Branches, and pull requests"))
+    code, out, err = propose()
+    assert code == 0, err
+    [request], [issue] = remote.github.requests(), remote.github.issues()
+    assert (request["head"]["ref"], request["title"]) == ("levels/version", "Take version v1.1.0 of the template")
+    assert "stands at v1.0.0" in request["body"] and "`make update`" in request["body"]
+    assert "## The template has a new version\n\nPull request #" in issue["body"]
+    git(tmp_path, "clone", "--quiet", "--branch", "levels/version", str(remote.bare), "moved")
+    moved = Project(tmp_path / "moved", remote.checkout.template)
+    assert moved.answers()["_commit"] == "v1.1.0" and moved.answers()["level"] == 2
+    assert moved.read("docs/branches.md").startswith("# Branches, and pull requests\n")
+    # A second run changes nothing, also where yet another version has come: one is open at a time.
+    writes, tips = list(remote.github.writes), git(remote.bare, "for-each-ref")
+    assert propose()[0] == 0
+    released("v1.2.0")
+    code, out, _ = propose()
+    assert (code, remote.github.writes, git(remote.bare, "for-each-ref")) == (0, writes, tips)
+    assert f"pull request #{request['number']} is open" in out
+
+
+def test_a_no_to_a_version_is_none_to_the_next(remote: Remote, propose: Propose, released: Callable[..., None]) -> None:
+    released("v1.1.0")
+    assert propose()[0] == 0
+    [request] = remote.github.requests()
+    request["state"] = "closed"
+    assert propose()[0] == 0 and remote.github.requests() == [request]
+    assert f"#{request['number']} was closed, which says no; reopen it, or run `make update`" in remote.github.issues()[0]["body"]
+    released("v1.2.0")
+    assert propose()[0] == 0
+    assert [one["title"] for one in remote.github.requests() if one["state"] == "open"] == ["Take version v1.2.0 of the template"]
+
+
+def test_a_version_that_conflicts_is_told_in_the_issue(remote: Remote, propose: Propose, released: Callable[..., None]) -> None:
+    remote.checkout.replace("docs/branches.md", "# Branches and pull requests\n", "# How we branch\n")
+    remote.push()
+    released("v1.1.0", docs=("# Branches and pull requests", "# Branches, and pull requests"))
+    code, out, _ = propose()
+    [issue] = remote.github.issues()
+    assert code == 0 and "the update to version v1.1.0 conflicts in docs/branches.md" in out
+    assert "`docs/branches.md`: run `make update` yourself" in issue["body"]
+    assert remote.github.requests() == [] and remote.branches() == ["main"]
+
+
+def test_a_level_waits_for_the_version_and_a_version_for_the_level(remote: Remote, propose: Propose, released: Callable[..., None]) -> None:
+    remote.checkout.replace("config/evolution.yml", *DUE)
+    remote.push()
+    released("v1.1.0")
+    for _ in range(2):
+        assert propose()[0] == 0
+        [request] = remote.github.requests()
+        assert request["head"]["ref"] == "levels/version"
+        assert f"It waits for pull request #{request['number']}" in remote.github.issues()[0]["body"]
+    request["state"] = "closed"
+    assert propose()[0] == 0
+    level = remote.github.requests()[-1]
+    assert (level["head"]["ref"], level["state"]) == ("levels/level-3", "open")
+    released("v1.2.0")
+    assert propose()[0] == 0 and remote.github.requests()[-1] is level, "one at a time"
 
 
 def test_an_issue_of_a_stranger_is_left_alone(remote: Remote, propose: Propose) -> None:
@@ -245,7 +329,7 @@ def test_names_of_others_are_not_called_in_the_issue(remote: Remote, propose: Pr
     remote.push()
     assert propose()[0] == 0
     for text in (remote.github.issues()[0]["body"], remote.github.requests()[0]["body"]):
-        assert not re.search(r"(?<!`)[@]\w|\s#\d", text.replace(f"#{remote.github.requests()[0]['number']} moves", ""))
+        assert not re.search(r"(?<!`)[@]\w|\s#\d", text.replace(f"#{remote.github.requests()[0]['number']} brings", ""))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -12,12 +11,11 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.support.projects import ROOT, Project
+from tests.support.projects import Project
 from tests.support.servers import Server, becomes, get, serving
 
 pytest_plugins = ["tests.support.real_servers"]
@@ -64,7 +62,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Project:
     project = Project(tmp_path_factory.mktemp("adopted") / "shop", template)
     project.write("shop/__init__.py", PACKAGE)
     project.write("requirements.txt", "flask\nflask-sqlalchemy\npsycopg\nredis\npika\n")
-    project.copy()
+    project.copy(level=2)
     required = {(one["kind"], one["target"]): one["required"] for one in project.answers()["readiness"]}
     assert required == {("postgresql", "DATABASE_URL"): True, ("redis", "REDIS_URL"): False, ("rabbitmq", "BROKER_URL"): True}
     return project
@@ -157,6 +155,9 @@ def test_sigterm_under_load_fails_no_request(shop: Project, addresses: dict[str,
     assert len(done) > 20
 
 
+TOKEN = {"HTTP_AUTHORIZATION": "Bearer let-me-in"}
+
+
 @pytest.mark.parametrize("driver", ["psycopg", "pymysql", "redis", "pika"])
 def test_a_worker_is_asked_by_the_driver_that_it_has(
     project: Project, addresses: dict[str, str], mariadb: Server, postgresql: Server, redis: Server, rabbitmq: Server, driver: str
@@ -171,13 +172,13 @@ def test_a_worker_is_asked_by_the_driver_that_it_has(
     readiness = [{"service": "bot", "kind": kind, "target": "TARGET", "required": True}]
     project.copy(services=[{"name": "bot", "kind": "worker"}], readiness=readiness)
     hide = "import sys\nsys.modules['kombu'] = None\n" if driver == "pika" else ""
-    code = f"{hide}import health\nr = health.Readiness(None, 0)\nprint(r.answer(True)['checks'][{kind!r}]['error'])\n"
+    code = f"{hide}import health\nprint(health.Health(None, None, 'bot').readiness({TOKEN})['checks'][{kind!r}]['error'])\n"
 
     def error() -> str:
         done = subprocess.run(
             [sys.executable, "-c", code],
             cwd=project.folder / "services/bot",
-            env={**os.environ, "TARGET": address},
+            env={**os.environ, "TARGET": address, "HEALTH_TOKEN": "let-me-in"},
             capture_output=True,
             text=True,
             check=False,
@@ -190,39 +191,3 @@ def test_a_worker_is_asked_by_the_driver_that_it_has(
         server.stop()
         assert "Error" in error()
         server.start()
-
-
-@pytest.fixture
-def seam(tmp_path: Path) -> ModuleType:
-    """health.py in a folder of its own, as a service has it."""
-    (tmp_path / "health.py").write_bytes((ROOT / "levels/1-basic/@service/health.py").read_bytes())
-    spec = importlib.util.spec_from_file_location("seam", tmp_path / "health.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_what_is_in_capabilities_is_started_in_order_and_asking_twice_does_no_harm(seam: ModuleType, tmp_path: Path) -> None:
-    import flask
-
-    (tmp_path / "capabilities").mkdir()
-    for name in ("second", "_helper", "first"):
-        code = f"def init(app, service_name):\n    app.config.setdefault('STARTED', []).append(('{name}', service_name))\n"
-        (tmp_path / "capabilities" / f"{name}.py").write_text(code)
-    app = flask.Flask("shop")
-    assert seam.init_service(app, "shop") is app
-    assert app.config["STARTED"] == [("first", "shop"), ("second", "shop")]
-    rules = len(list(app.url_map.iter_rules()))
-    assert seam.create_health_endpoint(app, "shop") is app and len(list(app.url_map.iter_rules())) == rules
-
-
-def test_a_worker_serves_nothing_but_its_health(seam: ModuleType) -> None:
-    server = seam.serve_health("bot", port=0)
-    try:
-        address = f"http://127.0.0.1:{server.server_port}"
-        assert get(f"{address}/health")[0] == 200
-        assert get(f"{address}/secrets") == (404, {"error": "not found"})
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -22,6 +22,7 @@ from extensions.source.modules import Module, Unread, read
 from tests.support.programs import programs
 from tests.support.projects import ROOT
 from tests.support.proofs import fresh_machine
+from tests.support.scale import scaled
 
 pytestmark = pytest.mark.proof
 
@@ -157,8 +158,9 @@ def _newer_python() -> str:
     pytest.skip("Python 3.13 is not to be had here" if sys.version_info[1] < 12 else "Python 3.12 is not to be had here")
 
 
+@pytest.mark.soak
 @given(programs(), st.sampled_from(["utf-8", "utf-8-sig", "latin-1"]), st.sampled_from(["\n", "\r\n", "\r"]))
-@settings(fuzzed, max_examples=250)
+@settings(fuzzed, max_examples=scaled(2_500))
 def test_random_programs_are_read_as_the_compiler_reads_them(program: str, encoding: str, end: str) -> None:
     cookie = f"# coding: {encoding}\n" * (encoding == "latin-1")  # Python looks for it up to the first "\n"
     text = cookie + program.replace("\n", end)
@@ -173,8 +175,9 @@ def test_random_programs_are_read_as_the_compiler_reads_them(program: str, encod
     holds_together(found)
 
 
+@pytest.mark.soak
 @given(programs(), st.lists(st.tuples(st.integers(0), st.binary(max_size=3), st.integers(0, 40)), min_size=1, max_size=4))
-@settings(fuzzed, max_examples=250)
+@settings(fuzzed, max_examples=scaled(2_500))
 def test_a_program_that_was_damaged_is_read_or_named(program: str, damages: list[tuple[int, bytes, int]]) -> None:
     content = program.encode()
     for at, put, removed in damages:
@@ -183,6 +186,7 @@ def test_a_program_that_was_damaged_is_read_or_named(program: str, damages: list
     read_or_named(content)
 
 
+@pytest.mark.soak
 @given(st.binary(max_size=300))
 @example(b"\xef\xbb\xbf# coding: latin-1\n")
 @example(b"# coding: utf-7\n+AAA-")
@@ -191,7 +195,7 @@ def test_a_program_that_was_damaged_is_read_or_named(program: str, damages: list
 @example(b"# coding: unicode_escape\n\\ud800 = 1")
 @example(b"\\")
 @example(b'f"{' * 200)
-@settings(fuzzed, max_examples=1500)
+@settings(fuzzed, max_examples=scaled(15_000))
 def test_random_bytes_are_read_or_named(content: bytes) -> None:
     read_or_named(content)
 

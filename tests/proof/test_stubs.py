@@ -23,6 +23,7 @@ from extensions.stubs.candidates import find
 from extensions.stubs.write import Place, append, render
 from tests.proof.test_foreign import FOREIGN, unpacked
 from tests.support.proofs import Machine, fresh_machine
+from tests.support.scale import scaled
 
 pytestmark = pytest.mark.proof
 
@@ -93,13 +94,14 @@ def test_every_module_of_the_standard_library_gives_test_files_that_parse_and_ar
     assert kinds["examples"] > 100 and kinds["guard"] > 50, kinds
 
 
+@pytest.mark.soak
 def test_random_programs_and_random_bytes_are_no_reason_to_stop() -> None:
     chance = random.Random(20261124)
     pieces = ["def f(a: int, *, b: str = 'x') -> int:", "    if a < 0 or not b:", "        raise ValueError", "    return a"]
     pieces += ['    """>>> f(1)', "    1", '    """', "import enum", "from enum import *", "class C(Enum):", "    A = 1"]
     pieces += ["@dataclass(frozen=True)", "    x: int = 1", "\tpass", "é = '\\udc80'"]
     read_ones = 0
-    for _ in range(3000):
+    for _ in range(scaled(30_000)):
         text = "\n".join(chance.choices(pieces, k=chance.randrange(1, 8))).encode("utf-8", "surrogatepass")
         if chance.random() < 0.3:
             text = text.replace(b"a", bytes([chance.randrange(256)]))

@@ -17,7 +17,7 @@ EDITS = [
         "    return app\n",
         '    @app.get("/mine")\n    def mine() -> ResponseReturnValue:\n        return {{"mine": True}}\n\n{0}',
     ),
-    ("config/evolution.yml", "target_level: 2\n", "target_level: 4\n"),
+    ("config/evolution.yml", "target_level: next\n", "target_level: 4\n"),
     ("config/evolution.yml", "  monitoring: false\n", "  monitoring: true\n"),
     ("config/evolution.yml", "when_team_size > 2 ", "when_team_size > 5 "),
     ("config/evolution.yml", "  uptime_requirement: null", "  uptime_requirement: 99.5%"),

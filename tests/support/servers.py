@@ -130,6 +130,14 @@ def get(url: str, **headers: str) -> tuple[int, Any]:
     return code, json.loads(body) if body[:1] == b"{" else body
 
 
+def becomes_true(holds: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
 def becomes(address: str, code: int, **states: str) -> None:
     """Wait until readiness is this, while old answers are kept and servers come up. No answer takes longer than the deadline."""
     end = time.monotonic() + 20

@@ -18,15 +18,19 @@ MAKE_CHECK = re.compile(r"\bmake\b[^\n;&|]*\scheck\b|\bci/check\.py\b")
 def health_endpoints(facts: Facts) -> Answer:
     """Health endpoints in all services
 
-    Whoever deploys or watches a service asks it how it is. The one call in your code is also where higher levels come in.
+    Whoever deploys or watches a service asks it how it is, at /-/health and /-/readiness, which no guard of yours can keep from answering.
+    The one call in your code is also where higher levels come in. It is looked for in the source; the tests ask the application itself.
     """
+    from ...source import routes
+
     missing, unsure, seen = [], [], []
     for service in facts.services:
         code, name = facts.code[service["name"]], service["name"]
         if not facts.text(_inside(service, "health.py")):
             return todo(f"{name} has no health.py", facts.missing(_inside(service, "health.py")))
         if code.init_calls:
-            seen.append(f"{name}: {code.init_calls[0]}")
+            seen.append(f"{name}: called in {code.init_calls[0]}")
+            seen += [closing.own_probe(name, route) for route in routes.own_probes(facts.folder, service)]
         elif code.unparsed:
             unsure.append(f"{name}: {code.unparsed[0]} can't be parsed")
         else:
@@ -53,6 +57,17 @@ def readiness_checks(facts: Facts) -> Answer:
     seen = [f"seen in the source, not checked: {line}" for line in found.seen]
     if gone := [where for entry in asked if "client" in entry and (where := _without_client(facts, entry))]:
         return todo("\n".join(gone), "say in .copier-answers.yml, below `readiness:`, where the client is: as `client: 'cache.py:client'`")
+    own = [service for service in facts.services if "READINESS" in facts.text(_inside(service, "checks.py"))]
+    if unasked := [service for service in own if not facts.text(_inside(service, "readiness.py"))]:
+        service = unasked[0]
+        if any(entry["service"] == service["name"] for entry in asked):
+            how = facts.missing(_inside(service, "readiness.py"))
+        else:
+            how = (
+                f"write `- {{service: {service['name']}, kind: own}}` into .copier-answers.yml, below `readiness:`,"
+                f" and before you commit `{facts.make} upgrade LEVEL={level}`"
+            )
+        return todo(f"{_inside(service, 'checks.py')} is there and no readiness.py to ask it, so readiness says 503", how)
     if missing := readiness.lacking(found.entries, asked):
         place = "below `readiness:`" if asked else "below `readiness:` in place of `[]`"
         how = f"write what you want of these into .copier-answers.yml, {place}, and before you commit `{facts.make} upgrade LEVEL={level}`:"
@@ -62,7 +77,12 @@ def readiness_checks(facts: Facts) -> Answer:
         )
     if not found.entries and not asked:
         return done("\n".join(seen)) if seen else not_applicable("no service runs on a server that its source tells of")
-    names = sorted(f"{entry['kind']} at {entry['target'] or entry['client']} of {entry['service']}" for entry in asked)
+    names = sorted(
+        f"checks.py of {entry['service']}"
+        if entry["kind"] == readiness.OWN
+        else f"{entry['kind']} at {entry['target'] or entry['client']} of {entry['service']}"
+        for entry in asked
+    )
     return done("\n".join([f"asked: {', '.join(names)}", *seen]))
 
 

@@ -45,7 +45,10 @@ def staging_workflow(facts: Facts) -> Answer:
     if facts.broken:
         return unknown(next(iter(facts.broken.values())), "fix it: GitHub can't run it either")
     if facts.text(WORKFLOW):
-        return todo("staging-deploy.yml doesn't deploy", "have a step of it run `make -f levels.mk deploy ENV=staging`")
+        return todo(
+            "staging-deploy.yml doesn't deploy",
+            "have a step of it run `make -f levels.mk deploy ENV=staging`",
+        )
     return todo("no workflow deploys to staging", facts.missing(WORKFLOW))
 
 
@@ -87,10 +90,35 @@ def deployment_trigger(facts: Facts) -> Answer:
         push = workflow.events.get("push", False)
         branches = (push or {}).get("branches", [branch]) if push is not False else []
         if branch in ([branches] if isinstance(branches, str) else branches):
-            return done(f"{workflow.path} runs for each push to {branch}")
+            return _evidence(facts, workflow.path)
     if not found:
         return todo("no workflow deploys to staging", facts.missing(WORKFLOW))
-    return todo(f"{found[0].path} doesn't run for a push to {branch}", f"add `push: branches: [{branch}]` below its `on:`")
+    return todo(
+        f"{found[0].path} doesn't run for a push to {branch}",
+        f"add `push: branches: [{branch}]` below its `on:`",
+    )
+
+
+def _evidence(facts: Facts, workflow: str) -> Answer:
+    """Whether a workflow that a push starts has deployed: a file alone deploys nothing."""
+    host = facts.ask_github("/actions/variables/STAGING_HOST")
+    deployed = facts.ask_github("/deployments?environment=staging&per_page=1")
+    if deployed.body:
+        last = deployed.body[0]
+        said = facts.ask_github(f"/deployments/{last.get('id')}/statuses?per_page=1")
+        state = said.body[0].get("state") if said.body else said.why or "not told"
+        if state == "success":
+            return done(f"{workflow}, last on {str(last.get('created_at', ''))[:10]}")
+        return unknown(f"how the last deployment to staging went: {state}", facts.to_ask("gh run list"))
+    if not host.why and not host.body:
+        how = "set the secrets of staging, then that variable: docs/staging.md says how"
+        return todo(f"{workflow} deploys nothing until the variable STAGING_HOST is set", how)
+    if why := host.why or deployed.why:
+        return unknown(
+            f"whether {workflow} has deployed: {why}",
+            facts.to_ask("gh run list --workflow staging-deploy.yml"),
+        )
+    return todo(f"{workflow} has deployed nothing yet", "run it by hand, once: `gh workflow run staging-deploy.yml`")
 
 
 def deployment_secrets(facts: Facts) -> Answer:

@@ -65,7 +65,7 @@ def experiments_flag(facts: Facts) -> Answer:
 def _reader() -> Any:
     """The module that services read the experiments with, from the layer: it judges as they will."""
     layer: Path = layers.layer_folders(root())[4]
-    spec = importlib.util.spec_from_file_location("variants", layer / "@service" / "capabilities" / "variants.py")
+    spec = importlib.util.spec_from_file_location("variants", layer / "runtime" / "variants.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ...project.git_and_files import counted
 from .. import deployment_log
 from . import rates
 
@@ -37,11 +38,6 @@ class Deployments:
         """What the rate is computed from."""
         first = f"{counted(self.lately(now), noun)} in {rates.WEEKS} weeks, the record begins on {day(self.began)}"
         return (f"{first}; the rate leaves out the busiest week", *self.notes)
-
-
-def counted(number: int, noun: str) -> str:
-    """The number with its noun, in the plural where it is one."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def day(time: float) -> str:

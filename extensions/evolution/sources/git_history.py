@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import os
 import re
+import shlex
 import subprocess
 import threading
 from collections import Counter, defaultdict
@@ -26,7 +27,11 @@ RELEASE = re.compile(r"(?:[A-Za-z][\w.-]*[-_/@])?v?\d+(?:[.-]\d+){1,3}(?:\+[\w.]
 
 
 class Unknown(Exception):
-    """git can't tell; the message is one line that says why."""
+    """git can't tell; the message is one line that says why, and `do` says what a person does about it."""
+
+    def __init__(self, why: str, do: str) -> None:
+        super().__init__(why)
+        self.do = do
 
 
 @dataclass(frozen=True)
@@ -58,13 +63,19 @@ def readable(project: Path) -> None:
     """Look whether there is a whole history. Raises Unknown."""
     code, answer, complaint = ask_git(project, "rev-parse", "--is-shallow-repository")
     if code < 0:
-        raise Unknown("git doesn't run here")
+        raise Unknown("git doesn't run here", "install git")
     if code:
-        raise Unknown(f"git: {shown(complaint.strip().partition(chr(10))[0])[:200]}")
+        first = shown(complaint.strip().partition("\n")[0])[:200]
+        if "not a git repository" in first:
+            raise Unknown("there is no git repository here", "`git init`, and commit; or run this in a clone")
+        if "dubious ownership" in first:
+            where = shlex.quote(os.path.realpath(project))
+            raise Unknown(f"git: {first}", f"if you trust it: `git config --global --add safe.directory {where}`")
+        raise Unknown(f"git: {first}", "look at what `git status` says")
     if answer.strip() == "true":
-        raise Unknown("a shallow clone lacks history: `git fetch --unshallow`, or `fetch-depth: 0` in a workflow")
+        raise Unknown("a shallow clone lacks history", "`git fetch --unshallow`, or `fetch-depth: 0` in a workflow")
     if not git_says(project, "rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
-        raise Unknown("there is no commit yet")
+        raise Unknown("there is no commit yet", "commit")
 
 
 def team(project: Path, now: float, bots: Iterable[str] = ()) -> Team:
@@ -142,9 +153,9 @@ def _log(project: Path) -> Iterator[str]:
             for line in git.stdout:
                 yield line.rstrip(b"\n").decode("utf-8", "replace")
             if late.is_set():
-                raise Unknown(f"git log took longer than {LIMIT} s")
+                raise Unknown(f"git log took longer than {LIMIT} s", "try again where the disk is faster")
             if git.wait():
-                raise Unknown("git log failed: `git fsck` tells more")
+                raise Unknown("git log failed", "`git fsck` tells more")
         finally:
             timer.cancel()
             git.kill()

@@ -10,6 +10,8 @@ import bisect
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from ...project.git_and_files import counted
+
 DAY = 86_400.0
 WEEK = 7 * DAY
 WEEKS = 12  # whole weeks, so that what happens weekly is weekly, and not 13 times in 90 days
@@ -36,7 +38,13 @@ def per_day(times: Sequence[float], began: float, at: float) -> float | None:
 
 def too_short(began: float, at: float) -> str:
     """Why there is no rate yet."""
-    return f"the record is {max(0, int((at - began) // DAY))} days long; a rate needs {LEAST_WEEKS * 7}"
+    days = max(0, int((at - began) // DAY))
+    return f"the record is {counted(days, 'day')} long; a rate needs {LEAST_WEEKS * 7}"
+
+
+def known_from(began: float) -> float:
+    """When a record that began then is long enough for a rate."""
+    return began + LEAST_WEEKS * WEEK
 
 
 def since(at: float) -> float:

@@ -1,17 +1,23 @@
 """Bring the services to one host and back: docker compose over ssh.
 
     python3 ci/deploy.py images            build and push the image of each service, tagged with the commit
+    python3 ci/deploy.py images staging    the same in a workflow, if that may go on to deploy it to staging
     python3 ci/deploy.py deploy staging    start the images of this commit (or --version) on the host
     python3 ci/deploy.py rollback staging  start the version that ran well before
     python3 ci/deploy.py status staging    say what runs there, and how it is
 
---dry-run prints the commands and runs none. Settings and secrets come from config/<environment>.env, which git ignores;
-in a workflow from variables: DEPLOY_ENV_FILE (that file's text), DEPLOY_HOST, DEPLOY_SSH_KEY, DEPLOY_KNOWN_HOSTS.
+--dry-run prints the commands and runs none. Settings and secrets come from config/<environment>.env, which
+git ignores; in a workflow from variables: DEPLOY_ENV_FILE (that file's text), DEPLOY_HOST, DEPLOY_SSH_KEY,
+DEPLOY_KNOWN_HOSTS.
+
+A workflow deploys a commit only while it is the tip of its branch: an older one that is run again, or took
+longer, doesn't go over a newer one. The way back is rollback, or --version.
 
 Exit codes: 0 done, 1 it went wrong on the way, 2 something to set or correct first, told in one line.
 """
 
 import argparse
+import base64
 import datetime
 import getpass
 import json
@@ -24,9 +30,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import flags
 import uv
 
-LEDGER = uv.ROOT / "config" / "deploys.jsonl"
+LOG = uv.ROOT / "config" / "deploys.jsonl"
 WAIT_SECONDS = 120
 DRY_RUN = False
 
@@ -41,7 +48,7 @@ class Stop(Exception):
 
 
 def run(command: list[str], text: str = "", show_text: bool = True) -> str:
-    """Run a command with `text` as its standard input and return what it printed; all docker and ssh goes here.
+    """Run a command with `text` as its standard input; return what it printed. All docker and ssh goes here.
 
     In a dry run, print it instead and return nothing. `show_text` is False where the text holds secrets.
     Raises Stop when the command fails.
@@ -49,11 +56,17 @@ def run(command: list[str], text: str = "", show_text: bool = True) -> str:
     if DRY_RUN:
         print("+ " + shlex.join(command))
         if text:
-            print(text.rstrip("\n") if show_text else f"  ({len(text.splitlines())} lines with secrets, not shown)")
+            print(
+                text.rstrip("\n")
+                if show_text
+                else f"  ({len(text.splitlines())} lines with secrets, not shown)"
+            )
         return ""
     try:
         # Without text the command gets no input at all, or ssh would wait for a keyboard.
-        done = subprocess.run(command, input=text, text=True, stdout=subprocess.PIPE, check=False, cwd=uv.ROOT)
+        done = subprocess.run(
+            command, input=text, text=True, stdout=subprocess.PIPE, check=False, cwd=uv.ROOT
+        )
     except FileNotFoundError as error:
         raise Stop(f"{command[0]} is not installed") from error
     if done.returncode:
@@ -69,16 +82,91 @@ def image(project: dict[str, Any], service: str, version: str) -> str:
     """Return the name of a service's image. Raises Stop when nobody said where the repository stands."""
     repository = project["repository"] or os.environ.get("GITHUB_REPOSITORY", "")
     if not repository:
-        raise Stop("images are named after the repository, which is empty: copier update --data repository=owner/name")
+        how = f"{uv.MAKE} set repository=owner/name"
+        raise Stop(f"images are named after the repository, which is empty: {how}")
     return f"{project['image_registry']}/{repository.lower()}/{service}:{version}"
 
 
+def git(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run git at the project's root and return how it went. Raises Stop where it takes a minute."""
+    command = ["git", *arguments]
+    try:
+        return subprocess.run(
+            command,
+            cwd=uv.ROOT,
+            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", **environment},
+            text=True,
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Stop(f"git {arguments[0]} didn't answer within a minute", 1) from error
+
+
 def commit() -> str:
-    """Return the commit that is checked out."""
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=uv.ROOT, text=True, capture_output=True, check=False)
+    """Return the commit that is checked out. Raises Stop where there is none."""
+    found = git("rev-parse", "HEAD")
     if found.returncode:
         raise Stop("there is no commit yet: a version is a commit")
     return found.stdout.strip()
+
+
+def superseded() -> str:
+    """Return why a workflow may not deploy what it checked out: that isn't the tip of its branch (any more).
+
+    Empty where it is, and where no workflow runs this. Raises Stop where it can't be told: then nothing is
+    deployed.
+    """
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return ""
+    ref = os.environ.get("GITHUB_REF", "")
+    branch = ref.removeprefix("refs/heads/")
+    if branch == ref:
+        return f"a workflow deploys the tip of a branch, and this is {ref or 'no branch'}"
+    # Without a remote the branch stands here.
+    remote = "origin" if "origin" in git("remote").stdout.split() else "."
+    listed = git("ls-remote", remote, ref, **read_access())
+    if listed.returncode:
+        said = (listed.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise Stop(
+            f"nothing was deployed: whether this is the tip of {branch} can't be told: git ls-remote: {said}",
+            1,
+        )
+    tips = [line.split("\t")[0] for line in listed.stdout.splitlines() if line.endswith(f"\t{ref}")]
+    if not tips:
+        return f"the branch {branch} is gone"
+    return "" if tips == [commit()] else f"{branch} stands at {tips[0]} by now, and this is {commit()}"
+
+
+def read_access() -> dict[str, str]:
+    """Return git's environment to read the repository with the workflow's token, for that server alone."""
+    token, server = os.environ.get("GITHUB_TOKEN"), os.environ.get("GITHUB_SERVER_URL", "https://github.com")
+    if not token:
+        return {}
+    header = "Authorization: basic " + base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    settings = {"GIT_CONFIG_COUNT": "2"}
+    # The empty one forgets a header that the checkout left behind.
+    for number, value in enumerate(["", header]):
+        settings |= {
+            f"GIT_CONFIG_KEY_{number}": f"http.{server}/.extraheader",
+            f"GIT_CONFIG_VALUE_{number}": value,
+        }
+    return settings
+
+
+def may_go_on(environment: str, output: str) -> bool:
+    """Return whether a workflow may deploy this commit; its later steps and jobs get that as an output.
+
+    Where it may not, the reason is on the page of the run. Raises Stop where it can't be told.
+    """
+    why = superseded()
+    if why:
+        flags.tell(f"Nothing was deployed to {environment}: {why}.")
+    if path := os.environ.get("GITHUB_OUTPUT"):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{output}={'false' if why else 'true'}\n")
+    return not why
 
 
 def secret_prefix(environment: str) -> str:
@@ -94,7 +182,9 @@ def environment_file(environment: str) -> dict[str, str]:
     if not text:
         file = uv.ROOT / "config" / f"{environment}.env"
         if not file.is_file() and os.environ.get("CI"):
-            raise Stop(f"the secret {secret_prefix(environment)}_ENV is missing: docs/staging.md says what it holds")
+            raise Stop(
+                f"the secret {secret_prefix(environment)}_ENV is missing: docs/staging.md says what it holds"
+            )
         if not file.is_file():
             own = file.with_name(f"{environment}.env.template").is_file()
             template = f"config/{environment if own else 'staging'}.env.template"
@@ -121,19 +211,10 @@ def plain(values: dict[str, str], name: str) -> str:
     return values.get(name, "").strip("\"'")
 
 
-def feature_flags(environment: str) -> str:
-    """Return the names of the flags that are on in an environment, with commas between them. Raises Stop."""
-    command = [sys.executable, "ci/flags.py", environment, "--env-line"]
-    done = subprocess.run(command, cwd=uv.ROOT, text=True, capture_output=True, check=False)
-    if done.returncode:
-        raise Stop((done.stderr.strip().splitlines() or ["ci/flags.py failed"])[-1])
-    return done.stdout.strip().removeprefix("FEATURE_FLAGS=")
-
-
 def compose(project: dict[str, Any], environment: str, version: str, values: dict[str, str]) -> str:
-    """Return the compose file, as JSON (which is YAML): every service at `version`, restarted, with a health check."""
+    """Return the compose file, as JSON (which is YAML): each service at `version`, with a health check."""
     services = {}
-    flags = plain(values, "FEATURE_FLAGS") or feature_flags(environment)
+    features = plain(values, "FEATURE_FLAGS") or flags.of(environment)["runtime"]
     for number, service in enumerate(project["services"]):
         name = service["name"]
         port_name = name.upper().replace("-", "_") + "_PORT"
@@ -145,7 +226,7 @@ def compose(project: dict[str, Any], environment: str, version: str, values: dic
             "env_file": ["app.env"],
             "environment": {
                 "ENVIRONMENT": environment,
-                "FEATURE_FLAGS": flags,
+                "FEATURE_FLAGS": features,
                 "PORT": "8000",
                 "SERVICE_NAME": name,
                 "SERVICE_VERSION": version,
@@ -163,8 +244,9 @@ def compose(project: dict[str, Any], environment: str, version: str, values: dic
     return json.dumps({"services": services}, indent=2) + "\n"
 
 
-# What runs inside a container: it fails unless /health answers 200, and prints the answer.
-HEALTH = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8000/health', timeout=4).read().decode())"
+# What runs inside a container: it fails unless /-/health answers 200, and prints the answer. No proxy that
+# the environment names is asked, and not the application's own /health, which may say anything.
+HEALTH = "import urllib.request as r; r.getproxies = dict; print(r.urlopen('http://127.0.0.1:8000/-/health',timeout=4).read().decode())"
 
 
 # ---- the host ----
@@ -177,10 +259,20 @@ class Host:
         """Take the project, the environment, its settings, and an empty folder for the key. Raises Stop."""
         where = os.environ.get("DEPLOY_HOST") or plain(values, "DEPLOY_HOST")
         if not (found := re.fullmatch(r"(\w[\w.-]*@\w[\w.-]*?)(?::(\d+))?", where)):
-            raise Stop(f"DEPLOY_HOST is {where!r}, expected user@host or user@host:port (config/{environment}.env)")
+            raise Stop(
+                f"DEPLOY_HOST is {where!r}, expected user@host or user@host:port (config/{environment}.env)"
+            )
         self.name = f"{project['project']}-{environment}"
         self.started = False  # whether this run has changed what runs there
-        self.ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "ConnectTimeout=10"]
+        self.ssh = [
+            "ssh",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "ConnectTimeout=10",
+        ]
         if found[2]:
             self.ssh += ["-p", found[2]]
         for secret in ("SSH_KEY", "KNOWN_HOSTS"):
@@ -195,20 +287,27 @@ class Host:
 
     @staticmethod
     def _secret_file(file: Path, text: str) -> str:
-        """Write a file that only its owner can read; return its path. ssh wants a line end at the end of a key."""
+        """Write a file that only its owner can read; return its path. ssh wants a line end at the end of a
+        key.
+        """
         file.touch(mode=0o600)
         file.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
         return str(file)
 
     def sh(self, script: str, text: str = "", show_text: bool = True) -> str:
-        """Run a line of shell in this environment's folder on the host and return what it printed. Raises Stop."""
+        """Run a line of shell in this environment's folder on the host and return what it printed.
+
+        Raises Stop.
+        """
         folder = f"deploy/{self.name}"
         enter = f"umask 077 && mkdir -p {folder}/releases && cd {folder} && "
         return run([*self.ssh, enter + script], text, show_text)
 
     def compose(self, version: str, arguments: str) -> str:
         """Run docker compose with the compose file of `version`. Raises Stop."""
-        return self.sh(f"docker compose -p {self.name} --project-directory . -f releases/{version}.json {arguments}")
+        return self.sh(
+            f"docker compose -p {self.name} --project-directory . -f releases/{version}.json {arguments}"
+        )
 
     def versions(self) -> list[str]:
         """Return the versions that have run well, oldest first."""
@@ -226,7 +325,9 @@ class Host:
         try:
             self.compose(version, "pull --quiet")
         except Stop as stop:
-            raise Stop(f"{stop}\nare the images there? `{uv.MAKE} images` pushes those of this commit", 1) from stop
+            raise Stop(
+                f"{stop}\nare the images there? `{uv.MAKE} images` pushes those of this commit", 1
+            ) from stop
         self.started = True
         self.sh(f"echo {version} > current")
         self.compose(version, f"up --detach --wait --wait-timeout {WAIT_SECONDS} --remove-orphans")
@@ -238,7 +339,9 @@ class Host:
         wrong = []
         for service in self.compose(version, "config --services").split():
             try:
-                answer = json.loads(self.compose(version, f"exec -T {service} python -c {shlex.quote(HEALTH)}"))
+                answer = json.loads(
+                    self.compose(version, f"exec -T {service} python -c {shlex.quote(HEALTH)}")
+                )
                 state, running = answer.get("status"), answer.get("version")
             except (Stop, ValueError, AttributeError):
                 # Nobody answers, or it isn't JSON, or JSON but not an object.
@@ -254,10 +357,16 @@ class Host:
 # ---- the commands ----
 
 
-def images(project: dict[str, Any]) -> None:
-    """Build and push the image of each service. Raises Stop."""
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=uv.ROOT, text=True, capture_output=True, check=False)
-    if changed.stdout and not DRY_RUN:
+def images(project: dict[str, Any], environment: str) -> None:
+    """Build and push the image of each service; for an environment only if a workflow may deploy to it.
+
+    Raises Stop.
+    """
+    if flags.off("staging_deployment", environment, f"the deployment to {environment}"):
+        return
+    if environment and not may_go_on(environment, "deploy"):
+        return
+    if git("status", "--porcelain").stdout and not DRY_RUN:
         raise Stop("there are changes that are not committed: an image is tagged with its commit")
     for service in project["services"]:
         name = image(project, service["name"], commit())
@@ -266,18 +375,43 @@ def images(project: dict[str, Any]) -> None:
         what = [service["path"]] if own else ["--build-arg", f"SERVICE={service['path']}", "."]
         run(["docker", "build", "--tag", name, *what])
         run(["docker", "push", name])
+    if environment:
+        may_go_on(environment, "deploy")  # asked again, because a build takes its time
 
 
-def deploy(host: Host, project: dict[str, Any], environment: str, version: str, values: dict[str, str]) -> None:
-    """Start `version` on the host. Raises Stop."""
+def deploy(
+    host: Host, project: dict[str, Any], environment: str, version: str, asked: str, values: dict[str, str]
+) -> str:
+    """Start `version` on the host; return a note for the deployment log. Raises Stop.
+
+    An older version than the one that runs there is started only where it was `asked` for by name.
+    """
     # First of all, because it tells what isn't right: until then nothing changes on the host.
     wanted = compose(project, environment, version, values)
+    back = host.current()
+    if not older(version, back):
+        back = ""
+    elif not asked:
+        how = f"`{uv.MAKE} rollback ENV={environment}`, or `{uv.MAKE} deploy ENV={environment} VERSION={version}`"
+        raise Stop(
+            f"{version} is older than {back}, which runs in {environment}: `git pull`; or to go back {how}"
+        )
+    else:
+        print(f"{environment} goes back from {back} to {version}, which is older")
     # Lines for this script are not for the services.
     inside = {key: value for key, value in values.items() if not key.startswith("DEPLOY_")}
     host.sh("cat > app.env", "".join(f"{key}={value}\n" for key, value in inside.items()), show_text=False)
     host.sh(f"cat > releases/{version}.json", wanted)
     host.start(version)
     host.sh(f'[ "$(tail -n 1 versions 2>/dev/null)" = {version} ] || echo {version} >> versions')
+    return f"back from {back}" if back else ""
+
+
+def older(version: str, than: str) -> bool:
+    """Return whether git knows here that one version is a commit before another."""
+    if version == than or not re.fullmatch(r"[0-9a-f]{40}", than):
+        return False
+    return git("merge-base", "--is-ancestor", version, than).returncode == 0
 
 
 def before(host: Host) -> str:
@@ -285,12 +419,14 @@ def before(host: Host) -> str:
     current, well = host.current(), host.versions()
     if DRY_RUN:
         current, well = "NOW", ["BEFORE", "NOW"]
-    # A version that never became healthy is current, but not in the list: then the last of the list is the one.
+    # A version that never became healthy is current, but not in the list: then the last of the list is the
+    # one.
     while well and well[-1] == current:
         well.pop()
     if not well:
         raise Stop("no earlier version has run there", 1)
-    # Before the start: if that goes wrong, the next rollback goes further back, and not to the version that was left.
+    # Before the start: if that goes wrong, the next rollback goes further back, and not to the version that
+    # was left.
     host.sh("cat > versions", "".join(f"{version}\n" for version in well))
     return well[-1]
 
@@ -306,27 +442,32 @@ def status(host: Host) -> None:
         raise Stop("; ".join(wrong), 1)
 
 
-def record(kind: str, environment: str, version: str, outcome: str) -> None:
-    """Add a deploy or a rollback to the ledger. CI, which can't commit it, writes none: the forge lists them."""
+def record(kind: str, environment: str, version: str, outcome: str, note: str = "") -> None:
+    """Add a deploy or a rollback to the deployment log.
+
+    CI, which can't commit it, writes none: GitHub lists them.
+    """
     if DRY_RUN or os.environ.get("CI"):
         return
-    name = subprocess.run(["git", "config", "user.name"], cwd=uv.ROOT, text=True, capture_output=True, check=False)
     line = {
         "kind": kind,
         "environment": environment,
         "version": version,
         "at": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "by": name.stdout.strip() or getpass.getuser(),
+        "by": git("config", "user.name").stdout.strip() or getpass.getuser(),
         "outcome": outcome,
+        **({"note": note} if note else {}),
     }
-    with LEDGER.open("a", encoding="utf-8") as ledger:
-        ledger.write(json.dumps(line, ensure_ascii=False) + "\n")
-    print(f"written to {LEDGER.relative_to(uv.ROOT)}: commit it")
+    with LOG.open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line, ensure_ascii=False) + "\n")
+    print(f"written to {LOG.relative_to(uv.ROOT)}: commit it")
 
 
 def main() -> int:
     """Read the command line, do it, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=["images", "deploy", "rollback", "status"])
     parser.add_argument("environment", nargs="?", default="", help="such as staging")
     parser.add_argument("--version", default="", help="the tag of the images; the commit, when not given")
@@ -337,7 +478,7 @@ def main() -> int:
     try:
         project = uv.PROJECT
         if asked.command == "images":
-            images(project)
+            images(project, asked.environment)
             return 0
         values = environment_file(asked.environment)
         with tempfile.TemporaryDirectory() as keys:
@@ -355,22 +496,24 @@ def main() -> int:
 def change(
     host: Host, project: dict[str, Any], command: str, environment: str, version: str, values: dict[str, str]
 ) -> None:
-    """Deploy or roll back, and put the outcome into the ledger. Raises Stop."""
-    version = version or commit()
+    """Deploy or roll back, and put the outcome into the deployment log. Raises Stop."""
+    asked, version, note = version, version or commit(), ""
     if not re.fullmatch(r"\w[\w.-]{0,127}", version, re.ASCII):
         raise Stop(f"VERSION is {version!r}, expected the tag of an image, such as a commit")
+    if command == "deploy" and not asked and not may_go_on(environment, "deployed"):
+        return
     try:
         if command == "rollback":
             version = before(host)
             host.start(version)
         else:
-            deploy(host, project, environment, version, values)
+            note = deploy(host, project, environment, version, asked, values)
     except Stop as stop:
         if not host.started:
             raise
         record(command, environment, version, "failure")
         raise Stop(f"{stop}\nback to the version before: {uv.MAKE} rollback ENV={environment}", 1) from stop
-    record(command, environment, version, "success")
+    record(command, environment, version, "success", note)
     if not DRY_RUN:
         print(f"{environment}: {version} runs")
 

@@ -1,409 +1,187 @@
-"""Say what is on in an environment, and why. config/feature-flags.yml decides; nothing is measured here.
+"""Which flags of config/feature-flags.yml are on in an environment, for the scripts beside this one.
 
-    python3 ci/flags.py                      every flag in every environment
-    python3 ci/flags.py staging              those of one, each with its reason
-    python3 ci/flags.py staging --env-line   FEATURE_FLAGS=name,name for a service's environment
-
-In a workflow the second form also sets outputs, name=true or name=false, for `if:` to look at.
-
-A flag is on when the project's level has it, the file switches it on (for the environment, or else everywhere), and
-every flag that its trigger asks for by NAME.enabled is on too. All else in a trigger is advice, which `levels flags`
-measures.
-Exit codes: 0 resolved, 2 something in the file is wrong, told in one line.
+A flag is on when the project's level has it, the file switches it on (for the environment, or else
+everywhere), and every flag that its trigger asks for by NAME.enabled is on too. `make flags` tells people
+why, and measures triggers.
 """
 
-import argparse
-import contextlib
-import datetime
-import difflib
-import graphlib
 import importlib.util
 import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-PYYAML = "6.0.3"
 FILE = "config/feature-flags.yml"
-
-FLAG_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
-ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-CONDITION = re.compile(r"([a-z][a-z0-9_]*)\.enabled")
+NEEDED = re.compile(r"([a-z][a-z0-9_]*)\.enabled")
+States = dict[str, tuple[bool, str]]  # a flag's name to whether it is on, and why
 
 
 class Problem(ValueError):
     """The file is wrong, or what was asked for; the message is one line."""
 
 
-@dataclass(frozen=True)
-class Levels:
-    """Where the project stands: its level, the level of each feature, and the features that no level has yet."""
+def read(text: str) -> dict[str, Any]:
+    """Return what the file says: its `features`, and by environment what it overrides. Raises Problem."""
+    import yaml  # which Python's standard library lacks: see of()
 
-    level: int
-    features: Mapping[str, int]
-    later: Mapping[str, int]
-
-
-def levels_of(level: int, manifests: Iterable[Mapping[str, Any]]) -> Levels:
-    """Return where a project at `level` stands, from what each level declares: `level`, `features` and `later`."""
-    features, later = ({name: one["level"] for one in manifests for name in one[key]} for key in ("features", "later"))
-    return Levels(level, features, later)
-
-
-@dataclass(frozen=True)
-class Flag:
-    """One flag as the file has it, with the lines that its parts stand in."""
-
-    name: str
-    enabled: bool
-    enabled_line: int
-    trigger: str = ""
-    trigger_line: int = 0
-    description: str = ""
-    expires: datetime.date | None = None
-    expires_line: int = 0
-    needs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Flags:
-    """What the file says: its flags, and for each environment what it overrides (the value, and its line)."""
-
-    flags: dict[str, Flag] = field(default_factory=dict)
-    environments: dict[str, dict[str, tuple[bool, int]]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class State:
-    """Whether a flag is on in an environment, and why, in words."""
-
-    name: str
-    on: bool
-    why: str
-
-
-# ---- reading ----
-
-
-def read(text: str, levels: Levels) -> Flags:
-    """Return what the file's text says. Raises Problem, with the line and what was expected there."""
-    import yaml  # which may have to be fetched first: see with_yaml
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            keys = [str(key.value) for key, _ in node.value]
+            if len(keys) > len(set(keys)):
+                raise yaml.MarkedYAMLError(problem="a name twice", problem_mark=node.start_mark)
+            return super().construct_mapping(node, deep)
 
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else text.count("\n", 0, getattr(error, "position", 0)) + 1
-        wrong(line, f"expected YAML, got {getattr(error, 'problem', None) or 'a character that YAML refuses'}")
-    except RecursionError:
-        wrong(1, "expected a mapping of flags, got hundreds of lists or mappings inside of each other")
-    parts = mapping(root, "the file", {"features", "environments"})
-    if "features" not in parts:
-        wrong(1, "expected `features:` with a mapping of flags")
-    flags = {name: flag(name, node) for name, node in mapping(parts["features"], "features", FLAG_NAME).items()}
-    known = [*flags, *levels.features, *levels.later]
-    for one in flags.values():
-        for name in one.needs:
-            if name not in known:
-                wrong(one.trigger_line, f"expected a flag before .enabled, got {name}{did_you_mean(name, known)}")
-    named = mapping(parts.get("environments"), "environments", ENVIRONMENT_NAME)
-    environments = {name: overrides(name, node, known) for name, node in named.items()}
-    refuse_circles(flags)
-    return Flags(flags, environments)
-
-
-def flag(name: str, node: Any) -> Flag:
-    """Return one flag. Raises Problem."""
-    parts = mapping(node, name, {"enabled", "trigger", "description", "expires"})
-    if "enabled" not in parts:
-        wrong(line_of(node), f"expected `enabled: true` or `enabled: false` in {name}")
-    trigger = text_of(parts["trigger"], f"{name}.trigger") if "trigger" in parts else ""
-    trigger_line = line_of(parts["trigger"]) if trigger else 0
-    expires = parts.get("expires")
-    return Flag(
-        name,
-        truth(parts["enabled"], f"{name}.enabled"),
-        line_of(parts["enabled"]),
-        trigger,
-        trigger_line,
-        text_of(parts["description"], f"{name}.description") if "description" in parts else "",
-        date_of(expires, f"{name}.expires") if expires else None,
-        line_of(expires) if expires else 0,
-        needs(trigger, trigger_line),
+        file = part(yaml.load(text, Loader), "the file", ("features", "environments"))
+    except (yaml.YAMLError, RecursionError, TypeError) as error:
+        line = f", line {mark.line + 1}" if (mark := getattr(error, "problem_mark", None)) else ""
+        got = getattr(error, "problem", "") or "something else"
+        raise Problem(f"{FILE}{line}: expected YAML with each name once, got {got}") from None
+    if "features" not in file:
+        raise Problem(f"{FILE}: expected `features:` with a mapping of flags")
+    features, environments = (
+        part(file["features"], "features"),
+        part(file.get("environments"), "environments"),
     )
+    for name, flag in features.items():
+        parts = part(flag, f"features.{name}", ("enabled", "trigger", "description", "expires"))
+        boolean(parts.get("enabled"), f"features.{name}.enabled")
+        needs(parts, name)
+    for name, one in environments.items():
+        where = f"environments.{name}.override"
+        environments[name] = part(part(one, f"environments.{name}", ("override",)).get("override"), where)
+        for flag, value in environments[name].items():
+            boolean(value, f"{where}.{flag}")
+    return {"features": features, "environments": environments}
 
 
-def overrides(environment: str, node: Any, known: Iterable[str]) -> dict[str, tuple[bool, int]]:
-    """Return what an environment overrides: by flag the value and its line. Raises Problem."""
-    parts = mapping(node, environment, {"override"})
-    found = mapping(parts.get("override"), f"{environment}.override", FLAG_NAME)
-    for name, value in found.items():
-        if name not in known:
-            wrong(line_of(value), f"expected a flag in {environment}.override, got {name}{did_you_mean(name, known)}")
-    return {name: (truth(value, f"{environment}.override.{name}"), line_of(value)) for name, value in found.items()}
+def part(value: Any, where: str, keys: Collection[str] = ()) -> dict[str, Any]:
+    """Return a mapping of the file, an empty one for null; with these keys, or with names for keys.
 
-
-def needs(trigger: str, line: int) -> tuple[str, ...]:
-    """Return the flags that a trigger asks for by NAME.enabled. Raises Problem where that isn't plain."""
-    if not CONDITION.search(trigger):
-        return ()
-    condition = re.sub(r"^\s*when[\s_]+", "", trigger, flags=re.IGNORECASE)
-    parts = re.split(r"\s+and\s+", condition.strip(), flags=re.IGNORECASE)
-    found = [match[1] for part in parts if (match := CONDITION.fullmatch(part))]
-    # Whether `a.enabled OR team_size > 2` holds can't be told where nothing is measured.
-    if len(found) != len(CONDITION.findall(trigger)) or re.search(r"[()]|\b(or|not)\b", condition, re.IGNORECASE):
-        wrong(line, f"expected NAME.enabled alone or joined by AND, without OR, NOT and ( ), got {quoted(trigger)}")
-    return tuple(dict.fromkeys(found))
-
-
-def refuse_circles(flags: Mapping[str, Flag]) -> None:
-    """Raise Problem where flags wait for each other."""
-    try:
-        graphlib.TopologicalSorter({name: one.needs for name, one in flags.items()}).prepare()
-    except graphlib.CycleError as error:
-        circle = error.args[1][::-1]
-        way = ", which asks for ".join(f"{name} (line {flags[name].trigger_line})" for name in circle)
-        wrong(flags[circle[0]].trigger_line, f"expected flags that don't wait for each other, got {way}")
-
-
-# ---- parts of YAML, with their lines ----
-
-
-def mapping(node: Any, where: str, keys: set[str] | re.Pattern[str]) -> dict[str, Any]:
-    """Return the entries of a mapping; none of null. `keys` are those that there are, or their form. Raises Problem."""
-    if node is None or node.tag == "tag:yaml.org,2002:null":
-        return {}
-    if node.id != "mapping":
-        wrong(line_of(node), f"expected a mapping in {where}, got {described(node)}")
-    found: dict[str, Any] = {}
-    for key, value in node.value:
-        name = key.value if key.id == "scalar" else ""
-        if isinstance(keys, set) and name not in keys:
-            wrong(
-                line_of(key),
-                f"expected {' or '.join(sorted(keys))} in {where}, got {described(key)}{did_you_mean(name, keys)}",
-            )
-        if not isinstance(keys, set) and (key.tag != "tag:yaml.org,2002:str" or not keys.fullmatch(name)):
-            letters = "a-z, 0-9 and _" if keys is FLAG_NAME else "a-z, 0-9 and -"
-            wrong(line_of(key), f"expected a name of {letters} in {where}, got {described(key)}")
-        if name in found:
-            wrong(line_of(key), f"expected {name} once in {where}, got it again (first in line {line_of(found[name])})")
-        found[name] = value
-    return found
-
-
-def truth(node: Any, where: str) -> bool:
-    """Return true or false. Raises Problem."""
-    if node.tag != "tag:yaml.org,2002:bool":
-        wrong(line_of(node), f"expected true or false in {where}, got {described(node)}")
-    return str(node.value).lower() in {"true", "yes", "on"}
-
-
-def text_of(node: Any, where: str) -> str:
-    """Return one line of text. Raises Problem."""
-    if node.tag != "tag:yaml.org,2002:str" or not node.value.isprintable() or len(node.value) > 1000:
-        wrong(line_of(node), f"expected one line of text in {where}, got {described(node)}")
-    return str(node.value)
-
-
-def date_of(node: Any, where: str) -> datetime.date:
-    """Return a date. Raises Problem."""
-    try:
-        if node.id == "scalar" and re.fullmatch(r"\d{4}-\d\d-\d\d", node.value, re.ASCII):
-            return datetime.date.fromisoformat(node.value)
-    except ValueError:
-        pass
-    wrong(line_of(node), f"expected a date such as 2027-01-31 in {where}, got {described(node)}")
-
-
-def line_of(node: Any) -> int:
-    """Return the line that a part begins in."""
-    return int(node.start_mark.line) + 1
-
-
-def described(node: Any) -> str:
-    """Return what stands there, fit for one line."""
-    return quoted(node.value) if node.id == "scalar" else f"a {node.id}"
-
-
-def quoted(text: str) -> str:
-    """Return a text fit for one line."""
-    shown = text if len(text) <= 60 else text[:57] + "..."
-    return "'" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown) + "'"
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message: the nearest of the `known` names, or nothing."""
-    close = difflib.get_close_matches(name[:60], list(known), 1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def wrong(line: int, message: str) -> NoReturn:
-    """Raise Problem for a line of the file."""
-    raise Problem(f"{FILE}, line {line}: {message}")
-
-
-# ---- resolving: level, flag, environment ----
-
-
-def resolve(flags: Flags, levels: Levels, environment: str) -> list[State]:
-    """Return every flag as it is in `environment`: those of the file in its order, then what else the levels have.
-
-    Raises Problem where the file has environments, and none of that name.
+    Raises Problem.
     """
-    if flags.environments and environment not in flags.environments:
-        known = ", ".join(flags.environments)
-        hint = did_you_mean(environment, flags.environments) or f"; or add it to {FILE}"
-        raise Problem(f"ENV: expected one of {known}, got {quoted(environment)}{hint}")
-    names = list(dict.fromkeys([*flags.flags, *levels.features, *levels.later]))
-    graph = {name: flags.flags[name].needs if name in flags.flags else () for name in names}
-    states: dict[str, State] = {}
-    for name in graphlib.TopologicalSorter(graph).static_order():  # what others ask for comes first
-        states[name] = state(name, flags, levels, environment, states)
-    return [states[name] for name in names]
+    if not isinstance(value, dict | None):
+        raise Problem(f"{FILE}: {where}: expected a mapping, got {value!r:.60}")
+    for key in value or {}:
+        if key not in keys if keys else not re.fullmatch(r"[a-z][a-z0-9_-]{0,59}", str(key)):
+            expected = " or ".join(keys) or "a name of a-z, 0-9, _ and -"
+            raise Problem(f"{FILE}: {where}: expected {expected}, got {key!r:.60}")
+    return value or {}
 
 
-def state(name: str, flags: Flags, levels: Levels, environment: str, states: Mapping[str, State]) -> State:
-    """Return one flag as it is in `environment`; `states` has those that it asks for."""
-    level = levels.features.get(name, 0)
-    if name in levels.later:
-        return State(name, False, f"level {levels.later[name]} has nothing for it in this version of the template")
-    if level > levels.level:
-        return State(name, False, f"it belongs to level {level}, and the project is at level {levels.level}")
-    one, override = flags.flags.get(name), flags.environments.get(environment, {}).get(name)
-    if override:
-        on, why = override[0], f"line {override[1]} switches it {word(override[0])} for {environment}"
-    elif one:
-        on, why = one.enabled, f"line {one.enabled_line} has it {word(one.enabled)}"
-    else:
-        on, why = True, f"level {level} brings it, and {FILE} doesn't name it"
-    if on and one and (missing := [need for need in one.needs if not states[need].on]):
-        return State(name, False, f"line {one.trigger_line} asks for {' and '.join(missing)}, off here; else {why}")
-    return State(name, on, why)
+def boolean(value: Any, where: str) -> None:
+    """Raise Problem where a value isn't true or false."""
+    if not isinstance(value, bool):
+        raise Problem(f"{FILE}: {where}: expected true or false, got {value!r:.60}")
 
 
-def word(on: bool) -> str:
-    """Return on or off."""
-    return "on" if on else "off"
+def needs(flag: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return the flags that a flag's trigger asks for by NAME.enabled. Raises Problem where that isn't plain."""
+    condition = re.sub(r"^\s*when[\s_]+", "", str(flag.get("trigger") or ""), flags=re.I)
+    asked, parts = NEEDED.findall(condition), re.split(r"\s+and\s+", condition.strip(), flags=re.I)
+    # Whether `a.enabled OR team_size > 2` holds can't be told where nothing is measured.
+    plain = sum(map(bool, map(NEEDED.fullmatch, parts))) == len(asked)
+    if asked and (not plain or re.search(r"[()]|\b(or|not)\b", condition, re.I)):
+        expected = "expected NAME.enabled alone or joined by AND, without OR, NOT and ( )"
+        raise Problem(f"{FILE}: features.{name}.trigger: {expected}, got {condition!r:.60}")
+    return tuple(dict.fromkeys(asked))
 
 
-def overdue(flags: Flags, today: datetime.date) -> list[tuple[int, str]]:
-    """Return a line number and a warning for each flag whose last day is over."""
-    return [
-        (
-            one.expires_line,
-            f"{one.name} was to go by {one.expires}: take it out of the code and of {FILE}, or give it time",
-        )
-        for one in flags.flags.values()
-        if one.expires and one.expires < today
-    ]
+def resolve(file: Mapping[str, Any], stands: Mapping[str, Any], environment: str) -> States:
+    """Return every flag as it is in `environment`: those of the file first.
+
+    `file` is what read() returns; `stands` has the project's `level` and what each of the `levels` brings.
+    Raises Problem.
+    """
+    features, environments, levels = file["features"], file["environments"], stands["levels"]
+    brings, later = (
+        {name: one["level"] for one in levels for name in one[key]} for key in ("features", "later")
+    )
+    known = list(dict.fromkeys([*features, *brings, *later]))
+    for where, names, there in [
+        ("ENV", [environment] if environments else [], environments),
+        *((f"{FILE}: environments.{name}.override", one, known) for name, one in environments.items()),
+        *((f"{FILE}: features.{name}.trigger", needs(one, name), known) for name, one in features.items()),
+    ]:
+        if unknown := [name for name in names if name not in there]:
+            expected = f"expected one of {', '.join(there)}"
+            raise Problem(f"{where}: {expected}, got {unknown[0]!r:.60}")
+
+    def state(name: str, way: tuple[str, ...]) -> tuple[bool, str]:
+        if name in way:
+            raise Problem(
+                f"{FILE}: expected flags that don't wait for each other, got {' for '.join([*way, name])}"
+            )
+        if name in later:
+            return False, f"level {later[name]} has nothing for it in this version of the template"
+        if brings.get(name, 0) > stands["level"]:
+            return False, f"it belongs to level {brings[name]}, and the project is at level {stands['level']}"
+        on, why = True, f"level {brings.get(name)} brings it, and {FILE} doesn't name it"
+        if name in features:
+            on, why = features[name]["enabled"], f"features.{name}.enabled"
+        if name in environments.get(environment, {}):
+            on, why = environments[environment][name], f"environments.{environment}.override"
+        missing = [need for need in needs(features.get(name, {}), name) if not state(need, (*way, name))[0]]
+        return (False, f"its trigger asks for {' and '.join(missing)}") if on and missing else (on, why)
+
+    return {name: state(name, ()) for name in known}
 
 
-# ---- telling ----
+def runtime(states: States, stands: Mapping[str, Any]) -> str:
+    """Return FEATURE_FLAGS: your own flags that are on, and those that a level hands on to services."""
+    ours = {
+        name for one in stands["levels"] for name in {*one["features"], *one["later"]} - {*one["runtime"]}
+    }
+    return ",".join(name for name, (on, _) in states.items() if on and name not in ours)
 
 
-def lines(states: Iterable[State], flags: Flags) -> list[str]:
-    """Return what people read: a line for each flag, and one for its trigger."""
-    told = []
-    for one in states:
-        told.append(f"{word(one.on):3}  {one.name:24} {one.why}")
-        if one.name in flags.flags and flags.flags[one.name].trigger:
-            told.append(" " * 30 + flags.flags[one.name].trigger)
-    return told
+def of(environment: str) -> dict[str, Any]:
+    """Return `flags` (a flag's name to [on, why]) and `runtime` of an environment.
 
-
-def table(flags: Flags, levels: Levels) -> list[str]:
-    """Return a line for each flag, with a column for each environment. Raises Problem."""
-    environments = list(flags.environments) or ["local"]
-    columns = [resolve(flags, levels, name) for name in environments]
-    width = max(len(name) for name in environments)
-    head = f"{'':24} " + "  ".join(f"{name:{width}}" for name in environments)
-    rows = [
-        f"{row[0].name:24} " + "  ".join(f"{word(one.on):{width}}" for one in row) for row in zip(*columns, strict=True)
-    ]
-    return [line.rstrip() for line in (head, *rows)]
-
-
-def env_line(states: Iterable[State]) -> str:
-    """Return the setting by which a service knows what is on."""
-    return "FEATURE_FLAGS=" + ",".join(one.name for one in states if one.on)
-
-
-def hand_over(states: Iterable[State]) -> None:
-    """Give a workflow its outputs, and the page of its run a table."""
-    for name, text in (
-        ("GITHUB_OUTPUT", [f"{one.name}={str(one.on).lower()}" for one in states]),
-        ("GITHUB_STEP_SUMMARY", ["| flag | | why |", "| --- | --- | --- |", *map(row, states), ""]),
-    ):
-        if path := os.environ.get(name):
-            with open(path, "a", encoding="utf-8") as file:
-                file.write("".join(f"{line}\n" for line in text))
-
-
-def row(one: State) -> str:
-    """Return a flag as a row of a Markdown table."""
-    return f"| `{one.name}` | {word(one.on)} | {one.why} |"
-
-
-# ---- the command ----
-
-
-def main(arguments: list[str]) -> int:
-    """Read the command line, do it, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("environment", nargs="?", default="", help="such as staging")
-    parser.add_argument("--env-line", action="store_true")
-    asked = parser.parse_args(arguments)
-    root = Path(__file__).resolve().parent.parent
-    try:
-        stands = json.loads((root / "config" / "levels.json").read_text(encoding="utf-8"))
-        levels = levels_of(stands["level"], stands["levels"])
-        flags = load(root, levels)
-        if asked.env_line and not asked.environment:
-            raise Problem("ENV: expected an environment, as in ENV=staging")
-        if asked.env_line:
-            print(env_line(resolve(flags, levels, asked.environment)))
-            return 0
-        if asked.environment:
-            states = resolve(flags, levels, asked.environment)
-            print("\n".join(lines(states, flags)))
-            hand_over(states)
-        else:
-            print("\n".join(table(flags, levels)) + "\n\nWith ENV=staging it says why.")
-        for line, warning in overdue(flags, datetime.datetime.now(datetime.UTC).date()):
-            print(f"::warning file={FILE},line={line}::{warning}" if os.environ.get("GITHUB_ACTIONS") else warning)
-    except Problem as problem:
-        print(f"flags: {problem}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def load(root: Path, levels: Levels) -> Flags:
-    """Return the flags of the project at `root`; none where it has no file. Raises Problem."""
-    try:
-        return read((root / FILE).read_text(encoding="utf-8-sig"), levels)
-    except FileNotFoundError:
-        return Flags()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Problem(f"{FILE}: expected a file in UTF-8 ({error.__class__.__name__})") from error
-
-
-def with_yaml() -> None:
-    """Become the same command with PyYAML, which Python's standard library lacks, where it isn't here."""
-    if importlib.util.find_spec("yaml") or "FLAGS_WITH_YAML" in os.environ:
-        return
+    PyYAML is fetched where it is missing. Ends the script with one line where the file is wrong.
+    """
     import uv
 
-    with contextlib.redirect_stdout(sys.stderr):  # what it says of itself is not for who reads our output
-        command = [uv.find(), "run", "--quiet", "--isolated", "--no-project", "--python", sys.executable]
-    command += ["--with", f"pyyaml=={PYYAML}", "python", *sys.argv]
-    os.execve(command[0], command, {**uv.environment(), "FLAGS_WITH_YAML": "1"})
+    python = [sys.executable]
+    if not importlib.util.find_spec("yaml"):
+        python = [uv.find(), "run", "--quiet", "--isolated", "--no-project", "--python", sys.executable]
+        python += ["--with", "pyyaml==6.0.3", "python"]
+    done = uv.call([*python, __file__, environment], capture_output=True)
+    if done.returncode:
+        uv.fail((done.stderr.strip().splitlines() or ["the flags can't be read"])[-1])
+    return dict(json.loads(done.stdout))
+
+
+def off(name: str, environment: str, what: str) -> bool:
+    """Return whether a flag is off; then say, on the page of a workflow's run too, that `what` isn't run.
+
+    Without an environment no flag is asked, as by hand. (One with a slash is what a shell means by ENV.)
+    """
+    if not environment or "/" in environment:
+        return False
+    on, why = of(environment)["flags"][name]
+    if not on:
+        tell(f"{what}: not run, because {name} is off for {environment} ({why})")
+    return not on
+
+
+def tell(text: str) -> None:
+    """Print a line; in a workflow, show it on the page of the run too."""
+    print(f"::notice::{text}" if os.environ.get("GITHUB_ACTIONS") else text, flush=True)
+    if page := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with open(page, "a", encoding="utf-8") as file:
+            file.write(f"{text}\n\n")
 
 
 if __name__ == "__main__":
-    with_yaml()
-    sys.exit(main(sys.argv[1:]))
+    root = Path(__file__).resolve().parent.parent
+    stands = json.loads((root / "config" / "levels.json").read_text(encoding="utf-8"))
+    try:
+        text = (root / FILE).read_text(encoding="utf-8-sig") if (root / FILE).exists() else "features: {}"
+        flags = resolve(read(text), stands, sys.argv[1])
+    except (Problem, UnicodeDecodeError) as problem:
+        sys.exit(str(problem) if isinstance(problem, Problem) else f"{FILE}: expected UTF-8")
+    print(json.dumps({"flags": flags, "runtime": runtime(flags, stands)}))

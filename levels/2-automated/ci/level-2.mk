@@ -4,7 +4,7 @@ integration:
 	@$(PYTHON) ci/integration.py
 
 images:
-	@$(PYTHON) ci/deploy.py images $${DRY_RUN:+--dry-run}
+	@$(PYTHON) ci/deploy.py images $${ENV:+"$$ENV"} $${DRY_RUN:+--dry-run}
 
 deploy:
 	@$(PYTHON) ci/deploy.py deploy "$$ENV" $${VERSION:+--version "$$VERSION"} $${DRY_RUN:+--dry-run}
@@ -16,7 +16,7 @@ status:
 	@$(PYTHON) ci/deploy.py status "$$ENV" $${DRY_RUN:+--dry-run}
 
 flags:
-	@if [ -n "$$MEASURE" ]; then $(PYTHON) ci/levels.py flags $${ENV:+"$$ENV"}; else $(PYTHON) ci/flags.py $${ENV:+"$$ENV"}; fi
+	@$(PYTHON) ci/levels.py flags $${ENV:+"$$ENV"}
 
 propose:
 	@$(PYTHON) ci/levels.py propose $${DRY_RUN:+--dry-run}

@@ -3,7 +3,9 @@
     python3 ci/security.py [secrets|audit]   one of the two, or both
     python3 ci/security.py --record          write what they find into config/security-exceptions.txt, for 90 days
 
-Exit codes: 0 nothing found, 1 something found or not everything could be looked at, 2 something to correct first.
+With ENV=production in the environment, as in the workflow, nothing is run where security_scanning is off for
+it. Exit codes: 0 nothing found, 1 something found or not everything could be looked at, 2 something to
+correct first.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import flags
 import uv
 
 EXCEPTIONS = uv.ROOT / "config" / "security-exceptions.txt"
@@ -66,16 +69,19 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def secrets() -> list[Finding]:
-    """Scan the files as they are now, committed or not; what git ignores isn't read, and neither is the history.
+    """Scan the files as they are now, committed or not.
 
-    Nothing is sent anywhere, and no secret is printed. Raises Stop when the scan doesn't work.
+    What git ignores isn't read, and neither is the history. Nothing is sent anywhere, and no secret is
+    printed. Raises Stop when the scan doesn't work.
     """
     listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
     if listed.returncode:
         raise Stop("secrets: this is not a git repository", 2)
     files = [name for name in sorted(set(listed.stdout.split("\0"))) if not LOCK_FILE.search(name)]
     files = [
-        name for name in files if (path := uv.ROOT / name).is_file() and not path.is_symlink() and path != EXCEPTIONS
+        name
+        for name in files
+        if (path := uv.ROOT / name).is_file() and not path.is_symlink() and path != EXCEPTIONS
     ]
     found: dict[str, Finding] = {}
     with tempfile.TemporaryDirectory(dir=uv.cache()) as folder:
@@ -92,7 +98,9 @@ def secrets() -> list[Finding]:
 
 
 def in_utf8(files: list[str], folder: Path) -> dict[str, str]:
-    """Return what to scan, and the file that each stands for: itself, or a copy in `folder`. Binary files are left out.
+    """Return what to scan, and the file that each stands for: itself, or a copy in `folder`.
+
+    Binary files are left out.
 
     The scanner passes silently over a file that isn't UTF-8: such a text gets a copy that is. Raises Stop.
     """
@@ -119,7 +127,8 @@ def in_utf8(files: list[str], folder: Path) -> dict[str, str]:
 def scan(names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the name and the finding for each that the scanner has. Raises Stop when the scan doesn't work."""
     detect_secrets = [*uv.tool(*DETECT_SECRETS)[:-1], "detect-secrets"]
-    # In portions, because a command line has a limited length. --no-verify: or it would try out what it finds.
+    # In portions, because a command line has a limited length. --no-verify: or it would try out what it
+    # finds.
     for start in range(0, len(names), 500):
         portion = [f"./{name}" for name in names[start : start + 500]]
         done = run([*detect_secrets, "scan", "--no-verify", "--all-files", *portion])
@@ -147,24 +156,38 @@ def audit() -> list[Finding]:
         if re.fullmatch(r"[\w.-]+==\S+", line):
             pinned.append(line)
         elif not line.startswith("-e ") and uv.ROOT.as_uri() not in line:
-            # From a repository or an address: no database knows it. (What stands in this project isn't looked up.)
+            # From a repository or a URL: no database knows it. (What stands in this project isn't looked up.)
             name = line.split(" ", 1)[0]
-            found.append(Finding(f"not-audited-{name}", f"{name}: not from a package index, so it can't be looked up"))
+            found.append(
+                Finding(f"not-audited-{name}", f"{name}: not from a package index, so it can't be looked up")
+            )
     if not pinned:
         raise Stop(f"audit: nothing is installed in .venv: run `{uv.MAKE} install`", 2)
     with tempfile.TemporaryDirectory() as folder:
         listed, report = Path(folder, "requirements.txt"), Path(folder, "report.json")
         listed.write_text("\n".join(pinned) + "\n", encoding="utf-8")
-        arguments = ["--disable-pip", "--no-deps", "--progress-spinner", "off", "--format", "json", "--desc", "off"]
+        arguments = [
+            "--disable-pip",
+            "--no-deps",
+            "--progress-spinner",
+            "off",
+            "--format",
+            "json",
+            "--desc",
+            "off",
+        ]
         done = run([*uv.tool(*PIP_AUDIT), *arguments, "--output", str(report), "--requirement", str(listed)])
         try:
             packages = json.loads(report.read_text(encoding="utf-8"))["dependencies"]
         except (OSError, ValueError, KeyError) as error:
             raise Stop(f"audit: could not be done: {last_line(done.stderr)}", 1) from error
-    # pip-audit passes over a package that it can't look up; with --strict it ends at the first. This names them all.
+    # pip-audit passes over a package that it can't look up; with --strict it ends at the first. This names
+    # them all.
     skipped = [package for package in packages if "skip_reason" in package]
     if len(skipped) == len(packages) or len(packages) < len(pinned):
-        raise Stop(f"audit: could not be done: {len(skipped)} of {len(pinned)} packages are not in the database", 1)
+        raise Stop(
+            f"audit: could not be done: {len(skipped)} of {len(pinned)} packages are not in the database", 1
+        )
     for package in packages:
         if "skip_reason" in package:
             found.append(Finding(f"not-audited-{package['name']}", package["skip_reason"]))
@@ -185,7 +208,7 @@ def last_line(text: str) -> str:
 
 
 def exceptions() -> tuple[bool, dict[str, datetime.date]]:
-    """Read config/security-exceptions.txt: whether findings fail, and the exceptions with the last day of each.
+    """Read config/security-exceptions.txt: whether findings fail, and the last day of each exception.
 
     Without the file findings fail and there are no exceptions. Raises Stop on a line that isn't right.
     """
@@ -225,10 +248,17 @@ def record(found: list[Finding]) -> None:
 
 def main() -> int:
     """Run the checks that are asked for, print what they find, and return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("check", nargs="?", choices=["secrets", "audit", "both"], default="both")
-    parser.add_argument("--record", action="store_true", help="write the findings into config/security-exceptions.txt")
+    parser.add_argument(
+        "--record", action="store_true", help="write the findings into config/security-exceptions.txt"
+    )
     asked = parser.parse_args()
+    what = "the security checks" if asked.check == "both" else f"the check {asked.check}"
+    if flags.off("security_scanning", os.environ.get("ENV", ""), what):
+        return 0
     found: list[Finding] = []
     code = 0
     try:
@@ -259,7 +289,9 @@ def main() -> int:
             record(open_ones)
         return code
     if open_ones and not fail:
-        print(f"{len(open_ones)} found, which doesn't fail yet: after `{uv.MAKE} security RECORD=1` new ones will.")
+        print(
+            f"{len(open_ones)} found, which doesn't fail yet: after `{uv.MAKE} security RECORD=1` new ones will."
+        )
     elif open_ones:
         print(f"{len(open_ones)} found. docs/security.md says what to do with each.")
         code = max(code, 1)

@@ -1,4 +1,4 @@
-"""`make experiments`: check config/variants.json and show how it deals. Exit 0 when it is right, 2 when not."""
+"""`make experiments`: check config/variants.json and show the shares. Exit 0 when it is right, 2 when not."""
 
 import importlib.util
 import sys
@@ -8,8 +8,8 @@ import uv
 
 def main() -> int:
     """Print each experiment with its shares; return the exit code."""
-    # Every service has the same reader of that file; the first one's does.
-    code = uv.ROOT / uv.SERVICES[0]["path"] / "capabilities" / "variants.py"
+    # The reader of that file is the services' own.
+    code = uv.ROOT / "runtime" / "variants.py"
     spec = importlib.util.spec_from_file_location("variants", code)
     if spec is None or spec.loader is None or not code.is_file():
         uv.fail(f"{code.relative_to(uv.ROOT)} is missing")
@@ -21,7 +21,9 @@ def main() -> int:
         uv.fail(str(error))
     for name, experiment in config["experiments"].items():
         whole = sum(experiment["weights"].values())
-        shares = ", ".join(f"{variant} {weight / whole:.1%}" for variant, weight in experiment["weights"].items())
+        shares = ", ".join(
+            f"{variant} {weight / whole:.1%}" for variant, weight in experiment["weights"].items()
+        )
         print(f"{name}: {shares} (control: {experiment['control']})")
     if not config["experiments"]:
         print("no experiments")

@@ -1,8 +1,9 @@
 """Start each service as `make run` does, and ask it how it is.
 
-`make integration` runs this; elsewhere it is skipped, because it takes seconds and needs the services' settings.
-A service is one entry of config/levels.json, and each gets a free port of its own. A service that was here
-before the template is started once settings.json beside this file says what it needs: {"shop": {"DEBUG": "1"}}.
+`make integration` runs this; elsewhere it is skipped, because it takes seconds and needs the services'
+settings. A service is one entry of config/levels.json, and each gets a free port of its own. A service that
+was here before the template is started once settings.json beside this file says what it needs: {"shop":
+{"DEBUG": "1"}}.
 """
 
 import json
@@ -27,7 +28,9 @@ pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION"), reason="`make
 
 
 def missing_call(service):
-    """Return the call that code from before has still to make to have health addresses; None when it is there."""
+    """Return the call that code from before has still to make to have health endpoints; None when it is
+    there.
+    """
     for file in sorted((ROOT / service["path"]).rglob("*.py")):
         text = "" if file.name == "health.py" else file.read_text(encoding="utf-8", errors="replace")
         if "init_service(" in text or "create_health_endpoint(" in text or "serve_health(" in text:
@@ -38,7 +41,10 @@ def missing_call(service):
 
 
 def get(port, path):
-    """Return (status code, body as a dict) of a GET, whatever proxies are set. Raises OSError while nobody listens."""
+    """Return (status code, body as a dict) of a GET, whatever proxies are set.
+
+    Raises OSError while nobody listens.
+    """
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
@@ -49,11 +55,12 @@ def get(port, path):
 
 
 def environment(service):
-    """Return the settings to start a service with. Skips for code from before that isn't ready to be started."""
+    """Return the settings to start a service with. Skips for code from before that isn't ready to be started.
+    """
     settings = json.loads(SETTINGS.read_text(encoding="utf-8")) if SETTINGS.exists() else {}
     if service["code"] != "ours":
         if call := missing_call(service):
-            pytest.skip(f"{service['name']} has no health addresses yet: call {call} in {service['path']}")
+            pytest.skip(f"{service['name']} has no health endpoints yet: call {call} in {service['path']}")
         if service["name"] not in settings:
             pytest.skip(f"tests/integration/settings.json doesn't say what {service['name']} needs ({{}} for nothing)")
     return {str(name): str(value) for name, value in settings.get(service["name"], {}).items()}
@@ -81,7 +88,7 @@ def running(request, tmp_path_factory):
         end = time.monotonic() + START_SECONDS
         while True:
             try:
-                get(port, "/health")
+                get(port, "/-/health")
                 break
             except OSError:
                 if process.poll() is not None or time.monotonic() > end:
@@ -106,7 +113,7 @@ def running(request, tmp_path_factory):
 
 def test_health_answers(running):
     service, port = running
-    code, body = get(port, "/health")
+    code, body = get(port, "/-/health")
     assert code == 200
     assert set(body) >= {"service", "status", "timestamp", "version", "environment"}
     assert (body["service"], body["status"]) == (service["name"], "healthy")
@@ -114,14 +121,14 @@ def test_health_answers(running):
 
 def test_readiness_answers(running):
     _, port = running
-    code, body = get(port, "/readiness")
+    code, body = get(port, "/-/readiness")
     assert set(body) >= {"ready", "checks"}
     failed = [name for name, check in body["checks"].items() if check["status"] == "fail"]
     assert not failed, "what it needs is not there: tests/integration/settings.json says where it is"
     assert (code, body["ready"]) == (200, True)
 
 
-def test_an_unknown_address_is_not_found(running):
+def test_an_unknown_endpoint_is_not_found(running):
     _, port = running
-    code, _ = get(port, "/no-such-address-anywhere")
+    code, _ = get(port, "/no-such-endpoint-anywhere")
     assert code == 404

@@ -1,8 +1,8 @@
-"""Variants of an experiment, dealt out so that a user always gets the same one.
+"""Variants of an experiment, assigned so that a user always gets the same one.
 
-`init` puts a `Variants` into app.extensions["variants"]; the service asks it: `assign("new-checkout", user_id)`.
-It does something only while FEATURE_FLAGS holds `a_b_testing`; without that flag everybody gets the control variant.
-The experiments stand in config/variants.json.
+`init_service` calls `init`, which puts a `Variants` into app.extensions["variants"]; the service asks it:
+`assign("new-checkout", user_id)`. It does something only while FEATURE_FLAGS holds `a_b_testing`; without
+that flag everybody gets the control variant. The experiments stand in config/variants.json.
 """
 
 import hashlib
@@ -23,16 +23,16 @@ class VariantsError(ValueError):
 
 
 def config_file() -> Path:
-    """Return the file with the experiments: VARIANTS_FILE, or config/variants.json in a folder above this one.
+    """Return the file with the experiments: VARIANTS_FILE, or the project's config/variants.json.
 
     Raises VariantsError when there is none.
     """
     if named := os.environ.get("VARIANTS_FILE"):
         return Path(named)
-    for folder in Path(__file__).resolve().parents:
-        if (folder / "config" / "variants.json").is_file():
-            return folder / "config" / "variants.json"
-    raise VariantsError("no config/variants.json above the service: add it, or name one in VARIANTS_FILE")
+    file = Path(__file__).resolve().parents[1] / "config" / "variants.json"
+    if file.is_file():
+        return file
+    raise VariantsError("config/variants.json is missing: add it, or name another file in VARIANTS_FILE")
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -114,7 +114,9 @@ class Variants:
         return variant
 
     def _pick(self, experiment: str, weights: dict[str, float], user: str) -> str:
-        """Map the user to a point between 0 and the sum of the weights, and return the variant that lies there."""
+        """Map the user to a point between 0 and the sum of the weights, and return the variant that lies
+        there.
+        """
         digest = hashlib.sha256(f"{experiment}:{self.config['salt']}:{user}".encode()).digest()
         point = int.from_bytes(digest[:6], "big") / 2**48 * sum(weights.values())
         chosen = ""
@@ -130,7 +132,8 @@ class Variants:
 def init(app: Any, service_name: str) -> Variants:
     """Put the service's `Variants` into app.extensions["variants"] (where app has extensions) and return it.
 
-    With the flag on, raises VariantsError at once when the file is wrong: better at the start than in a request.
+    With the flag on, raises VariantsError at once when the file is wrong: better at the start than in a
+    request.
     """
     flags = {flag.strip() for flag in os.environ.get("FEATURE_FLAGS", "").split(",")}
     variants = Variants(service_name, FLAG in flags)
