@@ -1,8 +1,8 @@
 """The releases, from releases.toml, for the release workflow and the tests. Needs nothing but Python.
 
 `python .ci/releases.py` prints the last one as `version=…` and `commit=…`, as a workflow's outputs; with
-`notes VERSION`, what CHANGELOG.md says of a version. Exit code 1, with one line, where there is no such release
-or the file isn't as it must be.
+`notes VERSION`, what CHANGELOG.md says of a version. Exit code 1, with one line, where there is no such
+release or the file isn't as it must be.
 """
 
 from __future__ import annotations

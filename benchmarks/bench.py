@@ -1,9 +1,9 @@
 """What rendering costs, as ratios against a floor in the same run.
 
 The floor is a plain Copier template that ships the same files already rendered and has no extension. Run
-`make bench`. Measured is the whole command, as a person gives it: CPU seconds of the process and of all that it
-starts, and wall time beside them. Both templates run in turn, so that a slow moment of the machine meets both;
-each pair gives a ratio, and the median of the ratios is told with the middle half of them.
+`make bench`. Measured is the whole command, as a person gives it: CPU seconds of the process and of all that
+it starts, and wall time beside them. Both templates run in turn, so that a slow moment of the machine meets
+both; each pair gives a ratio, and the median of the ratios is told with the middle half of them.
 """
 
 from __future__ import annotations

@@ -135,7 +135,11 @@ def test_every_decision_has_the_same_parts() -> None:
 
 def targets(text: str) -> set[str]:
     """The make targets that code in a text names."""
-    calls = re.findall(r"\bmake(?: -f levels\.mk)?((?: (?:[a-z][a-z-]*|[A-Z_]+=(?:\"[^\"]*\"|[^\s`]*)))+)", code(text))
+    # What `make set` is given are answers.
+    calls = re.findall(
+        r"\bmake(?: -f levels\.mk)?((?: (?:[a-z][a-z-]*|[A-Z_]+=(?:\"[^\"]*\"|[^\s`]*)))+)",
+        re.sub(r"\bmake set\b.*", "make set", code(text)),
+    )
     return {word for call in calls for word in re.sub(r"[A-Z_]+=(\"[^\"]*\"|\S*)", "", call).split()}
 
 

@@ -114,8 +114,7 @@ def test_its_files_are_rendered_and_stand_in_the_readme(fresh_5: Project) -> Non
     tree = fresh_5.tree()
     for path in FILES:
         assert path.startswith("_level/") or path.removesuffix(".jinja") in tree
-    readme = fresh_5.read("README.md")
-    assert "**Level 5, Planetary**: The service has moons." in readme and "`runtime/moons.py` | ours" in readme
+    assert "**Level 5, Planetary**: The service has moons." in fresh_5.read("README.md")
     assert fresh_5.answers()["moons"] == 2 and fresh_5.read("config/moons.txt") == "moon-1\nmoon-2\n"
 
 

@@ -449,7 +449,7 @@ def test_broken_future_and_doubled_lines_are_said_and_not_counted(history: Histo
     assert found.evidence[1:4] == (
         "config/deploys.jsonl: broken (lines 2, 4, 5, 6, 7 and 1 more, not counted)",
         "config/deploys.jsonl: dated in the future (line 8, not counted)",
-        "config/deploys.jsonl: 1 lines stand there twice and count once",
+        "config/deploys.jsonl: 1 line stands there twice and counts once",
     )
 
 
@@ -550,7 +550,7 @@ def test_an_incident_is_of_the_version_that_runs_and_ends_once(history: History)
     deployment_log.record(project, "incident", "production", None, "success", "the café closed", "2026-01-05T11:00:00+00:00")
     told = deployment_log.record(project, "restored", "production", None, "success", "", "2026-01-05T13:30:00+00:00")
     assert told == "config/deploys.jsonl: restored of v7 in production recorded; commit it"
-    with pytest.raises(Refused, match="no incident is open in production"):
+    with pytest.raises(Refused, match="nothing is recorded as broken in production"):
         deployment_log.record(project, "restored", "production", None, "success", "")
     read = deployment_log.read(project, time.time())
     (trouble,) = deployment_log.troubles(read.entries, "production")

@@ -178,13 +178,13 @@ def test_an_older_commit_goes_over_a_newer_one_only_where_it_is_asked_for(pushed
     code, out, errors = pushed.deploy("deploy", "staging")
     assert (code, out) == (2, "") and errors.count("\n") == 1
     assert errors.startswith(f"{pushed.first} is older than {newer}, which runs in staging: `git pull`; or to go back `make rollback")
-    assert pushed.host.words("current") == [newer] and len(pushed.ledger()) == 1
+    assert pushed.host.words("current") == [newer] and len(pushed.deployment_log()) == 1
 
     code, out, _ = pushed.deploy("deploy", "staging", "--version", pushed.first)
     assert code == 0 and out.startswith(f"staging goes back from {newer} to {pushed.first}, which is older\n")
-    assert pushed.ledger()[-1]["note"] == f"back from {newer}"
+    assert pushed.deployment_log()[-1]["note"] == f"back from {newer}"
     code, out, _ = pushed.deploy("deploy", "staging", "--version", newer)
-    assert code == 0 and "goes back" not in out and "note" not in pushed.ledger()[-1]
+    assert code == 0 and "goes back" not in out and "note" not in pushed.deployment_log()[-1]
 
 
 def test_a_workflow_goes_back_where_it_is_asked_to(pushed: Pushed) -> None:

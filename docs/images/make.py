@@ -1,7 +1,7 @@
 """The README's pictures, light and dark: `make docs` writes them.
 
-levels-*.svg is drawn from the manifests. evolution-*.svg is what `make evolution` really says in a project of a
-few people who deploy more and more often, which is made for it in a temporary folder.
+levels-*.svg is drawn from the manifests. evolution-*.svg is what `make evolution` really says in a project of
+a few people who deploy more and more often, which is made for it in a temporary folder.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def said(work: Path) -> str:
         [
             sys.executable,
             "-c",
-            f"import sys; sys.path.insert(0, {str(ROOT)!r}); from extensions.cli import main; main({COMMAND})",
+            f"import sys; sys.path.insert(0, {str(ROOT)!r}); from extensions import cli; cli.main({COMMAND})",
         ],
         cwd=project.folder,
         env={**os.environ, "COLUMNS": "100"},
