@@ -415,7 +415,7 @@ def test_no_code_of_the_project_runs(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_missing_project_holds_nothing(tmp_path: Path) -> None:
+def test_a_missing_project_has_nothing(tmp_path: Path) -> None:
     assert adoption.find_services(tmp_path / "new") == []
     assert adoption.find_services(project(tmp_path, {"file": ""}) / "file") == []
 

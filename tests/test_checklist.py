@@ -107,14 +107,14 @@ def test_every_item_says_why_and_what_to_do(fresh: AtLevel, level: int) -> None:
 
 
 def test_the_manifests_name_every_check_once() -> None:
-    named = [entry["key"] for manifest in MANIFESTS for entry in manifest["checks"]]
+    named = [entry.key for manifest in MANIFESTS for entry in manifest.checks]
     assert len(named) == len(set(named))
     for manifest in MANIFESTS:
-        text = (ROOT / f"extensions/evolution/checks/level_{manifest['level']}.py").read_text()
+        text = (ROOT / f"extensions/evolution/checks/level_{manifest.level}.py").read_text()
         written = re.findall(r"^def ([a-z]\w*)\(facts: Facts\) -> Answer:", text, re.MULTILINE)
-        assert written == [entry["key"] for entry in manifest["checks"]]
+        assert written == [entry.key for entry in manifest.checks]
         for key in written:
-            assert checks.title(checks.of_level(manifest["level"], key))
+            assert checks.title(checks.of_level(manifest.level, key))
 
 
 def test_nothing_is_changed(at_level: AtLevel) -> None:
@@ -127,7 +127,7 @@ def test_nothing_is_changed(at_level: AtLevel) -> None:
 # Level 1
 
 
-def test_a_service_that_never_calls_the_seam_is_told_where_to(at_level: AtLevel) -> None:
+def test_a_service_that_never_calls_init_service_is_told_where_to(at_level: AtLevel) -> None:
     project = at_level(1, two=True)
     project.replace("services/market_data/app.py", "    return init_service(app, ", "    return str(")
     item = items(project)["health_endpoints"]
@@ -563,7 +563,7 @@ def test_the_template_leaves_the_block_for_exemptions_empty(fresh: AtLevel) -> N
 
 
 def test_the_page_lists_every_item() -> None:
-    """docs/checklist.md, held against the manifests and the checks."""
+    """docs/checklist.md, compared with the manifests and the checks."""
     told = re.findall(r"^\| (\d) \| `(\w+)` \| (.*?)(?: \(.*\))? \|$", (ROOT / "docs/checklist.md").read_text(), re.MULTILINE)
-    named = [(manifest["level"], entry["key"]) for manifest in MANIFESTS for entry in manifest["checks"]]
+    named = [(manifest.level, entry.key) for manifest in MANIFESTS for entry in manifest.checks]
     assert told == [(str(level), key, checks.title(checks.of_level(level, key))) for level, key in named]

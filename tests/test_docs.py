@@ -146,7 +146,7 @@ def targets(text: str) -> set[str]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_make_targets_exist(page: Path) -> None:
     known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    known |= {target["name"] for manifest in MANIFESTS for target in manifest["targets"]} | {"help"}
+    known |= {target.name for manifest in MANIFESTS for target in manifest.targets} | {"help"}
     text = page.read_text(encoding="utf-8")
     if page.name.startswith("0005-"):
         text = text.replace("`make record deploy`", "")  # what it decides against
@@ -156,7 +156,7 @@ def test_make_targets_exist(page: Path) -> None:
 @pytest.mark.parametrize("level", [1, 2, 3, 4])
 def test_make_targets_in_the_pages_of_a_project_exist_at_that_level(fresh: Callable[..., Project], level: int) -> None:
     project = fresh(level)
-    known = {target["name"] for manifest in MANIFESTS if manifest["level"] <= level for target in manifest["targets"]} | {"help"}
+    known = {target.name for manifest in MANIFESTS if manifest.level <= level for target in manifest.targets} | {"help"}
     for page in project.folder.rglob("*.md"):
         assert targets(page.read_text(encoding="utf-8")) <= known, page.relative_to(project.folder)
 
@@ -189,7 +189,7 @@ def test_everything_of_the_original_is_mapped() -> None:
 def test_every_file_that_has_its_path_from_the_original_is_mapped() -> None:
     text = (ROOT / "docs" / "from-the-original.md").read_text(encoding="utf-8")
     for manifest in MANIFESTS:
-        for path in (file["path"].replace("@service/", "services/{service}/") for file in manifest["files"]):
+        for path in (file.path.replace("@service/", "services/{service}/") for file in manifest.files):
             if path in ORIGINAL_PATHS or path.removesuffix(".template") in ORIGINAL_PATHS:
                 assert f"`{path}`" in text, path
 

@@ -80,7 +80,7 @@ def test_a_flag_of_a_higher_level_is_off_whatever_the_file_says() -> None:
 
 
 def test_what_no_level_has_yet_is_off_and_says_so() -> None:
-    later = {name: manifest["level"] for manifest in MANIFESTS for name in manifest["later"]}
+    later = {name: manifest.level for manifest in MANIFESTS for name in manifest.later}
     text = "features: {}\nenvironments:\n  production:\n    override:\n" + "".join(f"      {name}: true\n" for name in later)
     for name, level in later.items():
         state = resolved(text, "production", 4)[name]
@@ -91,7 +91,7 @@ def test_what_no_level_has_yet_is_off_and_says_so() -> None:
 
 
 def test_every_flag_of_the_file_belongs_to_one_level() -> None:
-    belongs = [name for manifest in MANIFESTS for key in ("features", "later") for name in manifest[key]]
+    belongs = [name for manifest in MANIFESTS for name in manifest.features + manifest.later]
     assert sorted(belongs) == sorted(yaml.safe_load(SHIPPED)["features"])
 
 

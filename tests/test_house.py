@@ -1,4 +1,4 @@
-"""The rules of the house, held against the folders and what they render."""
+"""The rules of the house, compared with the folders and what they render."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ import yaml
 from pathspec import GitIgnoreSpec
 
 from extensions.template import layers, readiness
+from extensions.template.manifest import manifest as manifest_of
 from tests.support.projects import LEVELS, ROOT, Project
 
-MANIFESTS = {manifest["level"]: manifest for manifest in layers.manifests(ROOT)}
+MANIFESTS = {manifest.level: manifest for manifest in layers.manifests(ROOT)}
 FOLDERS = layers.layer_folders(ROOT)
 ORIGINAL_FLAGS = {
     "health_endpoints",
@@ -41,16 +42,24 @@ def files_of(level: int) -> set[str]:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_manifest_names_every_file_of_its_layer_and_no_other(level: int) -> None:
-    declared = [file["path"] for file in MANIFESTS[level]["files"]]
+    declared = [file.path for file in MANIFESTS[level].files]
     assert sorted(declared) == sorted(files_of(level))
     assert declared == sorted(declared, key=str.lower) or len(set(declared)) == len(declared)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_each_file_has_an_owner_and_a_reason(level: int) -> None:
-    for file in MANIFESTS[level]["files"]:
-        assert file["owner"] in ("yours", "shared", "ours"), file
-        assert 10 <= len(file["why"]) <= 100, file
+    for file in MANIFESTS[level].files:
+        assert file.owner in ("yours", "shared", "ours"), file
+        assert 10 <= len(file.why) <= 100, file
+
+
+@pytest.mark.parametrize("wrong", [{"titel": "Basic"}, {"files": [{"path": "x", "owner": "ours", "wy": "it is there"}]}])
+def test_a_manifest_takes_no_key_that_there_is_not(wrong: dict[str, Any]) -> None:
+    given = yaml.safe_load((FOLDERS[1] / "_level" / "level.yml").read_text(encoding="utf-8"))
+    assert manifest_of(given) == MANIFESTS[1]
+    with pytest.raises(TypeError, match=r"titel|wy"):
+        manifest_of({**given, **wrong})
 
 
 def test_two_layers_never_render_one_path() -> None:
@@ -78,11 +87,11 @@ def test_seeds_and_only_seeds_are_skipped_where_they_exist(level: int) -> None:
     patterns = [pattern for folder in FOLDERS.values() for pattern in _skips(folder)]
     assert set(questions.get("_skip_if_exists", [])) <= set(patterns)
     matcher = GitIgnoreSpec.from_lines(patterns)
-    for file in MANIFESTS[level]["files"]:
-        path = re.sub(r"@[a-z-]*name", "api", file["path"])
+    for file in MANIFESTS[level].files:
+        path = re.sub(r"@[a-z-]*name", "api", file.path)
         path = re.sub(r"@[a-z]+-module", "api", path)
         path = re.sub(r"@[a-z]+", "services/api", path).replace("[[ service.module ]]", "api").replace("[[ service.name ]]", "api")
-        assert matcher.match_file(path) == (file["owner"] == "yours"), path
+        assert matcher.match_file(path) == (file.owner == "yours"), path
 
 
 def _skips(folder: Path) -> list[str]:
@@ -94,8 +103,8 @@ def test_a_layer_names_no_higher_one(level: int) -> None:
     """Its text grows by what the manifests declare."""
     higher = [manifest for number, manifest in MANIFESTS.items() if number > level]
     own = files_of(level)
-    words = {file["path"] for manifest in higher for file in manifest["files"] if "@" not in file["path"]} - own
-    words |= {f"level-{manifest['level']}.mk" for manifest in higher}
+    words = {file.path for manifest in higher for file in manifest.files if "@" not in file.path} - own
+    words |= {f"level-{manifest.level}.mk" for manifest in higher}
     for path in sorted(FOLDERS[level].rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             text = path.read_text(encoding="utf-8")
@@ -120,7 +129,7 @@ def mypy(folder: Path, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", [level for level in LEVELS if (FOLDERS[level] / "_level" / "migrate.py").is_file()])
 def test_what_a_move_runs_is_typed(level: int) -> None:
     assert mypy(FOLDERS[level] / "_level", "migrate.py") == ""
 
@@ -205,7 +214,7 @@ def test_the_originals_keys_stand_in_the_configuration(fresh: Callable[..., Proj
 
 
 def test_what_a_level_claims_is_a_flag_of_the_original() -> None:
-    claimed = [feature for manifest in MANIFESTS.values() for feature in manifest["features"]]
+    claimed = [feature for manifest in MANIFESTS.values() for feature in manifest.features]
     assert set(claimed) <= ORIGINAL_FLAGS
     assert len(claimed) == len(set(claimed))
 
@@ -214,7 +223,7 @@ def test_the_flags_of_a_level_stand_under_its_heading(fresh: Callable[..., Proje
     text = fresh(1).read("config/feature-flags.yml")
     for level, manifest in MANIFESTS.items():
         section = text.split(f"# Level {level} Features")[1].split("# Level ")[0]
-        for feature in manifest["features"]:
+        for feature in manifest.features:
             assert f"\n  {feature}:\n" in section
 
 

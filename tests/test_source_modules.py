@@ -318,7 +318,7 @@ def test_doctests_have_their_lines_options_and_expected_exceptions() -> None:
     assert found.docstring is not None and found.docstring.startswith("Twice.")
 
 
-def test_examples_of_a_module_and_a_class_and_one_that_doctest_refuses() -> None:
+def test_examples_of_a_module_and_a_class_and_one_that_doctest_rejects() -> None:
     found = module('">>> 1\\n1"\nclass A:\n    """>>> 2\n    2\n    """\ndef f():\n    """\n    >>>1\n    """\n')
     assert [one.line for one in (*found.examples, *found.classes[0].examples)] == [1, 3]
     assert found.functions[0].examples == ()

@@ -12,6 +12,7 @@ from extensions.source.modules import Module, read
 from extensions.stubs import returns, values, web
 from extensions.stubs.candidates import find
 from extensions.stubs.model import Candidate, Found
+from extensions.stubs.wording import in_words
 
 
 def found(source: str | bytes, path: str = "services/api/pricing.py") -> Found:
@@ -46,7 +47,7 @@ def test_an_example_of_a_docstring_becomes_an_assertion(call: str, want: str, bo
     assert bodies(f'def f(x):\n    r"""\n    >>> {call}\n    {want}\n    """\n') == {"test_f_examples": body}
 
 
-def test_an_example_that_raises_holds_the_exception_and_its_message() -> None:
+def test_an_example_that_raises_asserts_the_exception_and_its_message() -> None:
     source = 'def f(x):\n    """\n    >>> f(0)\n    Traceback (most recent call last):\n      ...\n    ValueError: no "zero"\n    """\n'
     assert (
         bodies(source)["test_f_examples"]
@@ -95,7 +96,7 @@ GUARDS = {
 def test_a_guard_is_violated_by_a_value_that_its_condition_names(parameters: str, condition: str, call: str) -> None:
     source = f"MAX = 100\n\ndef f({parameters}):\n    if {condition}:\n        raise ValueError\n    return 1\n"
     told = bodies(source)
-    (guard,) = [body for name, body in told.items() if "_refuses_" in name]
+    (guard,) = [body for name, body in told.items() if "_rejects_" in name]
     assert guard == f"with pytest.raises(ValueError):\n    {call}"
     namespace: dict[str, Any] = {"pytest": pytest}
     exec(source, namespace)
@@ -142,7 +143,7 @@ def test_a_guard_on_what_the_source_does_not_tell_is_left_alone() -> None:
 def test_an_async_function_is_awaited() -> None:
     source = "async def f(name: str) -> str:\n    if not name:\n        raise ValueError\n    return name\n"
     told = bodies(source)
-    assert told["test_f_refuses_not_name"] == 'with pytest.raises(ValueError):\n    asyncio.run(f(""))'
+    assert told["test_f_rejects_missing_name"] == 'with pytest.raises(ValueError):\n    asyncio.run(f(""))'
     assert "result = asyncio.run(f(name))" in told["test_f_returns_str"]
 
 
@@ -364,7 +365,7 @@ def test_what_happens_when_a_call_outside_fails_is_asserted() -> None:
     assert [one for one in find(module, "prices", frozenset({"requests", "redis"})).candidates if one.kind == "outage"] == [], "its own"
 
 
-def test_what_goes_outside_is_not_called_with_made_up_values_not_through_a_helper_either() -> None:
+def test_what_goes_outside_is_not_called_with_invented_values_nor_through_a_helper_either() -> None:
     source = REACHES + "\n\ndef through(name: str) -> bool:\n    return known(name)\n\ndef _rm(path):\n    shutil.rmtree(path)\n"
     told = reasons("import shutil\n" + source + "\n\ndef clean(path: str) -> bool:\n    _rm(path)\n    return True\n")
     assert told["known"] == told["through"] == "side effects: it calls requests.head"
@@ -385,7 +386,7 @@ def test_what_goes_outside_is_not_called_with_made_up_values_not_through_a_helpe
         ("if FAST:\n    def f(x: int) -> int: return x", "defined only in `if FAST`"),
     ],
 )
-def test_a_function_without_an_oracle_has_its_reason(source: str, reason: str) -> None:
+def test_a_function_without_an_expected_value_has_its_reason(source: str, reason: str) -> None:
     assert bodies(source) == {}
     assert list(reasons(source).values()) == [reason]
 
@@ -433,7 +434,7 @@ def test_routes_refuse_other_methods_and_strangers(tmp_path: Path) -> None:
     )
     assert [(one.name, one.body[-1]) for one in tests] == [
         ("test_item_takes_no_PUT", 'assert client.put("/items/1").status_code == 405'),
-        ("test_gone_refuses_strangers", 'assert client.delete("/x").status_code in (302, 303, 401, 403)'),
+        ("test_gone_rejects_strangers", 'assert client.delete("/x").status_code in (302, 303, 401, 403)'),
     ]
 
 
@@ -448,3 +449,30 @@ def test_values_are_written_as_formatters_want_them() -> None:
     ):
         assert values.written(value) == text
         assert ast.literal_eval(text) == value
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("amount < 0", "negative_amount"),
+        ("amount <= 0", "zero_or_negative_amount"),
+        ("rate > 1", "rate_above_1"),
+        ("rate < 0 or rate > 1", "negative_rate_or_rate_above_1"),
+        ("not 0 <= rate <= 1", "rate_not_between_0_and_1"),
+        ("n < -1", "n_below_minus_1"),
+        ("not name", "missing_name"),
+        ("name is None", "none_as_name"),
+        ("a < b < c < d", "a_below_b_below_c_below_d"),
+        ("kind == 'a b'", "kind_equal_to_a_b"),
+        ("kind == ''", "kind_equal_to_nothing"),
+        ("kind not in KINDS", "kind_not_in_kinds"),
+        ("len(name) > 10", "name_longer_than_10"),
+        ("len(items) == 0", "empty_items"),
+        ("not isinstance(x, int)", "non_int_x"),
+        ("n % 2 == 0", "n_modulo_2_equal_to_0"),
+        ("'é' == '…'", "equal_to"),
+        (" and ".join(["some_long_name > 1"] * 5), "some_long_name_above_1_and_some_long_name_above_1"),
+    ],
+)
+def test_a_condition_is_named_in_english(condition: str, words: str) -> None:
+    assert in_words(ast.parse(condition, mode="eval").body) == words

@@ -222,7 +222,7 @@ def test_what_yaml_reads_as_something_else_is_no_trigger(value: Any) -> None:
 def test_every_trigger_that_the_template_ships_parses() -> None:
     flags = yaml.safe_load((ROOT / "levels/1-basic/config/feature-flags.yml").read_text(encoding="utf-8"))["features"]
     shipped = [flag["trigger"] for flag in flags.values() if "trigger" in flag]
-    shipped += [manifest["trigger"] for manifest in layers.manifests(ROOT) if manifest["trigger"]]
+    shipped += [manifest.trigger for manifest in layers.manifests(ROOT) if manifest.trigger]
     assert len(shipped) == 6 + 3
     for text in shipped:
         assert parse(text).evaluate({}).value is None

@@ -22,7 +22,7 @@ STAGING = "staging-deploy.yml"
 
 def suites(level: int) -> set[str]:
     """What has to have passed at a level, as the manifests declare it."""
-    declared = [suite["run"] for manifest in MANIFESTS[:level] for suite in manifest.get("suites", [])]
+    declared = [suite.run for manifest in MANIFESTS[:level] for suite in manifest.suites]
     return {re.sub(r" ENV=\S+", "", run) for run in declared}
 
 
@@ -115,7 +115,7 @@ def test_a_planted_fault_is_found(fresh: AtLevel, fault: str) -> None:
 
 
 def required(level: int) -> list[str]:
-    return [name for manifest in MANIFESTS[:level] for name in manifest.get("required", [])]
+    return [name for manifest in MANIFESTS[:level] for name in manifest.required]
 
 
 @pytest.mark.parametrize("event", ["pull_request", "push"])
@@ -159,8 +159,8 @@ def test_each_suite_of_ours_runs_once_where_a_workflow_is_the_persons(project: P
 
 def test_what_a_manifest_requires_is_what_its_suites_are_called() -> None:
     for manifest in MANIFESTS:
-        jobs = [suite["job"] for suite in manifest.get("suites", [])]
-        assert manifest.get("required", jobs) == jobs
+        jobs = [suite.job for suite in manifest.suites]
+        assert (manifest.required or jobs) == jobs
 
 
 @pytest.mark.parametrize("level", LEVELS)

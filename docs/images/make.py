@@ -12,18 +12,17 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
 
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from extensions.template import layers
+from extensions.template.manifest import Manifest
 from tests.support.pasts import commits, deployments, finished
 from tests.support.projects import ROOT, Project, make_template
 
@@ -37,7 +36,7 @@ SCHEMES = {
 COMMAND = ["evolution", "--offline"]
 
 
-def levels_picture(scheme: str, manifests: list[Mapping[str, Any]]) -> str:
+def levels_picture(scheme: str, manifests: list[Manifest]) -> str:
     """The levels as stairs, each with its title, what it brings and when it is due."""
     background, text, quiet, border, colours = SCHEMES[scheme]
     width, step, high, gap = 880, 34, 164, 14
@@ -51,8 +50,8 @@ def levels_picture(scheme: str, manifests: list[Mapping[str, Any]]) -> str:
             f'<rect x="{x}" y="{y}" width="{box}" height="{bottom}" rx="6" fill="none" stroke="{border}"/>'
         )
         parts.append(f'<rect x="{x}" y="{y}" width="{box}" height="5" rx="2" fill="{colour}"/>')
-        parts.append(_line(x + 12, y + 31, f"{manifest['level']}  {manifest['title']}", text, 16, "600"))
-        said = manifest["summary"].removesuffix(".")
+        parts.append(_line(x + 12, y + 31, f"{manifest.level}  {manifest.title}", text, 16, "600"))
+        said = manifest.summary.removesuffix(".")
         for row, words in enumerate(wrap(said, 27)):
             parts.append(_line(x + 12, y + 55 + 17 * row, words, quiet, 12))
     title = "Four levels, from Basic to Enterprise: what each one brings"

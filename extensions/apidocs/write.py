@@ -260,5 +260,5 @@ def _lines(project: Path, services: Sequence[Documented], stale: Sequence[str], 
         elif untested[name]:
             lines.append(f"  no test: {untested[name]}")
         else:
-            lines.append(f"  held against the app by {one.test}")
+            lines.append(f"  compared with the app by {one.test}")
     return [*lines, *(f"removed {path}: no longer needed" for path in stale), f"{PAGE} is for people"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..template import answers, layers
+from ..template.manifest import Manifest
 from ..template.place import root
 from . import checklist, flags, metrics, roadmap, triggers
 from .metrics import Measured
@@ -162,14 +163,14 @@ def detect(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline
     manifests = layers.manifests(root())
     heading = roadmap.read(project, len(manifests))
     texts = {
-        manifest["level"]: heading.roadmap.get(manifest["level"], roadmap.Line(manifest["trigger"], f"level {manifest['level']}"))
+        manifest.level: heading.roadmap.get(manifest.level, roadmap.Line(manifest.trigger, f"level {manifest.level}"))
         for manifest in manifests
-        if manifest["trigger"]
+        if manifest.trigger
     }
     read = {level: triggers.parse(line.text, line.where) for level, line in texts.items()}
     measured = metrics.measure(project, recorded, now=now, offline=offline)
     on = _flags(project, recorded["level"], now) if any(trigger.flags for trigger in read.values()) else {}
-    titles = {manifest["level"]: manifest["title"] for manifest in manifests}
+    titles = {manifest.level: manifest.title for manifest in manifests}
     stages = tuple(_stage(level, titles[level], texts[level], trigger, measured, on, now) for level, trigger in read.items())
 
     level = recorded["level"]
@@ -235,9 +236,9 @@ def _then(one: Measured, monday: str) -> float | bool | None:
 
 
 def _recommendation(
-    stage: Stage, manifests: list[layers.Manifest], measured: Mapping[str, Measured], recorded: Mapping[str, Any]
+    stage: Stage, manifests: list[Manifest], measured: Mapping[str, Measured], recorded: Mapping[str, Any]
 ) -> Recommendation:
-    manifest = next(manifest for manifest in manifests if manifest["level"] == stage.level)
+    manifest = next(manifest for manifest in manifests if manifest.level == stage.level)
     priority, because = _priority(stage, measured)
     return Recommendation(
         level=stage.level,
@@ -245,9 +246,9 @@ def _recommendation(
         reasons=tuple(reasons(stage, measured)),
         priority=priority,
         because=because,
-        effort=manifest["effort"],
-        cost=manifest["cost"],
-        benefits=tuple(manifest["benefits"]),
+        effort=manifest.effort,
+        cost=manifest.cost,
+        benefits=tuple(manifest.benefits),
         command=f"{answers.make(recorded)} upgrade LEVEL={stage.level}",
     )
 

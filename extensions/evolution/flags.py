@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from types import ModuleType
@@ -34,11 +35,7 @@ def resolver() -> ModuleType:
 
 def where_it_stands(level: int) -> dict[str, Any]:
     """What the resolver takes of a project at `level`: as config/levels.json has it."""
-    manifests = layers.manifests(template_root())
-    return {
-        "level": level,
-        "levels": [{**manifest, "runtime": manifest.get("runtime", [])} for manifest in manifests],
-    }
+    return {"level": level, "levels": [asdict(manifest) for manifest in layers.manifests(template_root())]}
 
 
 def report(project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date) -> dict[str, Any]:

@@ -248,10 +248,10 @@ def request_text(recorded: Mapping[str, Any], recommended: Recommendation) -> st
     back.
     """
     level = recommended.level
-    manifest = next(one for one in layers.manifests(root()) if one["level"] == level)
+    manifest = next(one for one in layers.manifests(root()) if one.level == level)
     steps = preview.setup_lines(dict(recorded), level)[1:]
     lines = [
-        f"Level {level}, {manifest['title']}: {manifest['summary']}",
+        f"Level {level}, {manifest.title}: {manifest.summary}",
         "",
         "Why now:",
         *(f"- {_text(reason)}" for reason in recommended.reasons),

@@ -109,7 +109,7 @@ def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
         preview.render({**recorded, "keep": keep}, rendered)
         theirs, yours = (_lines(folder / path) for folder in (rendered, project))
         sys.stdout.writelines(difflib.unified_diff(theirs, yours, f"the template's {path}", f"your {path}"))
-        beside = {file["path"] for manifest in layers.manifests(root()) for file in manifest["files"] if file.get("with") == path}
+        beside = {file.path for manifest in layers.manifests(root()) for file in manifest.files if file.beside == path}
         for name in beside:  # they went when the file was taken over, and Copier takes what is missing for deleted by a person
             if (rendered / name).is_file() and not (project / name).exists():
                 shutil.copyfile(rendered / name, project / name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from plumbum import local
 
 from ..project import environment
 from ..template import answers, layers
+from ..template.manifest import Manifest
 from ..template.place import root
 
 ANSWERS = ".copier-answers.yml"
@@ -37,7 +39,7 @@ def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
         }
     manifests = _manifests(recorded)
     low, high = sorted((recorded["level"], level))
-    crossed = [manifest for manifest in manifests if low < manifest["level"] <= high]
+    crossed = [manifest for manifest in manifests if low < manifest.level <= high]
     if level == low:
         crossed.reverse()  # they are left from the top
     return {
@@ -47,14 +49,19 @@ def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
         "added": sorted(after - before),
         "removed": sorted(before - after),
         "changed": changed,
-        "levels": [
-            {
-                key: manifest.get(key)
-                for key in ("level", "title", "summary", "effort", "cost", "benefits", "requires", "setup", "targets", "keeps_running")
-            }
-            | {"questions": _questions(manifest["level"])}
-            for manifest in crossed
-        ],
+        "levels": [_brought(manifest) for manifest in crossed],
+    }
+
+
+def _brought(manifest: Manifest) -> dict[str, Any]:
+    """What a preview tells of a level."""
+    return {
+        **{key: getattr(manifest, key) for key in ("level", "title", "summary", "effort", "cost", "benefits")},
+        "requires": asdict(manifest.requires),
+        "setup": [{"what": step.what, "where": step.where, "why": step.why} for step in manifest.setup],
+        "targets": [{"name": target.name, "does": target.does} for target in manifest.targets],
+        "keeps_running": manifest.keeps_running,
+        "questions": _questions(manifest.level),
     }
 
 
@@ -67,19 +74,18 @@ def text(seen: dict[str, Any]) -> str:
     for level in seen["levels"]:
         lines += ["", f"{'' if up else 'Leaving '}Level {level['level']}, {level['title']}: {level['summary']}"]
         if up:
-            requires = level["requires"] or {}
             lines += [
                 f"  effort    {level['effort']}",
                 f"  cost      {level['cost']}",
-                f"  plan      GitHub {requires.get('plan', 'free').title()}",
+                f"  plan      GitHub {level['requires']['plan'].title()}",
             ]
-            lines += [f"  right     {right}" for right in requires.get("rights") or []]
-            lines += [f"  benefit   {benefit}" for benefit in level["benefits"] or []]
+            lines += [f"  right     {right}" for right in level["requires"]["rights"]]
+            lines += [f"  benefit   {benefit}" for benefit in level["benefits"]]
             lines += [f"  asks      {name} (default {default})" for name, default in level["questions"].items()]
-            lines += [f"  to do     {step['what']} ({step['where']}): {step['why']}" for step in level["setup"] or []]
-            lines += [f"  make      {target['name']}: {target['does']}" for target in level["targets"] or []]
+            lines += [f"  to do     {step['what']} ({step['where']}): {step['why']}" for step in level["setup"]]
+            lines += [f"  make      {target['name']}: {target['does']}" for target in level["targets"]]
         else:
-            lines += [f"  keeps running until you stop it: {what}" for what in level["keeps_running"] or []]
+            lines += [f"  keeps running until you stop it: {what}" for what in level["keeps_running"]]
     for title, paths in (
         ("Files that come", seen["added"]),
         ("Files that go (what you changed in them is named or kept)", seen["removed"]),
@@ -95,14 +101,14 @@ def text(seen: dict[str, Any]) -> str:
 
 def setup_lines(recorded: dict[str, Any], level: int) -> list[str]:
     """What a person has to do once after moving up from the recorded level to `level`."""
-    steps = [step for manifest in _manifests(recorded) if recorded["level"] < manifest["level"] <= level for step in manifest["setup"]]
-    return ["Next, once:", *(f"  {n}. {step['what']} ({step['where']}): {step['why']}" for n, step in enumerate(steps, 1))] if steps else []
+    steps = [step for manifest in _manifests(recorded) if recorded["level"] < manifest.level <= level for step in manifest.setup]
+    return ["Next, once:", *(f"  {n}. {step.what} ({step.where}): {step.why}" for n, step in enumerate(steps, 1))] if steps else []
 
 
 def left_running(recorded: dict[str, Any], level: int) -> list[str]:
     """What keeps running after moving down from the recorded level to `level`, and must be stopped by hand."""
-    left = [manifest for manifest in _manifests(recorded) if level < manifest["level"] <= recorded["level"]]
-    return [f"Keeps running until you stop it: {what}" for manifest in reversed(left) for what in manifest.get("keeps_running", ())]
+    left = [manifest for manifest in _manifests(recorded) if level < manifest.level <= recorded["level"]]
+    return [f"Keeps running until you stop it: {what}" for manifest in reversed(left) for what in manifest.keeps_running]
 
 
 def render(recorded: dict[str, Any], folder: Path) -> None:
@@ -113,7 +119,7 @@ def render(recorded: dict[str, Any], folder: Path) -> None:
         copier.run_copy(str(root()), folder, data=data, vcs_ref="HEAD", defaults=True, unsafe=True, quiet=True)
 
 
-def _manifests(recorded: dict[str, Any]) -> list[layers.Manifest]:
+def _manifests(recorded: dict[str, Any]) -> list[Manifest]:
     return layers.applying(root(), {**recorded, "services": answers.recorded_services(recorded)})
 
 

@@ -143,7 +143,7 @@ class Levels(Extension):
         conf = context["_copier_conf"]
         if conf["defaults"] or "level" in conf["data"]:
             return "[]"
-        return json.dumps({f"{m['level']} {m['title']}: {m['summary']}": m["level"] for m in self.manifests})
+        return json.dumps({f"{one.level} {one.title}: {one.summary}": one.level for one in self.manifests})
 
     def _read(self, project: Path) -> adoption.Reading:
         if self.reading is None:
@@ -168,7 +168,7 @@ class Levels(Extension):
             self.adopts = first and any(adoption.theirs(_project(context), path) for path in theirs)
             applying = layers.applying(self.template, {**given, "services": self.services})
             self.environment.globals["make"] = answers.make(given)
-            self.environment.globals["layers"] = [manifest for manifest in applying if manifest["level"] <= given["level"]]
+            self.environment.globals["layers"] = [manifest for manifest in applying if manifest.level <= given["level"]]
         return self.services
 
     @pass_context

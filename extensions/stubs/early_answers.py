@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 from ..source.modules import Function, Guard, Parameter
 from . import values
 from .model import Candidate, Kind
-from .subject import Subject, awaited, own, plain, required, slug
+from .subject import Subject, awaited, own, plain, required
 from .values import Unknown, holds, samples, written
+from .wording import in_words
 
 
 def tests(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
@@ -34,9 +35,9 @@ def tests(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
         except Exception:  # whatever their literals raise together
             continue
         kind: Kind = "guard" if guard.exception else "answer"
-        suffix = "refuses_" if guard.exception else "answers_"
+        suffix = "rejects_" if guard.exception else "with_"
         uses = [guard.exception] if guard.exception else []
-        test = subject.test(one.qualname, kind, suffix + slug(guard.text), guard.line, told, body, uses=uses, **more)
+        test = subject.test(one.qualname, kind, suffix + in_words(guard.condition), guard.line, told, body, uses=uses, **more)
         if test:
             yield test
     yield from _answer_after_guards(subject, one, told, callee)
@@ -55,10 +56,10 @@ def _answer_after_guards(subject: Subject, one: Function, told: str, callee: _Ca
         read = {name.id for name in ast.walk(expression) if isinstance(name, ast.Name)} & {p.name for p in own(one)}
         tested = read.pop() if len(read) == 1 else None
         wanted: tuple[ast.expr, ...] = (expression, ast.UnaryOp(ast.Not(), expression))
-        suffix = "answers_" + slug(ast.unparse(expression))
+        suffix = "tells_whether_" + in_words(expression)
         near: ast.expr = expression
     elif one.guards:
-        tested, wanted, suffix, near = one.guards[-1].parameter, (ast.Constant(True),), "answers_otherwise", one.guards[-1].condition
+        tested, wanted, suffix, near = one.guards[-1].parameter, (ast.Constant(True),), "otherwise", one.guards[-1].condition
     else:
         return
     found = [given for condition in wanted if (given := _meeting(subject, one, tested, condition, one.guards, near))]

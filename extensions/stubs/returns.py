@@ -1,4 +1,4 @@
-"""Annotated returns and pairs that undo each other, held under Hypothesis: it chooses the values, the source says what must come."""
+"""Annotated returns and pairs that undo each other, tested with Hypothesis: it chooses the values, the source says what must come."""
 
 from __future__ import annotations
 

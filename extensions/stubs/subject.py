@@ -185,17 +185,6 @@ def plain(one: Function) -> bool:
     return not set(one.decorators) - {"staticmethod", "classmethod"}
 
 
-def slug(text: str) -> str:
-    """A condition as part of a test's name."""
-    for sign, word in _OPERATORS.items():
-        text = text.replace(sign, word)
-    text = re.sub(r"[^0-9A-Za-z_]+", "_", text).strip("_").lower()
-    return re.sub(r"_+", "_", text)[:50].strip("_") or "it"
-
-
-_OPERATORS = {"<=": " le ", ">=": " ge ", "==": " eq ", "!=": " ne ", "<": " lt ", ">": " gt ", "-": " minus ", "%": " mod "}
-
-
 def signature(function: Function) -> str:
     """The call as people see it: `price(amount, rate=0.2, *, currency="EUR")`, on one line. A change in it is worth a look at its tests."""
     parts: list[str] = []

@@ -50,7 +50,7 @@ def of_file(routes: Routes, file: str, at: Mapping[int, str], taken: Callable[[s
             if method == "OPTIONS":
                 continue
             body = (client, "", f"assert client.{method.lower()}({written(path)}).status_code in {REFUSALS}")
-            found.append(Candidate(name, "route", taken(route.endpoint, "refuses_strangers"), view.line, told, body, (), imports))
+            found.append(Candidate(name, "route", taken(route.endpoint, "rejects_strangers"), view.line, told, body, (), imports))
     return [one for one in found if all(len(line) < 110 for line in one.body)]
 
 

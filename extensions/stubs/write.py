@@ -62,7 +62,7 @@ class Trace:
 def render(place: Place, tests: Sequence[Candidate], without: Sequence[NoExpectedValue] = ()) -> bytes:
     """A new test file, UTF-8."""
     text = _blocks(place, tests, without, set(), pytest_there=False)
-    said = f"What {_docstring(place.file)} says of itself, held against what it does."
+    said = f"What {_docstring(place.file)} says of itself, compared with what it does."
     head = f'"""{said}\n\n`make stubs` wrote this from the source. It is yours: later runs only put new tests at its end.\n'
     head += 'One that you do not want: delete it, and leave its name in a comment.\n"""\n'
     return (head + ("\n" if text.startswith("import") else "\n\n") + text).encode()

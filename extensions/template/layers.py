@@ -6,14 +6,15 @@ import hashlib
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from . import readiness
+from .manifest import Entry, File, Manifest, manifest
 
-Manifest = dict[str, Any]
 Service = dict[str, Any]
 
 LAYER = re.compile(r"(\d+)-[a-z]+")
@@ -53,7 +54,7 @@ def _manifest(path: Path) -> Manifest:
     content = path.read_bytes()
     key = hashlib.sha256(content).hexdigest()
     if key not in _parsed:
-        _parsed[key] = yaml.load(content, Loader=_loader)
+        _parsed[key] = manifest(yaml.load(content, Loader=_loader))
     return _parsed[key]
 
 
@@ -136,15 +137,21 @@ def applying(template: Path, answers: Mapping[str, Any]) -> list[Manifest]:
     # A pyproject.toml of the person's says by itself how the project is installed and checked.
     theirs = answers["adopted"] or "pyproject.toml" in kept or any(service["code"] == "theirs" for service in answers["services"])
 
-    def applies(entry: dict[str, Any]) -> bool:
-        path = entry.get("path", "")
-        fits = entry.get("adopted", answers["adopted"]) == answers["adopted"] and entry.get("theirs", theirs) == theirs
-        beside = entry.get("with") not in kept and ("instead" not in entry or entry["instead"] in kept)
-        return fits and beside and path not in kept and bool(lists[entry.get("for", _group(path))])
+    def applies(entry: Entry) -> bool:
+        path = entry.path if isinstance(entry, File) else ""
+        fits = entry.adopted in (None, answers["adopted"]) and entry.theirs in (None, theirs)
+        beside = entry.beside not in kept and (entry.instead is None or entry.instead in kept)
+        return fits and beside and path not in kept and bool(lists[entry.services or _group(path)])
 
     return [
-        {**manifest, **{key: list(filter(applies, manifest[key])) for key in ("files", "targets", "setup", "checks")}}
-        for manifest in manifests(template)
+        replace(
+            one,
+            files=list(filter(applies, one.files)),
+            targets=list(filter(applies, one.targets)),
+            setup=list(filter(applies, one.setup)),
+            checks=list(filter(applies, one.checks)),
+        )
+        for one in manifests(template)
     ]
 
 
@@ -161,15 +168,15 @@ def shown(name: str) -> str:
 
 def left_out(template: Path, answers: Mapping[str, Any]) -> set[str]:
     """The files of the layers that these answers don't call for."""
-    declared = {file["path"] for manifest in manifests(template) for file in manifest["files"]}
-    return declared - {file["path"] for manifest in applying(template, answers) for file in manifest["files"]}
+    declared = {file.path for one in manifests(template) for file in one.files}
+    return declared - {file.path for one in applying(template, answers) for file in one.files}
 
 
 def owners(template: Path, services: Iterable[Service]) -> dict[str, tuple[int, str, str]]:
     """For each path that any level renders: (level, owner, why it is there)."""
-    declared = {(m["level"], f["path"]): f for m in manifests(template) for f in m["files"]}
+    declared = {(one.level, file.path): file for one in manifests(template) for file in one.files}
     return {
-        path: (level, declared[level, name]["owner"], declared[level, name]["why"])
+        path: (level, declared[level, name].owner, declared[level, name].why)
         for level, name, path in rendered_paths(names_on_disk(template), services)
         if (level, name) in declared
     }

@@ -29,12 +29,12 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     return fresh_machine(tmp_path_factory)
 
 
-def test_the_docs_of_a_new_project_are_held_against_its_app(machine: Machine, template: Path, tmp_path: Path) -> None:
+def test_the_docs_of_a_new_project_are_compared_with_its_app(machine: Machine, template: Path, tmp_path: Path) -> None:
     folder = tmp_path / "shop"
     project = Project(folder, template).copy(level=1, services=[dict(one) for one in TWO_SERVICES])
     said = machine.run("make install api-docs", folder)
     assert "market-data: 3 routes, 0 not resolved: docs/openapi.json" in said
-    assert "held against the app by tests/unit/market-data/test_market_data_api_docs.py" in said
+    assert "compared with the app by tests/unit/market-data/test_market_data_api_docs.py" in said
     machine.commit(folder)
     machine.run("make check", folder)
     machine.run("make api-docs CHECK=1", folder)
@@ -48,12 +48,12 @@ def test_the_docs_of_a_new_project_are_held_against_its_app(machine: Machine, te
     assert "Take an order." in project.read("docs/api.md")
 
 
-def test_the_docs_of_an_adopted_project_are_held_against_its_app(machine: Machine, template: Path, tmp_path: Path) -> None:
+def test_the_docs_of_an_adopted_project_are_compared_with_its_app(machine: Machine, template: Path, tmp_path: Path) -> None:
     folder = unpacked(FOREIGN["tutorial"], machine, tmp_path, "tutorial")
     copier.run_copy(str(template), folder, data={"level": 1}, defaults=True, unsafe=True, quiet=True)
     project = Project(folder, template).commit("level 1")
     said = machine.run("make -f levels.mk install api-docs", folder)
-    assert "held against the app by tests/unit/flaskr/test_flaskr_api_docs.py" in said
+    assert "compared with the app by tests/unit/flaskr/test_flaskr_api_docs.py" in said
     document = json.loads(project.read("docs/openapi.json"))
     assert document["paths"]["/create"]["post"]["x-auth"] == ["login_required"]
     assert document["paths"]["/{id}/update"]["get"]["summary"] == "Update a post if the current user is the author."

@@ -120,7 +120,7 @@ def test_an_image_serves_its_health_and_stops_when_told(podman: Podman, images: 
     assert podman("inspect", name, "--format", "{{.State.ExitCode}}").strip() == "0"
 
 
-def test_an_image_holds_no_settings_no_history_and_no_tests(podman: Podman, images: None) -> None:
+def test_an_image_contains_no_settings_no_history_and_no_tests(podman: Podman, images: None) -> None:
     files = podman("run", "--rm", "--network", "host", "api", "ls", "-A", "/srv", "/srv/config")
     assert "staging.env\n" not in files and ".git\n" not in files and "tests\n" not in files
     found = podman("run", "--rm", "--network", "host", "api", "grep", "-rl", SECRET, "/srv", code=1)

@@ -158,7 +158,7 @@ def test_it_prints_on_a_few_sheets(opened: Callable[..., Any]) -> None:
     assert printed.startswith(b"%PDF") and 1 <= printed.count(b"/Type /Page\n") <= 5
 
 
-def test_the_package_holds_the_pages_template(tmp_path: Path) -> None:
+def test_the_package_contains_the_pages_template(tmp_path: Path) -> None:
     """`uvx` runs the command from a wheel: what isn't in it can't be rendered there."""
     import subprocess
 

@@ -53,7 +53,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 # Secrets
 
 
-def test_a_new_project_holds_no_secrets(machine: Machine, at_level: AtLevel) -> None:
+def test_a_new_project_has_no_secrets(machine: Machine, at_level: AtLevel) -> None:
     project = at_level(3, two=True)
     files = git(project.folder, "ls-files").splitlines()
     said = machine.run("make -f levels.mk security CHECK=secrets", project.folder)

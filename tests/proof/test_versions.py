@@ -107,8 +107,8 @@ MAKES = [
 @pytest.mark.parametrize("make", MAKES)
 def test_every_target_works_with_this_make(machine: Machine, at_level: AtLevel, make: str) -> None:
     project = at_level(4, two=True)
-    declared = [target for manifest in layers.manifests(ROOT) for target in manifest["targets"]]
-    targets = [target["name"] for target in declared if not {"adopted", "theirs"} & {*target}]
+    declared = [target for manifest in layers.manifests(ROOT) for target in manifest.targets]
+    targets = [target.name for target in declared if target.adopted is None and target.theirs is None]
     for call in (make, f"{make} -f levels.mk"):
         helped = machine.run(f"{call} help", project.folder)
         assert re.findall(r"^  make (\S+)", helped, re.MULTILINE) == targets
@@ -132,8 +132,8 @@ def make_failed(make: str) -> int:
 def test_each_target_of_a_level_is_one_that_make_knows(at_level: AtLevel, level: int) -> None:
     project = at_level(level)
     text = project.read("levels.mk") + "".join(path.read_text() for path in (project.folder / "ci").glob("*.mk"))
-    manifests = [manifest for manifest in layers.manifests(ROOT) if manifest["level"] <= level]
+    manifests = [manifest for manifest in layers.manifests(ROOT) if manifest.level <= level]
     # What only code of theirs needs isn't in a new project.
-    declared = {target["name"] for manifest in manifests for target in manifest["targets"] if "theirs" not in target}
+    declared = {target.name for manifest in manifests for target in manifest.targets if target.theirs is None}
     assert set(re.findall(r"^([a-z-]+):", text, re.MULTILINE)) == declared | {"help"}
     assert set(re.findall(r"[a-z-]+", " ".join(re.findall(r"^\.PHONY:(.*)$", text, re.MULTILINE)))) == declared | {"help"}

@@ -1,0 +1,108 @@
+"""What a layer says of itself in its `_level/level.yml`: what it brings, what it costs, and whom each of its files belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where an entry applies. `adopted` and `theirs` are None where it applies either way; see layers.applying."""
+
+    adopted: bool | None = field(default=None, kw_only=True)
+    theirs: bool | None = field(default=None, kw_only=True)
+    # The file without which this one means nothing, and the one whose work it does where that is the person's.
+    beside: str | None = field(default=None, kw_only=True)  # `with` in YAML
+    instead: str | None = field(default=None, kw_only=True)
+    services: str | None = field(default=None, kw_only=True)  # the group that must not be empty; `for` in YAML
+
+
+@dataclass(frozen=True)
+class File(Entry):
+    path: str  # in the layer, without .jinja
+    owner: Literal["yours", "shared", "ours"]
+    why: str
+
+
+@dataclass(frozen=True)
+class Target(Entry):
+    """A make target."""
+
+    name: str
+    does: str
+    group: str = ""  # under which `make help` lists it
+
+
+@dataclass(frozen=True)
+class Step(Entry):
+    """What a person has to set up once."""
+
+    what: str
+    where: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Check(Entry):
+    """An item of the checklist, by the name of its function in evolution/checks/."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What a commit has to pass at this level: the job of the workflow, what it does, and the make target that it runs."""
+
+    job: str
+    does: str
+    run: str
+
+
+@dataclass(frozen=True)
+class Requires:
+    """What has to be there: the GitHub plan, and what the person may do."""
+
+    plan: str
+    rights: list[str]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    level: int
+    title: str
+    summary: str
+    trigger: str | None  # None at the level at which everybody starts
+    effort: str
+    cost: str
+    benefits: list[str]
+    requires: Requires
+    features: list[str]  # flags that are on from this level
+    later: list[str]  # flags that belong to this level and start off
+    checks: list[Check]
+    setup: list[Step]
+    targets: list[Target]
+    files: list[File]
+    required: list[str] = field(default_factory=list)  # check runs that a merge waits for
+    suites: list[Suite] = field(default_factory=list)
+    pushes: str | None = None  # the workflow that has the checks of a push from this level on
+    runtime: list[str] = field(default_factory=list)  # flags that running services are told of
+    actions: list[str] = field(default_factory=list)  # of GitHub, which Dependabot leaves to the template
+    keeps_running: list[str] = field(default_factory=list)  # after moving down
+
+
+_NAMES = {"with": "beside", "for": "services"}  # Python reserves the words that YAML has.
+_KINDS: dict[str, type[Entry]] = {"checks": Check, "setup": Step, "targets": Target, "files": File}
+
+
+def manifest(given: Mapping[str, Any]) -> Manifest:
+    """The manifest from what its YAML holds. Raises TypeError for a key that is missing or that there isn't."""
+    values = dict(given)
+    for key, kind in _KINDS.items():
+        values[key] = [
+            kind(**{_NAMES.get(name, name): value for name, value in entry.items()}) for entry in given[key]
+        ]
+    values["suites"] = [Suite(**suite) for suite in given.get("suites", [])]
+    values["requires"] = Requires(**given["requires"])
+    return Manifest(**values)
