@@ -1,7 +1,8 @@
-"""The code for which tests are written when writers are compared: libraries and Flask applications from PyPI, fetched by their hashes.
+"""The code for which tests are written when writers are compared: libraries and Flask applications from PyPI,
+fetched by their hashes.
 
-`corpus` is the one that the issue names, where `levels stubs` was developed. `held-out` was chosen afterwards, by what it is and not by
-how anybody does on it, and nothing was changed for its sake.
+`corpus` is the one that the issue names, where `levels stubs` was developed. `held-out` was chosen
+afterwards, by what it is and not by how anybody does on it, and nothing was changed for its sake.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ NEEDED = ("pytest>=9,<10", "hypothesis[cli,ghostwriter]>=6.140,<7", "text-unidec
 
 @dataclass(frozen=True)
 class App:
-    """A Flask application: its source distribution, the folder in there above the package, and what `levels` records of the service."""
+    """A Flask application: its source distribution, the folder in there above the package, and what `levels`
+    records of the service.
+    """
 
     release: str
     sha256: str
@@ -66,11 +69,12 @@ CORPORA = {
                 "httpbin:app",
             ),
         ),
-        # httpbin asks for its own version, so it is installed; the copy that is measured stands before it on the path.
+        # httpbin asks for its own version, so it is installed; the copy that is measured stands before it on
+        # the path.
         ("text-unidecode>=1.3,<2", "flask==3.1.3", "httpbin==0.10.4"),
     ),
-    # Of helpers for iterating, sorting, dates, validating and colours a well-known pure Python library each, and two applications that run
-    # without a server beside them.
+    # Of helpers for iterating, sorting, dates, validating and colours a well-known pure Python library each,
+    # and two applications that run without a server beside them.
     "held-out": Corpus(
         {
             "more-itertools==11.2.1": "35a7377edd1dd6608dcb2cdf534ded55ea32d49448875ad042cd3f879fb1ded0",
@@ -102,7 +106,8 @@ CORPORA = {
 
 @dataclass(frozen=True)
 class Target:
-    """A module: the project that it stands in, its service as `levels` knows it, its path from the project."""
+    """A module: the project that it stands in, its service as `levels` knows it,
+    its path from the project."""
 
     project: Path
     service: Mapping[str, str]
@@ -119,9 +124,14 @@ class Target:
 
 
 def fetched(work: Path, corpus: Corpus) -> list[Target]:
-    """Every module of the corpus that has a public function, below `work`. The packages take turns, so that a part is a fair part."""
+    """Every module of the corpus that has a public function, below `work`.
+
+    The packages take turns, so that a part is a fair part.
+    """
     fetch(work, work / "libraries", corpus.releases)
-    projects = [(work / "libraries", {"name": "library", "path": ".", "kind": "worker", "code": "theirs", "app": ""})]
+    projects = [
+        (work / "libraries", {"name": "library", "path": ".", "kind": "worker", "code": "theirs", "app": ""})
+    ]
     for app in corpus.apps:
         unpack(work, app)
         service = {"name": app.package, "path": app.package, "kind": "web", "code": "theirs", "app": app.app}
@@ -131,7 +141,11 @@ def fetched(work: Path, corpus: Corpus) -> list[Target]:
         for folder, names in walk(project):
             for name in names:
                 file = f"{folder}/{name}".lstrip("/")
-                if folder.split("/")[0] not in ("", "bin") and not aside(file) and public_functions(project, file):
+                if (
+                    folder.split("/")[0] not in ("", "bin")
+                    and not aside(file)
+                    and public_functions(project, file)
+                ):
                     packages.setdefault(file.split("/")[0], []).append(Target(project, service, file))
     return [one for one in chain(*zip_longest(*packages.values())) if one]
 
@@ -149,9 +163,22 @@ def public_functions(project: Path, file: str) -> set[str]:
 def fetch(work: Path, source: Path, releases: Mapping[str, str] = RELEASES) -> None:
     """Libraries, by their hashes, without what they depend on. `work` has an environment `tools`."""
     wanted = work / "wanted.txt"
-    wanted.write_text("".join(f"{name} --hash=sha256:{digest}\n" for name, digest in releases.items()), encoding="utf-8")
+    wanted.write_text(
+        "".join(f"{name} --hash=sha256:{digest}\n" for name, digest in releases.items()), encoding="utf-8"
+    )
     only = ("--no-deps", "--only-binary", ":all:", "--require-hashes")
-    uv("pip", "install", "--quiet", "--python", str(work / "tools"), "--target", str(source), *only, "-r", str(wanted))
+    uv(
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        str(work / "tools"),
+        "--target",
+        str(source),
+        *only,
+        "-r",
+        str(wanted),
+    )
 
 
 def unpack(work: Path, app: App) -> None:
@@ -162,11 +189,23 @@ def unpack(work: Path, app: App) -> None:
     wanted.write_text(f"{app.release} --hash=sha256:{app.sha256}\n", encoding="utf-8")
     where = work / "archives" / app.package
     name = app.release.partition("==")[0]
-    download = ("download", "--quiet", "--no-deps", "--no-binary", name, "--dest", str(where), "-r", str(wanted))
+    download = (
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--no-binary",
+        name,
+        "--dest",
+        str(where),
+        "-r",
+        str(wanted),
+    )
     subprocess.run([str(work / "pip/bin/pip"), *download], check=True)
     archive = next(where.iterdir())
     # Not by tarfile: Python 3.11.2, which is Debian's, knows no `filter` yet.
-    subprocess.run(["tar", "--extract", "--no-same-owner", "--file", str(archive), "--directory", str(where)], check=True)
+    subprocess.run(
+        ["tar", "--extract", "--no-same-owner", "--file", str(archive), "--directory", str(where)], check=True
+    )
     shutil.copytree(where / app.folder / app.package, work / app.package / app.package)
 
 

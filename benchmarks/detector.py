@@ -1,10 +1,11 @@
-"""What measuring costs on a large repository, as a ratio to git's own time for the same questions, in the same run.
+"""What measuring costs on a large repository, as a ratio to git's own time for the same questions, in the
+same run.
 
     python -m benchmarks.detector                      a repository of 60,000 commits, made for it
     python -m benchmarks.detector --repository PATH    a real one
 
-The floor is the git command alone, its output thrown away: the log of the time that metrics look at, and the tags. Both are
-run alternately and the medians compared; absolute times are printed for orientation only.
+The floor is the git command alone, its output thrown away: the log of the time that metrics look at, and the
+tags. Both are run alternately and the medians compared; absolute times are printed for orientation only.
 """
 
 from __future__ import annotations
@@ -30,14 +31,20 @@ COMMITS = 60_000
 
 def main() -> None:
     """Run it and print a line, or JSON with `--json`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repository", type=Path)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="copier-levels-bench.") as folder:
         result = run(options.repository or made(Path(folder) / "made"), options.rounds)
-    print(json.dumps(result, indent=2) if options.json else "".join(f"{name} {value}   " for name, value in result.items()))
+    print(
+        json.dumps(result, indent=2)
+        if options.json
+        else "".join(f"{name} {value}   " for name, value in result.items())
+    )
 
 
 def made(folder: Path) -> Path:
@@ -47,7 +54,10 @@ def made(folder: Path) -> Path:
         at = now - (COMMITS - number) * 10 * 365 * DAY / COMMITS
         who = number * 7919 % 52
         history.commit(
-            at, f"Person {who}" if who < 50 else f"machine-{who}-bot", f"{who}@example.com", f"Change {number}\n\nWhy it was made.\n"
+            at,
+            f"Person {who}" if who < 50 else f"machine-{who}-bot",
+            f"{who}@example.com",
+            f"Change {number}\n\nWhy it was made.\n",
         )
         if number % 115 == 0:
             history.tag(f"v1.{number // 115}.0", at)
@@ -64,7 +74,11 @@ def run(repository: Path, rounds: int) -> dict[str, Any]:
         for command in (
             ["rev-parse", "--is-shallow-repository", "HEAD"],
             ["log", f"--since={begin}", f"--format={git_history.FORMAT}", "HEAD"],
-            ["for-each-ref", "--format=%(creatordate:unix) %(objectname) %(*objectname) %(refname:strip=2)", "refs/tags"],
+            [
+                "for-each-ref",
+                "--format=%(creatordate:unix) %(objectname) %(*objectname) %(refname:strip=2)",
+                "refs/tags",
+            ],
         ):
             subprocess.run(["git", "-C", str(repository), *command], stdout=subprocess.DEVNULL, check=True)
 
@@ -77,7 +91,8 @@ def run(repository: Path, rounds: int) -> dict[str, Any]:
             start = time.perf_counter()
             once()
             times.append(time.perf_counter() - start)
-    git_seconds, seconds = (statistics.median(times[1:]) for times in taken.values())  # the first round warms the disk's cache
+    # The first round warms the disk's cache.
+    git_seconds, seconds = (statistics.median(times[1:]) for times in taken.values())
     return {
         "commits": int(git(repository, "rev-list", "--count", "HEAD")),
         "seconds": round(seconds, 3),

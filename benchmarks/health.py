@@ -1,8 +1,9 @@
 """What /health costs beside an empty route, one that returns {}, in the same Flask app and the same run.
 
-Both are called as gunicorn calls them, by WSGI, in alternating rounds, so that a slow moment of the machine meets both; the medians
-are compared. The ratio is requests per second of /health by those of the empty route; at least 0.9 is asked for when both come through
-gunicorn, whose own share of a request is then part of both: `--gunicorn` measures that.
+Both are called as gunicorn calls them, by WSGI, in alternating rounds, so that a slow moment of the machine
+meets both; the medians are compared. The ratio is requests per second of /health by those of the empty route;
+at least 0.9 is asked for when both come through gunicorn, whose own share of a request is then part of both:
+`--gunicorn` measures that.
 
     .venv/bin/python -m benchmarks.health [--gunicorn] [--json]
 """
@@ -53,9 +54,15 @@ def main() -> None:
                 ask(path, options.requests)
                 found.append(options.requests / (time.perf_counter() - begun))
     health, empty = (round(statistics.median(found)) for found in rates.values())
-    result = {"by": "gunicorn" if options.gunicorn else "wsgi", "health_per_second": health, "empty_per_second": empty}
+    result = {
+        "by": "gunicorn" if options.gunicorn else "wsgi",
+        "health_per_second": health,
+        "empty_per_second": empty,
+    }
     result["ratio"] = round(health / empty, 3)  # type: ignore[assignment]
-    print(json.dumps(result) if options.json else "  ".join(f"{key} {value}" for key, value in result.items()))
+    print(
+        json.dumps(result) if options.json else "  ".join(f"{key} {value}" for key, value in result.items())
+    )
 
 
 @contextlib.contextmanager
@@ -71,8 +78,20 @@ def called() -> Iterator[Callable[[str, int], None]]:
     app.add_url_rule("/empty", "empty", lambda: {})
 
     def environ(path: str) -> dict[str, Any]:
-        address = {"SERVER_NAME": "127.0.0.1", "SERVER_PORT": "8000", "REQUEST_METHOD": "GET", "PATH_INFO": path, "HTTP_ACCEPT": "*/*"}
-        return {**address, "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(), "wsgi.errors": sys.stderr, "SCRIPT_NAME": ""}
+        address = {
+            "SERVER_NAME": "127.0.0.1",
+            "SERVER_PORT": "8000",
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": path,
+            "HTTP_ACCEPT": "*/*",
+        }
+        return {
+            **address,
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(),
+            "wsgi.errors": sys.stderr,
+            "SCRIPT_NAME": "",
+        }
 
     def ask(path: str, times: int) -> None:
         for _ in range(times):
@@ -90,8 +109,18 @@ def served() -> Iterator[Callable[[str, int], None]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()
-        command = [sys.executable, "-m", "gunicorn", "--no-control-socket", "--threads=1", "--worker-class=gthread", "--keep-alive=75"]
-        server = subprocess.Popen([*command, f"--bind=127.0.0.1:{port}", "app:app"], cwd=folder, stderr=subprocess.DEVNULL)
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--no-control-socket",
+            "--threads=1",
+            "--worker-class=gthread",
+            "--keep-alive=75",
+        ]
+        server = subprocess.Popen(
+            [*command, f"--bind=127.0.0.1:{port}", "app:app"], cwd=folder, stderr=subprocess.DEVNULL
+        )
         connection = http.client.HTTPConnection("127.0.0.1", port)
 
         def ask(path: str, times: int) -> None:

@@ -1,8 +1,8 @@
 """A small mutation tester: changed copies of a module, and how many of them a test suite notices.
 
-The operators are the usual first ones (comparison, arithmetic, boolean, constant, condition, return value). Of a module's mutants a
-seeded sample is taken, so that every suite meets the same ones. mutmut and cosmic-ray run one suite of a repository; here several
-suites are held against one module.
+The operators are the usual first ones (comparison, arithmetic, boolean, constant, condition, return value).
+Of a module's mutants a seeded sample is taken, so that every suite meets the same ones. mutmut and cosmic-ray
+run one suite of a repository; here several suites are held against one module.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 
 
 def sample(source: str, count: int, seed: int = 0) -> list[tuple[str, str]]:
-    """Up to `count` mutants of a module: ("line 12: Lt", the changed source). Only what stands in functions is changed."""
+    """Up to `count` mutants of a module: ("line 12: Lt", the changed source).
+
+    Only what stands in functions is changed.
+    """
     tree = ast.parse(source)
     places = [
         (number, name)
@@ -53,7 +56,11 @@ def _places(tree: ast.Module, function: ast.AST) -> Iterator[tuple[int, str]]:
     """The nodes of a function that can be changed, by their number in ast.walk."""
     numbers = {id(node): number for number, node in enumerate(ast.walk(tree))}
     body = [node for statement in getattr(function, "body", []) for node in ast.walk(statement)]
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)}
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
     for node in body:
         if id(node) not in docstrings and _mutated(copy.copy(node)) is not None:
             yield numbers[id(node)], f"line {getattr(node, 'lineno', 0)}: {type(node).__name__}"
@@ -83,7 +90,11 @@ def _mutated(node: ast.AST) -> ast.AST | None:
         return ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         return node.operand
-    if isinstance(node, ast.Return) and node.value and not (isinstance(node.value, ast.Constant) and node.value.value is None):
+    if (
+        isinstance(node, ast.Return)
+        and node.value
+        and not (isinstance(node.value, ast.Constant) and node.value.value is None)
+    ):
         return ast.Return(ast.Constant(None))
     if isinstance(node, ast.Constant):
         if isinstance(node.value, bool):

@@ -1,7 +1,8 @@
-"""What reading a module costs, as a ratio against `ast.parse` on the same bytes, and how much memory 10,000 modules take.
+"""What reading a module costs, as a ratio against `ast.parse` on the same bytes, and how much memory 10,000
+modules take.
 
-The modules are those of the standard library. Each is parsed and read one after the other, so that a slow moment of the machine meets
-both. Run `.venv/bin/python -m benchmarks.reading`.
+The modules are those of the standard library. Each is parsed and read one after the other, so that a slow
+moment of the machine meets both. Run `.venv/bin/python -m benchmarks.reading`.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ def main() -> None:
     if options.memory:
         print(json.dumps(memory(parse if options.memory == "parse" else lambda content: read(content, ""))))
         return
-    results = {"reading": speed(options.rounds), "memory of reading": apart("read"), "memory of ast.parse": apart("parse")}
+    results = {
+        "reading": speed(options.rounds),
+        "memory of reading": apart("read"),
+        "memory of ast.parse": apart("parse"),
+    }
     results["50,000 lines"] = apart("long")
     if options.json:
         print(json.dumps(results, indent=2))
@@ -99,9 +104,15 @@ def apart(what: str) -> dict[str, Any]:
 
 
 def memory(once: Callable[[bytes], object]) -> dict[str, Any]:
-    """The peak of the resident memory after 10,000 modules, one after the other; the library's are taken again where there are fewer."""
+    """The peak of the resident memory after 10,000 modules, one after the other; the library's are taken
+    again where there are fewer.
+    """
     stdlib = Path(sysconfig.get_paths()["stdlib"])
-    files = [file for file in sorted(stdlib.rglob("*.py")) if "site-packages" not in file.parts and "lib2to3" not in file.parts]
+    files = [
+        file
+        for file in sorted(stdlib.rglob("*.py"))
+        if "site-packages" not in file.parts and "lib2to3" not in file.parts
+    ]
     for file in itertools.islice(itertools.cycle(files), MODULES):
         try:
             once(file.read_bytes())
@@ -112,11 +123,19 @@ def memory(once: Callable[[bytes], object]) -> dict[str, Any]:
 
 def long_module() -> dict[str, Any]:
     """One module of 10,000 guarded functions."""
-    function = "def f{}(value: int) -> int:\n    if value < 0:\n        raise ValueError('no')\n    return value * 2\n\n"
+    function = (
+        "def f{}(value: int) -> int:\n    if value < 0:\n        raise ValueError('no')\n    return value *"
+        " 2\n\n"
+    )
     content = "".join(function.format(number) for number in range(10_000)).encode()
     theirs = statistics.median(timed(lambda: parse(content)) for _ in range(3))
     mine = statistics.median(timed(lambda: read(content, "")) for _ in range(3))
-    return {"seconds": round(mine, 2), "floor": round(theirs, 2), "ratio": round(mine / theirs, 2), "peak MB": peak()}
+    return {
+        "seconds": round(mine, 2),
+        "floor": round(theirs, 2),
+        "ratio": round(mine / theirs, 2),
+        "peak MB": peak(),
+    }
 
 
 def peak() -> int:

@@ -1,4 +1,7 @@
-"""The writers of tests that are compared: `levels stubs`, Hypothesis Ghostwriter and Pynguin. Another one is a function in `WRITERS`."""
+"""The writers of tests that are compared: `levels stubs`, Hypothesis Ghostwriter and Pynguin.
+
+Another one is a function in `WRITERS`.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +39,14 @@ class Suite:
     trial: float = 0.0  # seconds with the run of the candidates, which only `levels` makes
     candidates: int = 0
     kept: int = 0  # of the candidates, those that were green
-    views: set[str] = field(default_factory=set)  # functions of whose route something is asserted, without a call by name
+    # Functions of whose route something is asserted, without a call by name.
+    views: set[str] = field(default_factory=set)
 
 
 def levels(work: Path, targets: Sequence[Target]) -> Iterator[Suite]:
-    """`levels stubs` over each project at once, as `make stubs` does it; the seconds are the project's, in even shares."""
+    """`levels stubs` over each project at once, as `make stubs` does it; the seconds are the project's, in
+    even shares.
+    """
     projects = list(dict.fromkeys(one.project for one in targets))
     for folder in projects:
         ours = [one for one in targets if one.project == folder]
@@ -71,7 +77,12 @@ def ghostwriter(work: Path, targets: Sequence[Target]) -> Iterator[Suite]:
     """`hypothesis write` of each module."""
     for one in targets:
         start = time.perf_counter()
-        code, said = called(work, one.project, [str(work / "tools/bin/hypothesis"), "write", "--style", "pytest", one.module], LIMIT)
+        code, said = called(
+            work,
+            one.project,
+            [str(work / "tools/bin/hypothesis"), "write", "--style", "pytest", one.module],
+            LIMIT,
+        )
         seconds = time.perf_counter() - start
         files = {f"tests/test_{one.module.replace('.', '_')}.py": said.encode()} if code == 0 else {}
         yield Suite(one, files, seconds, code == -1)
@@ -91,9 +102,17 @@ def pynguin(work: Path, targets: Sequence[Target]) -> Iterator[Suite]:
 
 
 def called(work: Path, source: Path, command: list[str], limit: float) -> tuple[int, str]:
-    """Run a program that may import the sources, in a scratch folder; its exit code (-1 after `limit` seconds) and what it printed."""
+    """Run a program that may import the sources, in a scratch folder; its exit code (-1 after `limit`
+    seconds) and what it printed.
+    """
     scratch = Path(tempfile.mkdtemp(dir=work))
-    env = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYNGUIN_DANGER_AWARE": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(source),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "PYNGUIN_DANGER_AWARE": "1",
+    }
     env |= {"HOME": str(scratch), "TMPDIR": str(scratch), "PYTEST_ADDOPTS": ""}
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, cwd=scratch, env=env, text=True, start_new_session=True, **pipes)  # type: ignore[call-overload]
@@ -109,4 +128,8 @@ def called(work: Path, source: Path, command: list[str], limit: float) -> tuple[
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-WRITERS: dict[str, Callable[[Path, Sequence[Target]], Iterator[Suite]]] = {"levels": levels, "ghostwriter": ghostwriter, "pynguin": pynguin}
+WRITERS: dict[str, Callable[[Path, Sequence[Target]], Iterator[Suite]]] = {
+    "levels": levels,
+    "ghostwriter": ghostwriter,
+    "pynguin": pynguin,
+}

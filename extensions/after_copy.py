@@ -1,6 +1,8 @@
-"""The script that copier.yml runs after `copier copy` over code that was there before: `python after_copy.py TEMPLATE ask`, in the project.
+"""The script that copier.yml runs after `copier copy` over code that was there before: `python after_copy.py
+TEMPLATE ask`, in the project.
 
-With `ask`, in a terminal, a person is asked before more than a handful of files are written; with `tell` nobody is.
+With `ask`, in a terminal, a person is asked before more than a handful of files are written; with `tell`
+nobody is.
 """
 
 import sys

@@ -1,4 +1,6 @@
-"""The script that copier.yml runs at the end of an update: `python after_update.py TEMPLATE`, in the project's folder."""
+"""The script that copier.yml runs at the end of an update: `python after_update.py TEMPLATE`, in the
+project's folder.
+"""
 
 import sys
 from pathlib import Path

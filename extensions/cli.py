@@ -1,4 +1,5 @@
-"""Where the console enters: the `levels` command, which helps people to decide and to move, at the version that rendered the project.
+"""Where the console enters: the `levels` command, which helps people to decide and to move, at the version
+that rendered the project.
 
 What each command takes and does is in its module in commands/; which exit code a failure has, in errors.py.
 """
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         environment.use_utf8()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter is shown its number
+                # A terminal that lacks a letter is shown its number.
+                stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
@@ -71,7 +73,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="levels", description="CI/CD that grows with a project: start it, look ahead, move it.")
+    parser = _Parser(
+        prog="levels", description="CI/CD that grows with a project: start it, look ahead, move it."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         name = command.__name__.rpartition(".")[2].replace("_", "-")

@@ -1,6 +1,7 @@
 """Where Copier enters: loads this folder as a package of its own, named after its content.
 
-One `copier update` runs two versions of the template in one process. Under a plain name the second would get the first one's modules.
+One `copier update` runs two versions of the template in one process. Under a plain name the second would get
+the first one's modules.
 """
 
 import hashlib
@@ -9,12 +10,18 @@ import sys
 from pathlib import Path
 
 _folder = Path(__file__).parent
-_name = "copier_levels_" + hashlib.sha256(b"\0".join(p.read_bytes() for p in sorted(_folder.rglob("*.py")))).hexdigest()[:16]
+_name = (
+    "copier_levels_"
+    + hashlib.sha256(b"\0".join(p.read_bytes() for p in sorted(_folder.rglob("*.py")))).hexdigest()[:16]
+)
 if _name not in sys.modules:
-    _spec = importlib.util.spec_from_file_location(_name, _folder / "__init__.py", submodule_search_locations=[str(_folder)])
+    _spec = importlib.util.spec_from_file_location(
+        _name, _folder / "__init__.py", submodule_search_locations=[str(_folder)]
+    )
     sys.modules[_name] = importlib.util.module_from_spec(_spec)
     _spec.loader.exec_module(sys.modules[_name])
-# Copier clones the template several times in one process, and the first clone goes: what is imported later comes from this one.
+# Copier clones the template several times in one process, and the first clone goes: what is imported later
+# comes from this one.
 for _package in [name for name in sys.modules if name == _name or name.startswith(f"{_name}.")]:
     if hasattr(sys.modules[_package], "__path__"):
         sys.modules[_package].__path__ = [str(_folder.joinpath(*_package.split(".")[1:]))]

@@ -1,7 +1,9 @@
-"""What can go wrong with the `levels` command: for each class of failure its exit code, and what the person is told to do.
+"""What can go wrong with the `levels` command: for each class of failure its exit code, and what the person
+is told to do.
 
-Exit codes: 0 done; 1 the answer is no (a conflict, an open item, documents out of date), which is a result and not
-a failure, so no class here has it; 2 bad input or usage; 130 stopped by the person, as a shell says it.
+Exit codes: 0 done; 1 the answer is no (a conflict, an open item, documents out of date), which is a result
+and not a failure, so no class here has it; 2 bad input or usage; 130 stopped by the person, as a shell says
+it.
 """
 
 from __future__ import annotations
@@ -10,7 +12,10 @@ from typing import ClassVar
 
 
 class Failure(Exception):
-    """Why a command can't be done, in one line. `exit_code` is what the command ends with, `to_do` what always helps."""
+    """Why a command can't be done, in one line.
+
+    `exit_code` is what the command ends with, `to_do` what always helps.
+    """
 
     exit_code: ClassVar[int] = 2
     to_do: ClassVar[str] = ""

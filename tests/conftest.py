@@ -19,11 +19,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """In CI, a test that is skipped for a reason that nobody expected (tests/support/expected_skips.py) fails the session."""
+    """In CI, a test that is skipped for a reason that nobody expected (tests/support/expected_skips.py) fails
+    the session.
+    """
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is None or not os.environ.get("CI"):
         return
-    found = unexpected([report.longrepr[2] for report in reporter.stats.get("skipped", []) if isinstance(report.longrepr, tuple)])
+    found = unexpected(
+        [
+            report.longrepr[2]
+            for report in reporter.stats.get("skipped", [])
+            if isinstance(report.longrepr, tuple)
+        ]
+    )
     if found:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter.write_line("")
@@ -64,7 +72,9 @@ def project(tmp_path: Path, template: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Callable[..., Project]:
-    """A fresh copy at a level, made once per level and set of services: to compare with, or to clone; not to change."""
+    """A fresh copy at a level, made once per level and set of services: to compare with, or to clone; not to
+    change.
+    """
     copies: dict[tuple[int, bool], Project] = {}
 
     def at(level: int, two: bool = False) -> Project:

@@ -1,4 +1,6 @@
-"""Adoption: `copier copy` over a repository that stands already finds its services, adds, and changes nothing."""
+"""Adoption: `copier copy` over a repository that stands already finds its services, adds, and changes
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -48,11 +50,19 @@ WORKER = 'def main():\n    print("working")\n\n\nif __name__ == "__main__":\n   
 # name: (files, the services that are found as name, path, kind, app)
 REPOSITORIES: dict[str, tuple[dict[str, str], list[tuple[str, str, str, str]]]] = {
     "a package at the root": (
-        {"shop/__init__.py": FACTORY, "requirements.txt": "flask\n", "tests/test_shop.py": "def test_it():\n    assert True\n"},
+        {
+            "shop/__init__.py": FACTORY,
+            "requirements.txt": "flask\n",
+            "tests/test_shop.py": "def test_it():\n    assert True\n",
+        },
         [("shop", "shop", "web", "shop:create_app()")],
     ),
     "a package under src": (
-        {"src/shop/__init__.py": "", "src/shop/web.py": MODULE, "setup.py": "from setuptools import setup\n\nsetup(name='shop')\n"},
+        {
+            "src/shop/__init__.py": "",
+            "src/shop/web.py": MODULE,
+            "setup.py": "from setuptools import setup\n\nsetup(name='shop')\n",
+        },
         [("shop", "src/shop", "web", "shop.web:app")],
     ),
     "a service with a hyphen in its name": (
@@ -70,7 +80,10 @@ REPOSITORIES: dict[str, tuple[dict[str, str], list[tuple[str, str, str, str]]]] 
             "services/telegram-bot/bot.py": WORKER,
             "services/telegram-bot/config.py": "DEBUG = True\n",
         },
-        [("market-data", "services/market-data", "web", "app:app"), ("telegram-bot", "services/telegram-bot", "worker", "bot.py")],
+        [
+            ("market-data", "services/market-data", "web", "app:app"),
+            ("telegram-bot", "services/telegram-bot", "worker", "bot.py"),
+        ],
     ),
     "everything of its own": (
         {
@@ -90,7 +103,9 @@ REPOSITORIES: dict[str, tuple[dict[str, str], list[tuple[str, str, str, str]]]] 
     "Poetry": (
         {
             "shop/__init__.py": MODULE,
-            "pyproject.toml": '[tool.poetry]\nname = "shop"\nversion = "1"\n[tool.poetry.dependencies]\npython = "^3.12"\n',
+            "pyproject.toml": (
+                '[tool.poetry]\nname = "shop"\nversion = "1"\n[tool.poetry.dependencies]\npython = "^3.12"\n'
+            ),
         },
         [("shop", "shop", "web", "shop:app")],
     ),
@@ -122,7 +137,9 @@ def repository(folder: Path, files: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", REPOSITORIES)
-def test_adoption_finds_the_services_and_only_adds_at_every_level(template: Path, tmp_path: Path, name: str) -> None:
+def test_adoption_finds_the_services_and_only_adds_at_every_level(
+    template: Path, tmp_path: Path, name: str
+) -> None:
     files, services = REPOSITORIES[name]
     folder = tmp_path / "repo"
     before = repository(folder, files)
@@ -142,21 +159,33 @@ def test_adoption_finds_the_services_and_only_adds_at_every_level(template: Path
     assert set(kept) <= set(files)
 
 
-def test_what_would_change_how_their_code_is_built_or_tested_stays_out(template: Path, tmp_path: Path) -> None:
-    """A pyproject.toml of ours would override their setup.cfg, and a .dockerignore of ours what their Dockerfile copies."""
-    repository(tmp_path / "repo", {"shop.py": MODULE, "Dockerfile": "FROM scratch\nCOPY docs /docs\n", "setup.cfg": "[tool:pytest]\n"})
+def test_what_would_change_how_their_code_is_built_or_tested_stays_out(
+    template: Path, tmp_path: Path
+) -> None:
+    """A pyproject.toml of ours would override their setup.cfg, and a .dockerignore of ours what their
+    Dockerfile copies.
+    """
+    repository(
+        tmp_path / "repo",
+        {"shop.py": MODULE, "Dockerfile": "FROM scratch\nCOPY docs /docs\n", "setup.cfg": "[tool:pytest]\n"},
+    )
     project = Project(tmp_path / "repo", template).copy()
     assert not (project.folder / "pyproject.toml").exists()
     assert not (project.folder / ".dockerignore").exists()
     assert project.answers()["keep"] == ["Dockerfile"]
 
 
-def test_the_closing_message_says_what_to_add_and_where(template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_closing_message_says_what_to_add_and_where(
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     repository(tmp_path / "repo", {"shop/__init__.py": FACTORY, "Makefile": "all:\n"})
     copier.run_copy(str(template), tmp_path / "repo", defaults=True, unsafe=True)
     said = capfd.readouterr().err
     assert "Left as they were (`keep`): Makefile" in said
-    assert "shop/__init__.py:5 builds a Flask app in create_app(): add there `from shop.health import init_service`" in said
+    assert (
+        "shop/__init__.py:5 builds a Flask app in create_app(): add there `from shop.health import"
+        " init_service`" in said
+    )
     assert 'init_service(app, "shop")' in said
     assert "make -f levels.mk install baseline" in said
 
@@ -192,22 +221,43 @@ def test_the_import_that_is_told_is_the_one_that_works_where_the_service_starts(
     assert f"`from {module} import " in call(tmp_path, {"kind": "web", **service})
 
 
-def test_code_in_which_no_service_is_found_is_refused_with_what_to_say(template: Path, tmp_path: Path) -> None:
+def test_code_in_which_no_service_is_found_is_refused_with_what_to_say(
+    template: Path, tmp_path: Path
+) -> None:
     """An example service and a pyproject.toml of ours are nothing to put beside it unasked."""
-    repository(tmp_path / "repo", {"main.py": "from fastapi import FastAPI\n\napp = FastAPI()\n", "setup.cfg": "[tool:pytest]\n"})
-    with pytest.raises(UserMessageError, match="services: none was found in the code that stands here: say which there are"):
+    repository(
+        tmp_path / "repo",
+        {"main.py": "from fastapi import FastAPI\n\napp = FastAPI()\n", "setup.cfg": "[tool:pytest]\n"},
+    )
+    with pytest.raises(
+        UserMessageError, match="services: none was found in the code that stands here: say which there are"
+    ):
         copier.run_copy(str(template), tmp_path / "repo", defaults=True, unsafe=True, quiet=True)
     project = Project(tmp_path / "repo", template).copy(services=["api"])
     assert project.answers()["adopted"] is True
-    assert (project.folder / "services/api/app.py").exists() and not (project.folder / "pyproject.toml").exists()
+    assert (project.folder / "services/api/app.py").exists() and not (
+        project.folder / "pyproject.toml"
+    ).exists()
 
 
-BESIDE = {"services/api/app.py": MODULE, "orders/__init__.py": MODULE, "services/mailer/main.py": WORKER, "services/chores/app.py": MODULE}
+BESIDE = {
+    "services/api/app.py": MODULE,
+    "orders/__init__.py": MODULE,
+    "services/mailer/main.py": WORKER,
+    "services/chores/app.py": MODULE,
+}
 
 
-def test_of_a_service_that_is_named_by_hand_the_source_says_how_it_starts(template: Path, tmp_path: Path) -> None:
+def test_of_a_service_that_is_named_by_hand_the_source_says_how_it_starts(
+    template: Path, tmp_path: Path
+) -> None:
     repository(tmp_path / "repo", BESIDE)
-    services = ["api", {"name": "shop", "path": "orders"}, {"name": "post", "path": "services/mailer"}, {"name": "new"}]
+    services = [
+        "api",
+        {"name": "shop", "path": "orders"},
+        {"name": "post", "path": "services/mailer"},
+        {"name": "new"},
+    ]
     services += [{"name": "chores", "path": "services/chores", "kind": "worker"}]
     project = Project(tmp_path / "repo", template).copy(services=services)
     told = [(one["name"], one["kind"], one["code"], one["app"]) for one in project.answers()["services"]]
@@ -226,7 +276,10 @@ def test_an_app_that_is_no_service_is_told(
 ) -> None:
     repository(tmp_path / "repo", BESIDE)
     copier.run_copy(str(template), tmp_path / "repo", data=named, defaults=True, unsafe=True)
-    seen = "orders/__init__.py:3 builds the Flask app app: no service unless `services` names it, as {name: orders, path: orders}"
+    seen = (
+        "orders/__init__.py:3 builds the Flask app app: no service unless `services` names it, as {name:"
+        " orders, path: orders}"
+    )
     assert (seen in capfd.readouterr().err) == (not named)
 
 
@@ -238,11 +291,15 @@ def test_a_repository_with_nothing_but_a_readme_is_new(template: Path, tmp_path:
     assert (project.folder / "pyproject.toml").exists()
 
 
-def test_a_second_copy_over_the_same_project_keeps_its_edits(at_level: Callable[[int], Project], template: Path) -> None:
+def test_a_second_copy_over_the_same_project_keeps_its_edits(
+    at_level: Callable[[int], Project], template: Path
+) -> None:
     project = at_level(1)
     before = project.tree()
     project.commit()
-    copier.run_copy(str(template), project.folder, data=project.answers(), defaults=True, unsafe=True, quiet=True)
+    copier.run_copy(
+        str(template), project.folder, data=project.answers(), defaults=True, unsafe=True, quiet=True
+    )
     assert project.tree() == before
 
 
@@ -307,7 +364,9 @@ REFUSED: list[tuple[Prepare, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("prepare", "message"), REFUSED, ids=[prepare.__name__[1:] for prepare, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("prepare", "message"), REFUSED, ids=[prepare.__name__[1:] for prepare, _ in REFUSED]
+)
 def test_a_repository_that_cannot_be_adopted_is_refused_and_untouched(
     template: Path, tmp_path: Path, prepare: Prepare, message: str
 ) -> None:
@@ -323,7 +382,11 @@ def test_a_repository_that_cannot_be_adopted_is_refused_and_untouched(
 
 def listing(folder: Path) -> list[str]:
     """Everything below a folder, git's own files aside."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if ".git" not in path.relative_to(folder).parts)
+    return sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if ".git" not in path.relative_to(folder).parts
+    )
 
 
 def test_a_file_that_differs_only_by_case_is_kept(template: Path, tmp_path: Path) -> None:
@@ -342,7 +405,9 @@ def test_a_broken_link_where_a_file_would_go_is_kept(template: Path, tmp_path: P
     assert os.readlink(project.folder / "README.md") == "nowhere"
 
 
-def test_names_that_gitignore_reads_as_patterns_are_kept_as_they_are(at_level: Callable[[int], Project]) -> None:
+def test_names_that_gitignore_reads_as_patterns_are_kept_as_they_are(
+    at_level: Callable[[int], Project],
+) -> None:
     project = at_level(1)
     odd = ["# notes.md", "!important.md", "a b.md", "[x].md", "star*.md"]
     for path in odd:
@@ -362,5 +427,11 @@ def test_their_tests_are_as_green_beside_ours(template: Path, tmp_path: Path) ->
     }
     repository(tmp_path / "repo", files)
     project = Project(tmp_path / "repo", template).copy(level=4)
-    done = subprocess.run([os.sys.executable, "-m", "pytest", "-q"], cwd=project.folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [os.sys.executable, "-m", "pytest", "-q"],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout

@@ -44,7 +44,11 @@ LAYOUTS = {
         [("market-data", "services/market-data", "web", "app:create_app()")],
     ),
     "two hyphenated services with the same module names": (
-        {f"services/{name}/{file}.py": text for name in ("market-data", "order-book") for file, text in [("app", FACTORY), ("models", "")]},
+        {
+            f"services/{name}/{file}.py": text
+            for name in ("market-data", "order-book")
+            for file, text in [("app", FACTORY), ("models", "")]
+        },
         [
             ("market-data", "services/market-data", "web", "app:create_app()"),
             ("order-book", "services/order-book", "web", "app:create_app()"),
@@ -113,7 +117,12 @@ LAYOUTS = {
         [("my-api", "services/my-api/src/my_api", "web", "my_api:create_app()")],
     ),
     "services as a package of an app": (
-        {"app.py": APP, "services/__init__.py": "", "services/users/__init__.py": "", "services/users/logic.py": ""},
+        {
+            "app.py": APP,
+            "services/__init__.py": "",
+            "services/users/__init__.py": "",
+            "services/users/logic.py": "",
+        },
         [("project", ".", "web", "app:app")],
     ),
     "a single module": ({"app.py": APP}, [("project", ".", "web", "app:app")]),
@@ -150,21 +159,36 @@ LAYOUTS = {
         [("hello", "examples/hello", "web", "app:app")],
     ),
     "virtual environments and caches": (
-        {f"{folder}/x/__init__.py": APP for folder in (".venv", "venv", "node_modules", "build", "dist", "__pycache__", "a/site-packages")}
+        {
+            f"{folder}/x/__init__.py": APP
+            for folder in (".venv", "venv", "node_modules", "build", "dist", "__pycache__", "a/site-packages")
+        }
         | {"myenv/pyvenv.cfg": "", "myenv/lib/x/__init__.py": APP},
         [],
     ),
     "Flask without an app": ({"shop/__init__.py": "import flask\n", "main.py": SCRIPT}, []),
     "flasky: a factory with a parameter, called beside its package": (
-        {"app/__init__.py": NEEDY, "flasky.py": "from app import create_app, db\napp = create_app('default')\n"},
+        {
+            "app/__init__.py": NEEDY,
+            "flasky.py": "from app import create_app, db\napp = create_app('default')\n",
+        },
         [("app", "app", "web", "flasky:app")],
     ),
     "a factory with a parameter, called in wsgi.py": (
-        {"src/shop/__init__.py": NEEDY, "src/shop/wsgi.py": "from . import create_app\napplication = create_app({})\n"},
+        {
+            "src/shop/__init__.py": NEEDY,
+            "src/shop/wsgi.py": "from . import create_app\napplication = create_app({})\n",
+        },
         [("shop", "src/shop", "web", "shop.wsgi:application")],
     ),
-    "a factory with a parameter that nobody calls": ({"shop/__init__.py": NEEDY}, [("shop", "shop", "web", "")]),
-    "a call of another project's factory": ({"main.py": "from other import create_app\napp = create_app()\n"}, []),
+    "a factory with a parameter that nobody calls": (
+        {"shop/__init__.py": NEEDY},
+        [("shop", "shop", "web", "")],
+    ),
+    "a call of another project's factory": (
+        {"main.py": "from other import create_app\napp = create_app()\n"},
+        [],
+    ),
     "a factory before the app that it makes": (
         {
             "shop/__init__.py": "",
@@ -186,7 +210,10 @@ LAYOUTS = {
         [("al", "al", "web", "al.app:create_app()")],
     ),
     "an app that gunicorn can't reach": (
-        {"shop/__init__.py": "", "shop/cli.py": FLASK + "def main():\n    app = Flask(__name__)\n    app.run()\n"},
+        {
+            "shop/__init__.py": "",
+            "shop/cli.py": FLASK + "def main():\n    app = Flask(__name__)\n    app.run()\n",
+        },
         [("shop", "shop", "web", "")],
     ),
     "names that YAML or Python keep": (
@@ -230,12 +257,18 @@ SPELLINGS = {
         "m:create_app()",
     ),
     "a factory of a factory": (NEEDY + "def serve():\n    return create_app(1)\n", "m:serve()"),
-    "defaults for all": (FLASK + "def create_app(a=1, *b, c=2, **d):\n    return Flask('x')\n", "m:create_app()"),
+    "defaults for all": (
+        FLASK + "def create_app(a=1, *b, c=2, **d):\n    return Flask('x')\n",
+        "m:create_app()",
+    ),
     "one keyword without a default": (FLASK + "def create_app(*, c):\n    return Flask('x')\n", ""),
     "both": (FACTORY + "app = create_app()\n", "m:create_app()"),
     "only as a script": (FLASK + "if __name__ == '__main__':\n    app = Flask(__name__)\n", None),
     "in a text": ("'''from flask import Flask\napp = Flask(__name__)'''\n", None),
-    "a fixture": (FLASK + "import pytest\n@pytest.fixture\ndef app():\n    app = Flask('x')\n    return app\n", None),
+    "a fixture": (
+        FLASK + "import pytest\n@pytest.fixture\ndef app():\n    app = Flask('x')\n    return app\n",
+        None,
+    ),
     "an inner function": (FLASK + "def f():\n    def create_app():\n        return Flask('x')\n", None),
     "an async function": (FLASK + "async def create_app():\n    return Flask('x')\n", None),
     "a byte order mark": ("\ufeff" + APP, "m:app"),
@@ -287,13 +320,18 @@ def test_evidence_says_what_a_factory_needs(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("folder", ["größe", "market data", 'a"b', "a'b", "a\nb", "a$(b)", "[[ x ]]", "{{ x }}", "🚀", "-rf", "a b#c"])
+@pytest.mark.parametrize(
+    "folder",
+    ["größe", "market data", 'a"b', "a'b", "a\nb", "a$(b)", "[[ x ]]", "{{ x }}", "🚀", "-rf", "a b#c"],
+)
 def test_a_service_whose_path_no_answer_takes_is_left_out_and_named(tmp_path: Path, folder: str) -> None:
     project(tmp_path, {f"services/{folder}/app.py": APP, "services/api/app.py": APP})
     reading = adoption.read(tmp_path)
     assert [one.name for one in reading.services] == ["api"]
     assert len(reading.notes) == 1
-    assert reading.notes[0].startswith(f"services/{adoption.shown(folder)}: left out, a service's path takes ASCII")
+    assert reading.notes[0].startswith(
+        f"services/{adoption.shown(folder)}: left out, a service's path takes ASCII"
+    )
     assert reading.notes[0].isprintable()
 
 
@@ -303,8 +341,17 @@ def test_the_templates_own_folders_are_no_services(tmp_path: Path, folder: str) 
 
 
 def test_apps_that_are_part_of_no_service_are_seen(tmp_path: Path) -> None:
-    files = {"orders/__init__.py": FACTORY, "orders/views/admin.py": APP, "services/api/app.py": APP, "services/api/old/app.py": APP}
-    reading = adoption.read(project(tmp_path, files | {"examples/small/app.py": APP, "tests/app.py": APP, "needy/__init__.py": NEEDY}))
+    files = {
+        "orders/__init__.py": FACTORY,
+        "orders/views/admin.py": APP,
+        "services/api/app.py": APP,
+        "services/api/old/app.py": APP,
+    }
+    reading = adoption.read(
+        project(
+            tmp_path, files | {"examples/small/app.py": APP, "tests/app.py": APP, "needy/__init__.py": NEEDY}
+        )
+    )
     assert [one.name for one in reading.services] == ["api"]
     assert [one.answer() for one in reading.others] == [
         {"name": "orders", "path": "orders", "kind": "web", "code": "theirs", "app": "orders:create_app()"}
@@ -312,7 +359,17 @@ def test_apps_that_are_part_of_no_service_are_seen(tmp_path: Path) -> None:
 
 
 def test_file_names_of_any_kind_do_no_harm(tmp_path: Path) -> None:
-    names = ["a b.py", "a'b.py", 'a"b.py', "a\nb.py", "🚀.py", "$(touch x).py", "-.py", ".hidden.py", "[% x %].py"]
+    names = [
+        "a b.py",
+        "a'b.py",
+        'a"b.py',
+        "a\nb.py",
+        "🚀.py",
+        "$(touch x).py",
+        "-.py",
+        ".hidden.py",
+        "[% x %].py",
+    ]
     project(tmp_path, dict.fromkeys(names, APP) | {"app.py": APP})
     assert brief(tmp_path)[0][1:] == (".", "web", "app:app")
 
@@ -321,7 +378,8 @@ def test_file_names_of_any_kind_do_no_harm(tmp_path: Path) -> None:
 def test_a_file_name_that_is_no_text(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.py")).write_text("Flask(")
     assert adoption.read(tmp_path).notes == [
-        rf"\udcff.py: not readable as Python {modules.RUNNING}: '(' was never closed, line 1; an app in it was not seen"
+        rf"\udcff.py: not readable as Python {modules.RUNNING}: '(' was never closed, line 1; an app in it"
+        r" was not seen"
     ]
 
 
@@ -348,7 +406,10 @@ UNREADABLE = {
         b"from flask import Flask\nx = Flask" + b"(" * 300 + b")" * 300,
         "too many nested parentheses, line 2",
     ),
-    "too large": (b"from flask import Flask\napp = Flask()\n" + b"#" * 1_000_000, "more than 1,000,000 bytes"),
+    "too large": (
+        b"from flask import Flask\napp = Flask()\n" + b"#" * 1_000_000,
+        "more than 1,000,000 bytes",
+    ),
 }
 
 
@@ -386,7 +447,9 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     assert reading.notes == ["secret.py: not readable (Permission denied)"]
 
 
-def test_a_file_that_vanishes_or_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_or_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project(tmp_path, {"app.py": APP})
 
     def refuse(*_: object) -> None:
@@ -408,7 +471,10 @@ def test_loops_of_links_are_not_followed(tmp_path: Path) -> None:
 
 def test_no_code_of_the_project_runs(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     mark = f"open({str(tmp_path / 'ran')!r}, 'w')\n"
-    project(tmp_path, {"shop/__init__.py": mark + "print('\\d')\n" + APP, "setup.py": mark, "worker.py": mark + SCRIPT})
+    project(
+        tmp_path,
+        {"shop/__init__.py": mark + "print('\\d')\n" + APP, "setup.py": mark, "worker.py": mark + SCRIPT},
+    )
     adoption.read(tmp_path)
     adoption.propose(tmp_path)
     assert not (tmp_path / "ran").exists()
@@ -420,14 +486,21 @@ def test_a_missing_project_has_nothing(tmp_path: Path) -> None:
     assert adoption.find_services(project(tmp_path, {"file": ""}) / "file") == []
 
 
-def test_each_file_is_opened_once_however_many_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_file_is_opened_once_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Growth in seconds is the benchmark's: `make bench`."""
     body = "import json\n\n\nclass Thing:\n    def method(self):\n        return json.dumps({})\n"
-    files = {f"shop/part{n % 40}/m{n}.py": ("from flask import request\n" if n % 4 else FLASK) + body for n in range(200)}
+    files = {
+        f"shop/part{n % 40}/m{n}.py": ("from flask import request\n" if n % 4 else FLASK) + body
+        for n in range(200)
+    }
     project(tmp_path, files | {"shop/__init__.py": APP})
     opened: list[str] = []
     real = io.open
-    monkeypatch.setattr("builtins.open", lambda file, *rest, **more: opened.append(str(file)) or real(file, *rest, **more))
+    monkeypatch.setattr(
+        "builtins.open", lambda file, *rest, **more: opened.append(str(file)) or real(file, *rest, **more)
+    )
     assert brief(tmp_path) == [("shop", "shop", "web", "shop:app")]
     sources = [file for file in opened if file.endswith(".py")]
     assert len(sources) == len(set(sources)) == 201
@@ -448,7 +521,9 @@ def test_each_file_is_opened_once_however_many_there_are(tmp_path: Path, monkeyp
         ({"services/api": ""}, "services/api", False),
     ],
 )
-def test_whether_a_service_given_by_name_is_theirs(tmp_path: Path, files: dict[str, str], path: str, expected: bool) -> None:
+def test_whether_a_service_given_by_name_is_theirs(
+    tmp_path: Path, files: dict[str, str], path: str, expected: bool
+) -> None:
     assert adoption.theirs(project(tmp_path, files), path) is expected
 
 
@@ -502,7 +577,9 @@ def test_the_projects_name_comes_from_its_folder(tmp_path: Path, folder: str, na
         ("/srv/git/shop.git", ""),
     ],
 )
-def test_the_repository_comes_from_origin_without_credentials(tmp_path: Path, url: str, expected: str) -> None:
+def test_the_repository_comes_from_origin_without_credentials(
+    tmp_path: Path, url: str, expected: str
+) -> None:
     repository(tmp_path, {})
     git(tmp_path, "remote", "add", "origin", url)
     assert adoption.propose(tmp_path)["repository"] == expected

@@ -47,7 +47,8 @@ def documents(folder: Path, *services: dict[str, str]) -> dict[str, Any]:
 
 
 LITERAL: list[tuple[str, dict[str, Any]]] = [
-    # What a view's body says, and the statuses that are documented: each with its JSON's properties, or None where that is left open.
+    # What a view's body says, and the statuses that are documented: each with its JSON's properties, or None
+    # where that is left open.
     ("return {'ok': True, 'id': 3}", {"200": {"ok": {"type": "boolean"}, "id": {"type": "integer"}}}),
     ("return {'id': number}, 201", {"201": {"id": {}}}),
     (
@@ -63,7 +64,10 @@ LITERAL: list[tuple[str, dict[str, Any]]] = [
     ("return {'a': 1}, {'X-Total': '3'}", {"200": {"a": {"type": "integer"}}}),
     ("return redirect('/')", {"302": None}),
     ("return redirect('/', code=303)", {"303": None}),
-    ("if not found:\n        abort(404)\n    return {'a': 1}", {"200": {"a": {"type": "integer"}}, "404": None}),
+    (
+        "if not found:\n        abort(404)\n    return {'a': 1}",
+        {"200": {"a": {"type": "integer"}}, "404": None},
+    ),
     (
         "if not found:\n        return {'error': 'x'}, 404\n    return render_template('x.html')",
         {"200": None, "404": {"error": {"type": "string"}}},
@@ -83,7 +87,10 @@ LITERAL: list[tuple[str, dict[str, Any]]] = [
     ("yield 'x'", {}),
     ("return make_response({'a': 1}, 201)", {}),
 ]
-HEADING = "from http import HTTPStatus\nfrom flask import Flask, abort, jsonify, make_response, redirect, render_template\n"
+HEADING = (
+    "from http import HTTPStatus\nfrom flask import Flask, abort, jsonify, make_response, redirect,"
+    " render_template\n"
+)
 
 
 def literal(folder: Path, code: str) -> dict[str, Any]:
@@ -102,7 +109,9 @@ def literal(folder: Path, code: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("body", "answers"), LITERAL, ids=[body.replace("\n", " ") for body, _ in LITERAL])
-def test_answers_that_stand_in_the_source_are_documented_and_no_others(tmp_path: Path, body: str, answers: dict[str, Any]) -> None:
+def test_answers_that_stand_in_the_source_are_documented_and_no_others(
+    tmp_path: Path, body: str, answers: dict[str, Any]
+) -> None:
     assert literal(tmp_path, f"@app.get('/<int:number>')\ndef view(number):\n    {body}\n") == answers
     if answers:
         page = (tmp_path / "docs/api.md").read_text()
@@ -113,11 +122,18 @@ def test_answers_that_stand_in_the_source_are_documented_and_no_others(tmp_path:
     "code",
     [
         "from odd import templated\n@app.get('/')\n@templated('x.html')\ndef view():\n    return {'a': 1}\n",
-        "class Base:\n    pass\nfrom flask.views import MethodView\nclass V(Base, MethodView):\n    def get(self):\n"
-        "        return {'a': 1}\napp.add_url_rule('/', view_func=V.as_view('v'))\n",
-        "from flask.views import MethodView\nclass V(MethodView):\n    decorators = [wrapped]\n    def get(self):\n"
-        "        return {'a': 1}\napp.add_url_rule('/', view_func=V.as_view('v'))\n",
-        "@app.errorhandler(404)\ndef handled(error):\n    return 'x'\n@app.get('/')\ndef view():\n    abort(404)\n",
+        (
+            "class Base:\n    pass\nfrom flask.views import MethodView\nclass V(Base, MethodView):\n    def"
+            " get(self):\n        return {'a': 1}\napp.add_url_rule('/', view_func=V.as_view('v'))\n"
+        ),
+        (
+            "from flask.views import MethodView\nclass V(MethodView):\n    decorators = [wrapped]\n    def"
+            " get(self):\n        return {'a': 1}\napp.add_url_rule('/', view_func=V.as_view('v'))\n"
+        ),
+        (
+            "@app.errorhandler(404)\ndef handled(error):\n    return 'x'\n@app.get('/')\ndef view():\n   "
+            " abort(404)\n"
+        ),
     ],
     ids=["decorated", "a base of its own", "decorators of the class", "an error handler"],
 )
@@ -138,14 +154,22 @@ def test_a_comment_makes_no_document_out_of_date(tmp_path: Path) -> None:
 WIRED = "from health import init_service\napp = init_service(app, 'api')\n"
 
 
-@pytest.mark.parametrize("own", ["", "@app.get('/health')\ndef health(): ...\n", "@app.get('/<path:x>')\ndef health(x): ...\n"])
+@pytest.mark.parametrize(
+    "own", ["", "@app.get('/health')\ndef health(): ...\n", "@app.get('/<path:x>')\ndef health(x): ...\n"]
+)
 def test_the_endpoints_of_health_are_documented_with_their_answers(tmp_path: Path, own: str) -> None:
     small(tmp_path, text=own + WIRED)
     (tmp_path / "services/api/health.py").write_text("def init_service(app, name):\n    return app\n")
     document = documents(tmp_path, service())["openapi.json"]
     validate(document)
-    ours = {path for path, item in document["paths"].items() if item["get"].get("x-answered-by") == "services/api/health.py"}
-    assert ours == {"/-/health", "/-/readiness", "/readiness"} | (set() if "'/health'" in own else {"/health"})
+    ours = {
+        path
+        for path, item in document["paths"].items()
+        if item["get"].get("x-answered-by") == "services/api/health.py"
+    }
+    assert ours == {"/-/health", "/-/readiness", "/readiness"} | (
+        set() if "'/health'" in own else {"/health"}
+    )
     (said,) = document["paths"]["/-/health"]["get"]["responses"].values()
     properties = said["content"]["application/json"]["schema"]["properties"]
     assert set(properties) == {"service", "status", "timestamp", "version", "environment"}
@@ -169,7 +193,10 @@ def test_without_a_call_of_it_health_py_answers_nothing(tmp_path: Path) -> None:
         ({}, "unversioned"),
         ({"pyproject.toml": "[project]\nname = 'x'\nversion = '1.2.3'\n"}, "1.2.3"),
         (
-            {"pyproject.toml": "[project]\nversion = '1.2.3'\n", "services/api/pyproject.toml": "[project]\nversion = '2.0'\n"},
+            {
+                "pyproject.toml": "[project]\nversion = '1.2.3'\n",
+                "services/api/pyproject.toml": "[project]\nversion = '2.0'\n",
+            },
             "2.0",
         ),
         ({"pyproject.toml": "[tool.poetry]\nversion = '0.9'\n"}, "0.9"),
@@ -194,9 +221,13 @@ def test_each_document_is_valid_openapi(tmp_path: Path, name: str) -> None:
     reader = responses.Reader(tmp_path, ".")
     document = openapi.document("shop", "api", found, answers=reader.of)
     validate(document)
-    shown = {(it["x-rule"], method.upper()) for path in document["paths"].values() for method, it in path.items()}
+    shown = {
+        (it["x-rule"], method.upper()) for path in document["paths"].values() for method, it in path.items()
+    }
     assert shown <= {(one.rule, method) for one in found.routes for method in one.methods}
-    assert len(shown) + len(document.get("x-rules-without-place", [])) >= len({one.rule for one in found.routes if not one.static})
+    assert len(shown) + len(document.get("x-rules-without-place", [])) >= len(
+        {one.rule for one in found.routes if not one.static}
+    )
 
 
 def test_a_service_has_its_page_and_its_document(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,7 +239,10 @@ def test_a_service_has_its_page_and_its_document(tmp_path: Path, capsys: pytest.
         {"name": "number", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 1}},
     ]
     assert operation["x-source"] == "services/api/app.py: item"
-    assert "| `/items/<int(min=1):number>` | GET |  |  | Show an item. |" in (tmp_path / "docs/api.md").read_text()
+    assert (
+        "| `/items/<int(min=1):number>` | GET |  |  | Show an item. |"
+        in (tmp_path / "docs/api.md").read_text()
+    )
     said = capsys.readouterr().out
     assert "api: 1 route, 0 not resolved: docs/openapi.json" in said
     assert "no test: there is no .venv" in said  # and so none was written
@@ -218,16 +252,29 @@ def test_a_service_has_its_page_and_its_document(tmp_path: Path, capsys: pytest.
 def test_writing_twice_changes_no_byte_and_leaves_nothing_else(tmp_path: Path) -> None:
     small(tmp_path)
     documents(tmp_path, service())
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(tmp_path.rglob("*")) if path.is_file()}
+    before = {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(tmp_path.rglob("*"))
+        if path.is_file()
+    }
     documents(tmp_path, service())
-    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in sorted(tmp_path.rglob("*")) if path.is_file()} == before
+    assert {
+        path: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(tmp_path.rglob("*"))
+        if path.is_file()
+    } == before
     assert {path.name for path in (tmp_path / "docs").iterdir()} == {"api.md", "openapi.json"}
 
 
 def test_two_services_with_one_path_have_a_document_each_and_both_are_on_the_page(tmp_path: Path) -> None:
     for name in ("market-data", "order-book"):
         small(tmp_path, name, f"@app.get('/same')\ndef same():\n    '''Of {name}.'''\n")
-    found = documents(tmp_path, service("market-data"), service("order-book"), service("telegram-bot", "worker", "worker.py"))
+    found = documents(
+        tmp_path,
+        service("market-data"),
+        service("order-book"),
+        service("telegram-bot", "worker", "worker.py"),
+    )
     assert list(found) == ["openapi-market-data.json", "openapi-order-book.json"]
     assert found["openapi-order-book.json"]["paths"]["/same"]["get"]["summary"] == "Of order-book."
     text = (tmp_path / "docs/api.md").read_text()
@@ -238,10 +285,15 @@ def test_the_document_of_one_service_goes_when_there_are_two(tmp_path: Path) -> 
     small(tmp_path, "one")
     small(tmp_path, "two")
     assert list(documents(tmp_path, service("one"))) == ["openapi.json"]
-    assert list(documents(tmp_path, service("one"), service("two"))) == ["openapi-one.json", "openapi-two.json"]
+    assert list(documents(tmp_path, service("one"), service("two"))) == [
+        "openapi-one.json",
+        "openapi-two.json",
+    ]
 
 
-def test_check_says_whether_the_files_are_up_to_date_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_says_whether_the_files_are_up_to_date_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     small(tmp_path)
     assert write.run(tmp_path, recorded(service()), check=True, as_json=False) == 1
     assert not (tmp_path / "docs").exists()
@@ -283,7 +335,10 @@ def test_no_docstring_breaks_out_of_the_page(tmp_path: Path) -> None:
     documents(tmp_path, service())
     text = (tmp_path / "docs/api.md").read_text()
     assert "<script>" not in text and "\x1b" not in text
-    assert "\\# A heading \\| &lt;script&gt;alert(1)&lt;/script&gt; \\`code\\` \\[link\\](javascript:x) \\*\\*bold\\*\\*" in text
+    assert (
+        "\\# A heading \\| &lt;script&gt;alert(1)&lt;/script&gt; \\`code\\` \\[link\\](javascript:x)"
+        " \\*\\*bold\\*\\*" in text
+    )
     assert "| `` /a`b\\|c `` | GET |" in text
     assert "\n````text\n" in text and text.rstrip().endswith("````")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
@@ -291,13 +346,30 @@ def test_no_docstring_breaks_out_of_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["1. one", "12) x", "- a", "+ a", "# a", "> a", "===", "a\n# b", "http://x", "www.x", "\\", "&lt;", "~~x~~"]
+    "value",
+    [
+        "1. one",
+        "12) x",
+        "- a",
+        "+ a",
+        "# a",
+        "> a",
+        "===",
+        "a\n# b",
+        "http://x",
+        "www.x",
+        "\\",
+        "&lt;",
+        "~~x~~",
+    ],
 )
 def test_text_in_a_line_is_shown_as_it_is(value: str) -> None:
     shown = page.text(value)
     assert "\n" not in shown
     assert not re.match(r"\d+[.)]|[-+#>=]", shown)
-    assert re.sub(r"\\(.)", r"\1", shown).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == value.replace("\n", " ")
+    assert re.sub(r"\\(.)", r"\1", shown).replace("&lt;", "<").replace("&gt;", ">").replace(
+        "&amp;", "&"
+    ) == value.replace("\n", " ")
 
 
 def test_what_openapi_has_no_place_for_is_kept_beside_it(tmp_path: Path) -> None:
@@ -317,7 +389,10 @@ def test_what_openapi_has_no_place_for_is_kept_beside_it(tmp_path: Path) -> None
     Source({"app.py": source}, []).write(tmp_path)
     document = openapi.document("shop", "api", routes.find(tmp_path, service(path=".")))
     validate(document)
-    assert [(one["x-rule"], one["method"]) for one in document["x-rules-without-place"]] == [("/x/<name>", "GET"), ("/y", "PROPFIND")]
+    assert [(one["x-rule"], one["method"]) for one in document["x-rules-without-place"]] == [
+        ("/x/<name>", "GET"),
+        ("/y", "PROPFIND"),
+    ]
 
 
 def test_guards_are_shown_and_those_of_a_known_kind_are_security(tmp_path: Path) -> None:
@@ -336,7 +411,10 @@ def test_guards_are_shown_and_those_of_a_known_kind_are_security(tmp_path: Path)
     document = openapi.document("shop", "api", routes.find(tmp_path, service(path=".")))
     validate(document)
     operation = document["paths"]["/a"]["get"]
-    assert operation["security"] == [{"bearer": []}] and operation["x-auth"] == ["jwt_required", "admin_required"]
+    assert operation["security"] == [{"bearer": []}] and operation["x-auth"] == [
+        "jwt_required",
+        "admin_required",
+    ]
     assert document["components"]["securitySchemes"]["bearer"] == {"type": "http", "scheme": "bearer"}
 
 

@@ -73,7 +73,10 @@ BAD = [
     ],
     ("adopted", "maybe"),
     ("keep", "README.md"),
-    *[("keep", [path]) for path in ("../x", "/etc/passwd", "a\nb", "größe.txt", "", ".", "a/../b", ".copier-answers.yml")],
+    *[
+        ("keep", [path])
+        for path in ("../x", "/etc/passwd", "a\nb", "größe.txt", "", ".", "a/../b", ".copier-answers.yml")
+    ],
     ("project_description", "two\nlines"),
     ("project_description", "a bell \a"),
     ("project_description", "x" * 201),
@@ -96,7 +99,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("key", "value"), BAD, ids=[f"{key}={str(value)[:30]!r}" for key, value in BAD])
-def test_a_bad_answer_is_refused_in_one_line_and_nothing_is_written(template: Path, tmp_path: Path, key: str, value: Any) -> None:
+def test_a_bad_answer_is_refused_in_one_line_and_nothing_is_written(
+    template: Path, tmp_path: Path, key: str, value: Any
+) -> None:
     target = tmp_path / "shop"
     data = {"project_name": "shop", "level": 2, key: value}
     with pytest.raises(UserMessageError) as refused:

@@ -104,13 +104,23 @@ def test_case_3():
         (IN_PYNGUINS_STYLE, "test_case_3", {"f"}),
     ],
 )
-def test_a_function_is_asserted_that_a_test_which_asserts_calls(text: str, name: str, calls: set[str] | None) -> None:
+def test_a_function_is_asserted_that_a_test_which_asserts_calls(
+    text: str, name: str, calls: set[str] | None
+) -> None:
     found = asserted(text, name)
     assert (None if found is None else found & {"f", "g"}) == calls
 
 
 def a_row(writer: str, module: str, **more: Any) -> dict[str, Any]:
-    counts = {"seconds": 2.0, "seconds with the trial": 4.0, "stopped": False, "candidates": 4, "kept": 3, "mutants": 5, "killed": 2}
+    counts = {
+        "seconds": 2.0,
+        "seconds with the trial": 4.0,
+        "stopped": False,
+        "candidates": 4,
+        "kept": 3,
+        "mutants": 5,
+        "killed": 2,
+    }
     results = {
         "files": {"t.py": IN_PYNGUINS_STYLE},
         "green": ["t.py::test_case_0", "t.py::test_case_1"],
@@ -130,7 +140,10 @@ def a_row(writer: str, module: str, **more: Any) -> dict[str, Any]:
 
 
 def cells(text: str) -> dict[str, list[str]]:
-    return {line[0]: line[1:] for line in ([cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines())}
+    return {
+        line[0]: line[1:]
+        for line in ([cell.strip() for cell in row.strip("|").split("|")] for row in text.splitlines())
+    }
 
 
 def test_a_table_has_the_sums_of_the_rows_and_a_column_for_each_writer() -> None:
@@ -152,7 +165,11 @@ def test_a_table_has_the_sums_of_the_rows_and_a_column_for_each_writer() -> None
     assert found["public functions asserted"] == ["1 of 6 (17%)", "1 of 3 (33%)"]
     assert found["further ones, by their route"] == ["3", "1"]
     assert found["mutants killed"] == ["2 of 10 (20%)", "2 of 5 (40%)"]
-    assert [line for line in tables(rows).splitlines() if line.isalpha()] == ["all", "libraries", "applications"]
+    assert [line for line in tables(rows).splitlines() if line.isalpha()] == [
+        "all",
+        "libraries",
+        "applications",
+    ]
     assert tables([]) == ""
 
 
@@ -167,11 +184,16 @@ def test_saved_rows_are_those_of_the_corpus_and_half_a_row_is_none(tmp_path: Pat
 
 def test_every_release_is_pinned_by_a_hash() -> None:
     for corpus in CORPORA.values():
-        for release, digest in [*corpus.releases.items(), *((app.release, app.sha256) for app in corpus.apps)]:
+        for release, digest in [
+            *corpus.releases.items(),
+            *((app.release, app.sha256) for app in corpus.apps),
+        ]:
             assert "==" in release and len(bytes.fromhex(digest)) == 32
 
 
-def test_a_suite_is_run_on_the_module_and_on_its_mutants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_suite_is_run_on_the_module_and_on_its_mutants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # pytest-copie takes seconds to import
     monkeypatch.setenv("PYTEST_PLUGINS", "_hypothesis_pytestplugin")
     (tmp_path / "tools").symlink_to(sys.prefix)
@@ -204,5 +226,7 @@ def test_green():
     assert (tmp_path / "runs/source/m.py").read_text() == "def f(x):\n    return x + 1\n"
     nothing = judged(tmp_path, Suite(target, {}, 1.0), 5)
     assert (nothing["green"], nothing["mutants"], nothing["killed"]) == ([], 3, 0)
-    broken = judged(tmp_path, Suite(target, {"tests/test_m.py": b"import nowhere\n\ndef test_m(): pass\n"}, 1.0), 5)
+    broken = judged(
+        tmp_path, Suite(target, {"tests/test_m.py": b"import nowhere\n\ndef test_m(): pass\n"}, 1.0), 5
+    )
     assert (broken["red"], broken["killed"]) == (["tests/test_m.py::test_m"], 0)

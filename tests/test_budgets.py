@@ -1,4 +1,6 @@
-"""How much a project is: files and lines that a person has to own, at each level and for each further service."""
+"""How much a project is: files and lines that a person has to own, at each level and for each further
+service.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def test_one_service_stays_within_its_budget(project: Project, level: int, budge
 
 @pytest.mark.parametrize(("level", "most"), FURTHER.items())
 @pytest.mark.parametrize("kind", ["web", "worker"])
-def test_a_further_service_stays_within_its_budget(tmp_path: Path, template: Path, level: int, most: int, kind: str) -> None:
+def test_a_further_service_stays_within_its_budget(
+    tmp_path: Path, template: Path, level: int, most: int, kind: str
+) -> None:
     one = size(Project(tmp_path / "one" / "shop", template).copy(level=level, services=["api"]))
     services = ["api", {"name": "market-data", "kind": kind}]
     two = size(Project(tmp_path / "two" / "shop", template).copy(level=level, services=services))

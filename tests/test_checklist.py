@@ -1,4 +1,6 @@
-"""The live checklist: what a level needs, read from the project as it stands, and what a person does about it."""
+"""The live checklist: what a level needs, read from the project as it stands, and what a person does about
+it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ def no_github(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def github(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """A stand-in of GitHub's API: a mapping from path to what a GET answers, or to a status. What isn't there is not found."""
+    """A stand-in of GitHub's API: a mapping from path to what a GET answers, or to a status.
+
+    What isn't there is not found.
+    """
     known: dict[str, Any] = {}
 
     class Handler(BaseHTTPRequestHandler):
@@ -167,7 +172,11 @@ def test_the_call_is_found_by_whatever_name(at_level: AtLevel, imported: str, ca
 
 def test_a_health_route_of_the_persons_own_is_told_and_the_call_is_done(at_level: AtLevel) -> None:
     project = at_level(1)
-    project.replace("services/api/app.py", "    init_service(app, name)\n", "    init_service(app, name)\n    app.get('/health')(len)\n")
+    project.replace(
+        "services/api/app.py",
+        "    init_service(app, name)\n",
+        "    init_service(app, name)\n    app.get('/health')(len)\n",
+    )
     item = items(project)["health_endpoints"]
     assert item.state == "done"
     assert "api: your own /health (services/api/app.py:" in item.detail
@@ -178,7 +187,10 @@ def test_own_checks_that_nobody_asks_are_to_do(at_level: AtLevel) -> None:
     project = at_level(1)
     project.write("services/api/checks.py", "def stock(): return True\n\n\nREADINESS = [stock]\n")
     item = items(project)["readiness_checks"]
-    assert item.state == "todo" and "services/api/checks.py is there and no readiness.py to ask it" in item.detail
+    assert (
+        item.state == "todo"
+        and "services/api/checks.py is there and no readiness.py to ask it" in item.detail
+    )
     assert "`- {service: api, kind: own}`" in item.fix and "make upgrade LEVEL=1" in item.fix
     project.write("services/api/readiness.py", "# what the answer brings\n")
     item = items(project, readiness=[{"service": "api", "kind": "own"}])["readiness_checks"]
@@ -197,14 +209,25 @@ def test_a_server_that_readiness_does_not_ask_is_named(at_level: AtLevel) -> Non
     assert states(project)["readiness_checks"] == "n/a"
     app = project.read("services/api/app.py")
     client = 'import redis\n\ncache = redis.Redis.from_url(os.environ["REDIS_URL"])\n'
-    project.write("services/api/app.py", app.replace("import urllib.request\n", f"import urllib.request\n{client}"))
+    project.write(
+        "services/api/app.py", app.replace("import urllib.request\n", f"import urllib.request\n{client}")
+    )
     item = items(project)["readiness_checks"]
     assert item.state == "todo" and "in place of `[]`" in item.fix
     assert "api: redis at REDIS_URL by app.py:cache, optional (services/api/app.py:" in item.detail
     (entry,) = yaml.safe_load(item.fix.splitlines()[1])  # the lines are those of the answers file
-    assert entry == {"service": "api", "kind": "redis", "target": "REDIS_URL", "required": False, "client": "app.py:cache"}
+    assert entry == {
+        "service": "api",
+        "kind": "redis",
+        "target": "REDIS_URL",
+        "required": False,
+        "client": "app.py:cache",
+    }
     assert items(project, readiness=[entry])["readiness_checks"].state == "done"
-    for client, where in (("app.py:redis_client", "services/api/app.py:redis_client"), ("gone.py:cache", "services/api/gone.py:cache")):
+    for client, where in (
+        ("app.py:redis_client", "services/api/app.py:redis_client"),
+        ("gone.py:cache", "services/api/gone.py:cache"),
+    ):
         item = items(project, readiness=[{**entry, "client": client}])["readiness_checks"]
         assert item.state == "todo" and item.detail == f"api: redis is asked by {where}, which isn't there"
     del entry["client"]  # as it was recorded before there were clients
@@ -217,11 +240,15 @@ def test_what_readiness_cannot_ask_is_named_with_its_line(at_level: AtLevel) -> 
     project.replace("services/api/app.py", "import urllib.request\n", f"import urllib.request\n{client}")
     item = items(project)["readiness_checks"]
     assert item.state == "done" and re.search(
-        r"not checked: api: elasticsearch at SEARCH_URL \(services/api/app.py:\d+ .*: no check asks this kind", item.detail
+        r"not checked: api: elasticsearch at SEARCH_URL \(services/api/app.py:\d+ .*: no check asks this"
+        r" kind",
+        item.detail,
     )
 
 
-def test_the_api_is_documented_once_the_docs_say_what_the_source_says(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_api_is_documented_once_the_docs_say_what_the_source_says(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = at_level(1, two=True)
     assert "docs/api.md is missing" in items(project)["api_documented"].detail
     monkeypatch.chdir(project.folder)
@@ -242,11 +269,15 @@ def test_a_worker_has_no_api_to_document(at_level: AtLevel) -> None:
 
 def test_a_test_that_asserts_nothing_is_no_test(at_level: AtLevel) -> None:
     project = at_level(1)
-    project.write("tests/unit/api/test_api_app.py", "from services.api.app import percent_change\n\ndef test_it():\n    percent_change(1, 2)\n")
+    project.write(
+        "tests/unit/api/test_api_app.py",
+        "from services.api.app import percent_change\n\ndef test_it():\n    percent_change(1, 2)\n",
+    )
     item = items(project)["unit_tests"]
     assert item.state == "todo" and "api: 0 of" in item.detail and "services/api/app.py" in item.fix
     project.write(
-        "tests/unit/api/test_api_app.py", "from services.api.app import percent_change\n\ndef test_it():\n    assert percent_change(1, 2)\n"
+        "tests/unit/api/test_api_app.py",
+        "from services.api.app import percent_change\n\ndef test_it():\n    assert percent_change(1, 2)\n",
     )
     assert states(project)["unit_tests"] == "done"
 
@@ -257,9 +288,15 @@ def test_a_pipeline_that_skips_pull_requests_or_the_check_is_no_pipeline(at_leve
     project.replace(workflow, "  pull_request:\n", "")
     assert "pull_request" in items(project)["quality_pipeline"].fix
     project.replace(workflow, "make -f levels.mk check", "echo make check is for later > note")
-    project.write(".github/workflows/theirs.yml", "on: [pull_request]\njobs:\n  a:\n    steps:\n      - run: make lint check\n")
+    project.write(
+        ".github/workflows/theirs.yml",
+        "on: [pull_request]\njobs:\n  a:\n    steps:\n      - run: make lint check\n",
+    )
     assert items(project)["quality_pipeline"].detail == ".github/workflows/theirs.yml"
-    project.write(".github/workflows/theirs.yml", "on: [pull_request]\njobs:\n  a:\n    if: false\n    steps:\n      - run: make check\n")
+    project.write(
+        ".github/workflows/theirs.yml",
+        "on: [pull_request]\njobs:\n  a:\n    if: false\n    steps:\n      - run: make check\n",
+    )
     assert states(project)["quality_pipeline"] == "todo"
     project.write(".github/workflows/theirs.yml", "jobs: [")
     assert states(project)["quality_pipeline"] == "unknown"
@@ -298,7 +335,9 @@ def test_the_lock_counts_once_it_is_in_git(at_level: AtLevel) -> None:
 
 def test_a_baseline_is_asked_of_adopted_code_only(fresh: AtLevel, project: Project) -> None:
     assert "baseline" not in items(fresh(1))
-    project.write("shop/app.py", "from flask import Flask\n\napp = Flask(__name__)\n\n\ndef price(x):\n    return x\n")
+    project.write(
+        "shop/app.py", "from flask import Flask\n\napp = Flask(__name__)\n\n\ndef price(x):\n    return x\n"
+    )
     git(project.folder, "init", "--quiet")
     project.commit("theirs").copy()
     found = items(project)
@@ -320,7 +359,14 @@ def test_staging_is_known_from_the_deployment_log_or_from_the_settings(at_level:
     project.write("config/staging.env", "DEPLOY_HOST=me@host\n")
     assert states(project)["staging_environment"] == "done"
     (project.folder / "config/staging.env").unlink()
-    line = {"kind": "deploy", "environment": "staging", "version": "a", "at": "2026-11-20T10:00:00Z", "by": "x", "outcome": "failure"}
+    line = {
+        "kind": "deploy",
+        "environment": "staging",
+        "version": "a",
+        "at": "2026-11-20T10:00:00Z",
+        "by": "x",
+        "outcome": "failure",
+    }
     project.write("config/deploys.jsonl", json.dumps(line) + "\n")
     assert states(project)["staging_environment"] == "unknown", "it failed"
     project.write("config/deploys.jsonl", json.dumps({**line, "outcome": "success"}) + "\n")
@@ -344,7 +390,9 @@ def test_a_push_that_deploys_nothing_is_seen(at_level: AtLevel) -> None:
     project.replace(".github/workflows/staging-deploy.yml", '["main"]', '["trunk"]')
     assert "main" in items(project)["deployment_trigger"].fix
     (project.folder / ".github/workflows/staging-deploy.yml").unlink()
-    assert {"staging_workflow", "deployment_trigger", "deployment_secrets"} <= {k for k, v in states(project).items() if v == "todo"}
+    assert {"staging_workflow", "deployment_trigger", "deployment_secrets"} <= {
+        k for k, v in states(project).items() if v == "todo"
+    }
 
 
 @pytest.mark.parametrize(
@@ -359,20 +407,30 @@ def test_a_push_that_deploys_nothing_is_seen(at_level: AtLevel) -> None:
 )
 def test_exceptions_end_on_their_day(at_level: AtLevel, line: str, state: str) -> None:
     project = at_level(3)
-    project.write("config/security-exceptions.txt", project.read("config/security-exceptions.txt") + line + "\n")
+    project.write(
+        "config/security-exceptions.txt", project.read("config/security-exceptions.txt") + line + "\n"
+    )
     assert states(project)["security_exceptions"] == state
 
 
 def test_experiments_of_ones_own(at_level: AtLevel) -> None:
     project = at_level(4)
-    project.write("config/variants.json", '{"salt": "1", "experiments": {"checkout": {"control": "a", "weights": {"a": 1, "b": 1}}}}')
+    project.write(
+        "config/variants.json",
+        '{"salt": "1", "experiments": {"checkout": {"control": "a", "weights": {"a": 1, "b": 1}}}}',
+    )
     project.replace(
-        "config/feature-flags.yml", "      monitoring_dashboards: true\n", "      monitoring_dashboards: true\n      a_b_testing: true\n"
+        "config/feature-flags.yml",
+        "      monitoring_dashboards: true\n",
+        "      monitoring_dashboards: true\n      a_b_testing: true\n",
     )
     found = items(project)
     assert [found[key].state for key in ("variants", "experiment", "experiments_flag")] == ["done"] * 3
     assert found["experiments_flag"].detail == "on in production"
-    project.write("config/variants.json", '{"salt": "1", "experiments": {"checkout": {"control": "c", "weights": {"a": 1}}}}')
+    project.write(
+        "config/variants.json",
+        '{"salt": "1", "experiments": {"checkout": {"control": "c", "weights": {"a": 1}}}}',
+    )
     assert "control is 'c'" in items(project)["variants"].detail
 
 
@@ -391,7 +449,9 @@ def test_what_github_knows_is_asked(at_level: AtLevel, github: dict[str, Any]) -
         {"type": "required_status_checks", "parameters": {"required_status_checks": [{"context": "check"}]}},
     ]
     github[f"{base}/actions/variables/STAGING_HOST"] = {"name": "STAGING_HOST", "value": "me@host"}
-    github[f"{base}/environments/staging/secrets"] = {"secrets": [{"name": "STAGING_SSH_KEY"}, {"name": "STAGING_ENV"}]}
+    github[f"{base}/environments/staging/secrets"] = {
+        "secrets": [{"name": "STAGING_SSH_KEY"}, {"name": "STAGING_ENV"}]
+    }
     github[f"{base}/actions/variables/CODE_SCANNING"] = {"name": "CODE_SCANNING", "value": "true"}
     found = items(project, repository="acme/shop")
     assert [found[key].state for key in waiting] == ["done", "done", "todo", "done"]
@@ -414,7 +474,9 @@ def test_a_push_deploys_by_itself_once_it_has(at_level: AtLevel, github: dict[st
     assert said()[0] == "todo" and "until the variable STAGING_HOST is set" in said()[1]
     github[f"{base}/actions/variables/STAGING_HOST"] = {"name": "STAGING_HOST", "value": "me@host"}
     assert said()[0] == "todo" and "has deployed nothing yet" in said()[1]
-    github[f"{base}/deployments?environment=staging&per_page=1"] = [{"id": 7, "created_at": "2026-11-20T10:00:00Z"}]
+    github[f"{base}/deployments?environment=staging&per_page=1"] = [
+        {"id": 7, "created_at": "2026-11-20T10:00:00Z"}
+    ]
     github[f"{base}/deployments/7/statuses?per_page=1"] = [{"state": "in_progress"}]
     assert said() == ("unknown", "how the last deployment to staging went: in_progress")
     github[f"{base}/deployments/7/statuses?per_page=1"] = [{"state": "success"}]
@@ -425,7 +487,9 @@ def test_a_push_deploys_by_itself_once_it_has(at_level: AtLevel, github: dict[st
 
 def test_a_repository_that_may_not_be_seen_is_unknown(at_level: AtLevel, github: dict[str, Any]) -> None:
     found = items(at_level(3), repository="acme/hidden")
-    assert {found[key].state for key in ("branch_rule", "staging_environment", "code_scanning")} == {"unknown"}
+    assert {found[key].state for key in ("branch_rule", "staging_environment", "code_scanning")} == {
+        "unknown"
+    }
     assert "knows no acme/hidden" in found["code_scanning"].detail
 
 
@@ -446,14 +510,24 @@ def test_github_is_asked_once_where_it_refuses(at_level: AtLevel, github: dict[s
 
 
 def exempt(project: Project, *lines: str) -> None:
-    project.replace("config/evolution.yml", "exempt:\n", "exempt:\n" + "".join(f"  {line}\n" for line in lines))
+    project.replace(
+        "config/evolution.yml", "exempt:\n", "exempt:\n" + "".join(f"  {line}\n" for line in lines)
+    )
 
 
 def test_an_exemption_has_a_reason_and_counts_for_what_is_to_do_only(at_level: AtLevel) -> None:
     project = at_level(1)
-    exempt(project, "locked_dependencies: we release  a library", "health_endpoints: not needed", "branch_rule: I work alone")
+    exempt(
+        project,
+        "locked_dependencies: we release  a library",
+        "health_endpoints: not needed",
+        "branch_rule: I work alone",
+    )
     found = items(project)
-    assert (found["locked_dependencies"].state, found["locked_dependencies"].detail) == ("exempt", "we release a library")
+    assert (found["locked_dependencies"].state, found["locked_dependencies"].detail) == (
+        "exempt",
+        "we release a library",
+    )
     assert found["branch_rule"].state == "exempt"
     assert found["health_endpoints"].state == "done"
 
@@ -461,13 +535,18 @@ def test_an_exemption_has_a_reason_and_counts_for_what_is_to_do_only(at_level: A
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("locked_dependency: because", "exempt: locked_dependency is not known; did you mean locked_dependencies?"),
+        (
+            "locked_dependency: because",
+            "exempt: locked_dependency is not known; did you mean locked_dependencies?",
+        ),
         ("locked_dependencies:", "exempt: locked_dependencies: expected the reason"),
         ("locked_dependencies: true", "exempt: locked_dependencies: expected the reason"),
         ("locked_dependencies: [a]", "exempt: locked_dependencies: expected the reason"),
     ],
 )
-def test_an_exemption_that_cannot_be_taken_is_named_with_its_line(at_level: AtLevel, line: str, message: str) -> None:
+def test_an_exemption_that_cannot_be_taken_is_named_with_its_line(
+    at_level: AtLevel, line: str, message: str
+) -> None:
     project = at_level(1)
     exempt(project, line)
     number = project.read("config/evolution.yml").splitlines().index(f"  {line}") + 1
@@ -481,13 +560,19 @@ def test_an_exemption_that_cannot_be_taken_is_named_with_its_line(at_level: AtLe
     ("old", "new", "message"),
     [
         ("target_level: next", "target_level: 5", "target_level: expected next or a level from 1 to 4"),
-        ("target_level: next", "target_levle: next", "the key target_levle is not known; did you mean target_level?"),
+        (
+            "target_level: next",
+            "target_levle: next",
+            "the key target_levle is not known; did you mean target_level?",
+        ),
         ("target_level: next", "target_level: [", "expected YAML"),
         ("  monitoring: false", "  monitoring: soon", "features: monitoring: expected true or false"),
         ("exempt:\n", "exempt: nothing\n", "exempt: expected names with values"),
     ],
 )
-def test_a_mistake_in_the_file_is_one_line_with_its_place(at_level: AtLevel, old: str, new: str, message: str) -> None:
+def test_a_mistake_in_the_file_is_one_line_with_its_place(
+    at_level: AtLevel, old: str, new: str, message: str
+) -> None:
     project = at_level(1)
     project.replace("config/evolution.yml", old, new)
     with pytest.raises(Refused, match=rf"^config/evolution\.yml:\d+: .*{re.escape(message)}") as refused:
@@ -495,19 +580,27 @@ def test_a_mistake_in_the_file_is_one_line_with_its_place(at_level: AtLevel, old
     assert "\n" not in str(refused.value)
 
 
-def run(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+def run(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
     monkeypatch.chdir(project.folder)
     capsys.readouterr()
     code = main(["todo", *arguments])
     return code, *capsys.readouterr()
 
 
-def test_it_holds_a_project_at_its_level(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_holds_a_project_at_its_level(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     project = at_level(1)
     exempt(project, *(f"{key}: not now" for key, state in states(project).items() if state == "todo"))
     code, out, _ = run(project, monkeypatch, capsys)
     assert code == 0, "what is ahead doesn't fail"
-    assert "[~] The versions" in out and "not now" in out and "Level 2, Automated (ahead: `make preview LEVEL=2`)" in out
+    assert (
+        "[~] The versions" in out
+        and "not now" in out
+        and "Level 2, Automated (ahead: `make preview LEVEL=2`)" in out
+    )
     code, out, _ = run(project, monkeypatch, capsys, "--level", "2", "--json")
     seen = json.loads(out)
     assert (code, seen["passed"], seen["held_to"], seen["level"]) == (1, False, 2, 1)
@@ -515,7 +608,9 @@ def test_it_holds_a_project_at_its_level(at_level: AtLevel, monkeypatch: pytest.
     assert "`make upgrade LEVEL=2` brings" in fixes["staging_workflow"]
 
 
-def test_it_looks_ahead_to_the_target_level(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_looks_ahead_to_the_target_level(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     project = at_level(1)
     project.replace("config/evolution.yml", "target_level: next", "target_level: 3")
     project.replace("config/evolution.yml", "  monitoring: false", "  monitoring: true")
@@ -536,14 +631,18 @@ def test_next_is_the_level_after_that_of_the_project(
         shutil.rmtree(project.folder)
 
 
-def test_without_its_settings_it_still_runs(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_its_settings_it_still_runs(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     project = at_level(1)
     (project.folder / "config/evolution.yml").unlink()
     _, out, _ = run(project, monkeypatch, capsys)
     assert "Level 1, Basic" in out and "Level 2" not in out
 
 
-def test_bad_input_is_exit_code_2(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_exit_code_2(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     project = at_level(1)
     code, out, err = run(project, monkeypatch, capsys, "--level", "9")
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -553,7 +652,9 @@ def test_text_of_the_project_cannot_play_with_the_terminal(
     at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = at_level(1)
-    project.replace("config/evolution.yml", "exempt:\n", 'exempt:\n  locked_dependencies: "\\e[31mred\\e[0m"\n')
+    project.replace(
+        "config/evolution.yml", "exempt:\n", 'exempt:\n  locked_dependencies: "\\e[31mred\\e[0m"\n'
+    )
     _, out, _ = run(project, monkeypatch, capsys)
     assert "\x1b" not in out and "\\x1b[31mred" in out
 
@@ -564,6 +665,10 @@ def test_the_template_leaves_the_block_for_exemptions_empty(fresh: AtLevel) -> N
 
 def test_the_page_lists_every_item() -> None:
     """docs/checklist.md, compared with the manifests and the checks."""
-    told = re.findall(r"^\| (\d) \| `(\w+)` \| (.*?)(?: \(.*\))? \|$", (ROOT / "docs/checklist.md").read_text(), re.MULTILINE)
+    told = re.findall(
+        r"^\| (\d) \| `(\w+)` \| (.*?)(?: \(.*\))? \|$",
+        (ROOT / "docs/checklist.md").read_text(),
+        re.MULTILINE,
+    )
     named = [(manifest.level, entry.key) for manifest in MANIFESTS for entry in manifest.checks]
     assert told == [(str(level), key, checks.title(checks.of_level(level, key))) for level, key in named]

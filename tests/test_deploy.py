@@ -39,9 +39,20 @@ class Shop:
 
     def run(self, *command: str, **env: str) -> tuple[int, str, str]:
         """Run a command with the stand-ins on PATH; gives exit code, output and errors."""
-        ours = {name: value for name, value in os.environ.items() if name != "CI" and not name.startswith(("DEPLOY_", "GITHUB_", "MAKE"))}
+        ours = {
+            name: value
+            for name, value in os.environ.items()
+            if name != "CI" and not name.startswith(("DEPLOY_", "GITHUB_", "MAKE"))
+        }
         path = f"{self.host.bin}:{os.environ['PATH']}"
-        done = subprocess.run(command, cwd=self.folder, env={**ours, "PATH": path, **env}, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env={**ours, "PATH": path, **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return done.returncode, done.stdout, done.stderr
 
@@ -132,7 +143,10 @@ def test_ports_and_address_can_be_set(two: Shop) -> None:
     two.project.write("config/staging.env", STAGING + "DEPLOY_BIND=0.0.0.0\nTELEGRAM_BOT_PORT='9100'\n")
     two.started("one")
     services = json.loads(two.host.file("releases/one.json").read_text())["services"]
-    assert [service["ports"] for service in services.values()] == [["0.0.0.0:8000:8000"], ["0.0.0.0:9100:8000"]]
+    assert [service["ports"] for service in services.values()] == [
+        ["0.0.0.0:8000:8000"],
+        ["0.0.0.0:9100:8000"],
+    ]
 
 
 def test_images_are_built_and_pushed_with_the_commit_as_tag(two: Shop) -> None:
@@ -152,7 +166,10 @@ def test_images_are_built_and_pushed_with_the_commit_as_tag(two: Shop) -> None:
 def test_images_of_what_is_not_committed_are_not_built(shop: Shop) -> None:
     shop.project.write("services/api/new.py", "")
     code, _, errors = shop.deploy("images")
-    assert (code, errors) == (2, "there are changes that are not committed: an image is tagged with its commit\n")
+    assert (code, errors) == (
+        2,
+        "there are changes that are not committed: an image is tagged with its commit\n",
+    )
     assert shop.host.log() == []
 
 
@@ -188,7 +205,12 @@ def test_a_name_that_is_no_environment_is_refused(shop: Shop, command: str) -> N
 
 
 def test_a_shell_in_a_name_is_not_run(shop: Shop) -> None:
-    for argument in ("ENV=staging; touch hacked", "ENV=`touch hacked`", "VERSION=1; touch hacked", "VERSION=../x"):
+    for argument in (
+        "ENV=staging; touch hacked",
+        "ENV=`touch hacked`",
+        "VERSION=1; touch hacked",
+        "VERSION=../x",
+    ):
         code, _, errors = shop.make("deploy", "ENV=staging", argument)
         assert code == 2 and "expected" in errors
     assert not (shop.folder / "hacked").exists() and shop.host.log() == []
@@ -196,8 +218,14 @@ def test_a_shell_in_a_name_is_not_run(shop: Shop) -> None:
 
 def test_settings_that_are_missing_are_named_with_what_to_do(shop: Shop) -> None:
     (shop.folder / "config/staging.env").unlink()
-    assert told(shop, "deploy", "staging") == "config/staging.env is missing: copy config/staging.env.template and fill it in\n"
-    assert told(shop, "deploy", "qa") == "config/qa.env is missing: copy config/staging.env.template and fill it in\n"
+    assert (
+        told(shop, "deploy", "staging")
+        == "config/staging.env is missing: copy config/staging.env.template and fill it in\n"
+    )
+    assert (
+        told(shop, "deploy", "qa")
+        == "config/qa.env is missing: copy config/staging.env.template and fill it in\n"
+    )
 
 
 @pytest.mark.parametrize("missing", ["ENV", "SSH_KEY", "KNOWN_HOSTS"])
@@ -205,7 +233,9 @@ def test_a_workflow_names_the_secret_that_is_missing(shop: Shop, missing: str) -
     (shop.folder / "config/staging.env").unlink()
     secrets = {"DEPLOY_ENV_FILE": STAGING, "DEPLOY_SSH_KEY": "a key", "DEPLOY_KNOWN_HOSTS": "a host"}
     secrets["DEPLOY_ENV_FILE" if missing == "ENV" else f"DEPLOY_{missing}"] = ""
-    assert f"the secret STAGING_{missing} is missing: docs/staging.md" in told(shop, "deploy", "staging", CI="true", **secrets)
+    assert f"the secret STAGING_{missing} is missing: docs/staging.md" in told(
+        shop, "deploy", "staging", CI="true", **secrets
+    )
 
 
 @pytest.mark.parametrize(
@@ -246,7 +276,10 @@ def test_a_version_that_does_not_become_healthy_fails_and_the_way_back_is_named(
     assert errors.endswith("\nback to the version before: make rollback ENV=staging\n")
     assert "container shop-staging-api-1 is unhealthy" in errors, "docker's own words"
     assert (shop.host.words("versions"), shop.host.words("current")) == (["one"], ["two"])
-    assert [(line["version"], line["outcome"]) for line in shop.deployment_log()] == [("one", "success"), ("two", "failure")]
+    assert [(line["version"], line["outcome"]) for line in shop.deployment_log()] == [
+        ("one", "success"),
+        ("two", "failure"),
+    ]
 
     code, out, _ = shop.make("rollback", "ENV=staging")
     assert code == 0 and out.endswith("staging: one runs\n")
@@ -322,9 +355,14 @@ def test_after_a_rollback_deployments_go_on(shop: Shop) -> None:
 
 def test_status_says_how_each_service_is(two: Shop) -> None:
     code, _, errors = two.make("status", "ENV=staging")
-    assert code == 2 and errors.startswith("nothing has been deployed there\n")  # 2 says make; the script says 1
+    # 2 says make; the script says 1.
+    assert code == 2 and errors.startswith("nothing has been deployed there\n")
     two.started("one")
-    assert two.make("status", "ENV=staging") == (0, "market-data: healthy, version one\ntelegram-bot: healthy, version one\n", "")
+    assert two.make("status", "ENV=staging") == (
+        0,
+        "market-data: healthy, version one\ntelegram-bot: healthy, version one\n",
+        "",
+    )
     two.host.trouble(answers={"telegram-bot": "{}"})
     code, out, errors = two.deploy("status", "staging")
     assert code == 1 and "market-data: healthy, version one\n" in out
@@ -348,7 +386,9 @@ def test_a_deployment_by_a_person_is_written_down_as_the_levels_command_does(sho
 
 
 def test_a_workflow_writes_no_deployment_log(shop: Shop) -> None:
-    code, out, _ = shop.deploy("deploy", "staging", CI="true", DEPLOY_SSH_KEY="a key", DEPLOY_KNOWN_HOSTS="a host")
+    code, out, _ = shop.deploy(
+        "deploy", "staging", CI="true", DEPLOY_SSH_KEY="a key", DEPLOY_KNOWN_HOSTS="a host"
+    )
     assert code == 0 and "deploys.jsonl" not in out
     assert shop.deployment_log() == [] and git(shop.folder, "status", "--porcelain") == ""
 
@@ -357,9 +397,13 @@ def test_a_workflow_writes_no_deployment_log(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [{}, {"sick": ["one"]}, {"missing": ["one"]}, {"answers": {"api": "no"}}], ids=lambda t: "".join(t) or "well"
+    "trouble",
+    [{}, {"sick": ["one"]}, {"missing": ["one"]}, {"answers": {"api": "no"}}],
+    ids=lambda t: "".join(t) or "well",
 )
-def test_secrets_are_neither_printed_nor_given_as_arguments(shop: Shop, tmp_path: Path, trouble: dict[str, Any]) -> None:
+def test_secrets_are_neither_printed_nor_given_as_arguments(
+    shop: Shop, tmp_path: Path, trouble: dict[str, Any]
+) -> None:
     """Arguments can be seen by everybody on a machine."""
     (shop.folder / "config/staging.env").unlink()
     (tmp_path / "tmp").mkdir()
@@ -372,13 +416,19 @@ def test_secrets_are_neither_printed_nor_given_as_arguments(shop: Shop, tmp_path
         "DEPLOY_KNOWN_HOSTS": f"staging.example.org ssh-ed25519 {SECRET}",
         "TMPDIR": str(tmp_path / "tmp"),
     }
-    for command in (["deploy", "staging", "--version", "one"], ["status", "staging"], ["rollback", "staging"]):
+    for command in (
+        ["deploy", "staging", "--version", "one"],
+        ["status", "staging"],
+        ["rollback", "staging"],
+    ):
         _, out, errors = shop.deploy(*command, **env)
         assert SECRET not in out + errors
     log = shop.host.log()
     assert log and not [call for call in log if SECRET in " ".join(call["arguments"])]
     assert SECRET in "".join(call["input"] for call in log), "that is how they get there"
-    assert all("-i" in call["arguments"] for call in log if call["program"] == "ssh"), "the key of the workflow is used"
+    assert all("-i" in call["arguments"] for call in log if call["program"] == "ssh"), (
+        "the key of the workflow is used"
+    )
     assert list((tmp_path / "tmp").iterdir()) == [], "the key is gone"
 
 

@@ -1,4 +1,7 @@
-"""The detector: which level is due, from what the project measures of itself. Nothing is stubbed: the projects have a past of their own."""
+"""The detector: which level is due, from what the project measures of itself.
+
+Nothing is stubbed: the projects have a past of their own.
+"""
 
 from __future__ import annotations
 
@@ -58,11 +61,19 @@ def test_a_team_that_stays_larger_makes_level_2_due(at_level: AtLevel) -> None:
     found = report(project)
     advice = found.recommendation
     assert advice is not None
-    assert (advice.level, advice.title, advice.effort, advice.command) == (2, "Automated", "2-3 days", "make upgrade LEVEL=2")
+    assert (advice.level, advice.title, advice.effort, advice.command) == (
+        2,
+        "Automated",
+        "2-3 days",
+        "make upgrade LEVEL=2",
+    )
     assert advice.reasons == ("Team size: 5 people, more than 2 people; git log, 90 days, high confidence",)
     assert (advice.priority, advice.because) == ("high", "the value is at least twice its threshold")
     assert "Reduced manual errors" in advice.benefits and advice.cost
-    assert found.verdict() == ("Level 2, Automated, is due", "Priority high: the value is at least twice its threshold.")
+    assert found.verdict() == (
+        "Level 2, Automated, is due",
+        "Priority high: the value is at least twice its threshold.",
+    )
 
 
 def test_one_busy_week_is_no_reason(at_level: AtLevel) -> None:
@@ -123,9 +134,16 @@ def test_higher_levels_are_recommended_from_the_one_before(at_level: AtLevel, le
     deployments(project, NOW, [9] * 16)
     project = declared(declared(project, "uptime_requirement", "99.9%"), "geographic_distribution", "true")
     advice = report(project).recommendation
-    assert advice and (advice.level, advice.title, advice.command) == (level, name, f"make upgrade LEVEL={level}")
+    assert advice and (advice.level, advice.title, advice.command) == (
+        level,
+        name,
+        f"make upgrade LEVEL={level}",
+    )
     if level == 3:
-        assert [reason.split(":")[0] for reason in advice.reasons] == ["Uptime requirement", "Deployment frequency"]
+        assert [reason.split(":")[0] for reason in advice.reasons] == [
+            "Uptime requirement",
+            "Deployment frequency",
+        ]
         assert (advice.priority, advice.because) == ("high", "2 reasons hold at once")
     else:
         assert (advice.priority, advice.because) == ("medium", "one reason holds")
@@ -143,9 +161,19 @@ def test_priority_is_low_where_the_figure_is_not_sure() -> None:
     part = Part("deployment_frequency > weekly", "deployment_frequency", 0.2, 1 / 7, ">", True)
     weekly = detector.Measured("deployment_frequency", 0.2, "release tags", "12 weeks", "low")
     one = Stage(2, "Automated", "", "", True, (part,), 4)
-    assert detector._priority(one, {"deployment_frequency": weekly}) == ("low", "the value is known with low confidence")
-    assert detector._priority(one, {"deployment_frequency": replace(weekly, confidence="high")})[0] == "medium"
-    assert detector._priority(replace(one, parts=(replace(part, value=0.3),)), {"deployment_frequency": weekly})[0] == "high"
+    assert detector._priority(one, {"deployment_frequency": weekly}) == (
+        "low",
+        "the value is known with low confidence",
+    )
+    assert (
+        detector._priority(one, {"deployment_frequency": replace(weekly, confidence="high")})[0] == "medium"
+    )
+    assert (
+        detector._priority(replace(one, parts=(replace(part, value=0.3),)), {"deployment_frequency": weekly})[
+            0
+        ]
+        == "high"
+    )
 
 
 def test_what_is_unknown_is_said_with_what_to_do(at_level: AtLevel) -> None:
@@ -164,7 +192,9 @@ def test_what_is_unknown_is_said_with_what_to_do(at_level: AtLevel) -> None:
 def test_what_to_do_hangs_on_why_it_is_unknown(at_level: AtLevel) -> None:
     project = deployments(commits(finished(at_level(1)), NOW, [1] * 4), NOW, [2] * 3)
     unknown = {one["metric"]: one for one in report(project).as_json()["unknown"]}
-    assert "it is known from 20" in unknown["deployment_frequency"]["do"], "and not: write each deployment down"
+    assert "it is known from 20" in unknown["deployment_frequency"]["do"], (
+        "and not: write each deployment down"
+    )
     assert "make record" not in unknown["deployment_frequency"]["do"]
     shutil.rmtree(project.folder / ".git")
     (team,) = (one for one in report(project).as_json()["unknown"] if one["metric"] == "team_size")
@@ -189,24 +219,38 @@ def test_every_metric_with_a_past_has_a_chart_and_no_row_says_yes_twice(at_level
     assert {chart.name for chart in charts.charts(document)} == past
     text = re.sub(r"<[^>]+>", "|", page.render(document))
     assert "Multiple services|" in text and not re.search(r"yes[|\s]+yes", text)
-    young = {"name": "x", "metric": "team_size", "history": [("2026-11-23", 2.0)], "value": 3.0, "shown": "3 people"}
-    (chart,) = charts.charts({"level": 1, "roadmap": [], "at": "2026-11-24T12:00:00+00:00", "metrics": {"x": young}})
+    young = {
+        "name": "x",
+        "metric": "team_size",
+        "history": [("2026-11-23", 2.0)],
+        "value": 3.0,
+        "shown": "3 people",
+    }
+    (chart,) = charts.charts(
+        {"level": 1, "roadmap": [], "at": "2026-11-24T12:00:00+00:00", "metrics": {"x": young}}
+    )
     assert chart.rows == (("2026-11-23", "2 people"), ("2026-11-24", "3 people")), "one Monday, and today"
 
 
 def test_the_persons_own_triggers_count(at_level: AtLevel) -> None:
     project = finished(at_level(1, two=True))
     text = project.read("config/evolution.yml")
-    text = re.sub(r"level_2_trigger: .*", 'level_2_trigger: "when_multiple_services AND NOT service_count > 10"', text)
+    text = re.sub(
+        r"level_2_trigger: .*", 'level_2_trigger: "when_multiple_services AND NOT service_count > 10"', text
+    )
     project.write("config/evolution.yml", text)
     advice = report(project).recommendation
-    assert advice and advice.reasons == ("Multiple services: yes; the answer `services`, now, high confidence",)
+    assert advice and advice.reasons == (
+        "Multiple services: yes; the answer `services`, now, high confidence",
+    )
 
 
 def test_what_is_measured_over_weeks_has_to_hold_for_weeks(at_level: AtLevel) -> None:
     project = finished(at_level(1))
     text = project.read("config/evolution.yml")
-    project.write("config/evolution.yml", re.sub(r"level_2_trigger: .*", 'level_2_trigger: "when_team_size < 10"', text))
+    project.write(
+        "config/evolution.yml", re.sub(r"level_2_trigger: .*", 'level_2_trigger: "when_team_size < 10"', text)
+    )
     now = datetime.now(UTC)  # its commits are of today
     [stage, *_] = report(project, now).roadmap
     assert (stage.outcome, stage.due) == (True, False) and stage.mondays <= (now.weekday() == 0)
@@ -216,7 +260,11 @@ def test_a_flag_in_a_trigger_is_on_where_the_flags_say_so(at_level: AtLevel) -> 
     project = finished(at_level(1))
     project.write(
         "config/evolution.yml",
-        re.sub(r"level_2_trigger: .*", "level_2_trigger: basic_testing.enabled", project.read("config/evolution.yml")),
+        re.sub(
+            r"level_2_trigger: .*",
+            "level_2_trigger: basic_testing.enabled",
+            project.read("config/evolution.yml"),
+        ),
     )
     assert report(project).due == 2
 
@@ -230,9 +278,13 @@ def test_a_flag_in_a_trigger_is_on_where_the_flags_say_so(at_level: AtLevel) -> 
         ("level_7_trigger: team_size > 2", None, "did you mean level_"),
     ],
 )
-def test_a_mistake_in_a_trigger_is_told_with_file_line_and_column(at_level: AtLevel, line: str, column: int | None, message: str) -> None:
+def test_a_mistake_in_a_trigger_is_told_with_file_line_and_column(
+    at_level: AtLevel, line: str, column: int | None, message: str
+) -> None:
     project = at_level(1)
-    project.write("config/evolution.yml", re.sub(r"level_2_trigger: .*", line, project.read("config/evolution.yml")))
+    project.write(
+        "config/evolution.yml", re.sub(r"level_2_trigger: .*", line, project.read("config/evolution.yml"))
+    )
     number = project.read("config/evolution.yml").splitlines().index(f"  {line}") + 1
     with pytest.raises(Refused) as refused:
         report(project)
@@ -264,7 +316,9 @@ def test_mondays_are_those_of_the_weeks_history(day: int) -> None:
 # The command
 
 
-def run(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+def run(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str, str]:
     monkeypatch.chdir(project.folder)
     monkeypatch.setenv("COLUMNS", "200")
     capsys.readouterr()
@@ -272,7 +326,9 @@ def run(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     return code, *capsys.readouterr()
 
 
-def test_the_table_and_json_say_the_same(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_and_json_say_the_same(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     project = commits(finished(at_level(1, two=True)), datetime.now(UTC), [5] * 10)
     deployments(project, datetime.now(UTC), [2] * 14)
     code, out, err = run(project, monkeypatch, capsys, "--json")
@@ -282,11 +338,17 @@ def test_the_table_and_json_say_the_same(at_level: AtLevel, monkeypatch: pytest.
     assert document["metrics"]["team_size"]["value"] == 5
     assert len(document["metrics"]["team_size"]["history"]) > 4
     _, table, _ = run(project, monkeypatch, capsys)
-    for text in (*document["verdict"].values(), *document["recommendation"]["reasons"], document["recommendation"]["command"]):
+    for text in (
+        *document["verdict"].values(),
+        *document["recommendation"]["reasons"],
+        document["recommendation"]["command"],
+    ):
         assert text in table
     for stage in document["roadmap"]:
         for part in stage["parts"]:
-            assert re.search(rf"{re.escape(part['name'])} +{re.escape(part['shown'])} +{re.escape(part['against'])}", table)
+            assert re.search(
+                rf"{re.escape(part['name'])} +{re.escape(part['shown'])} +{re.escape(part['against'])}", table
+            )
 
 
 def test_the_page_is_written_whole_and_needs_nothing_else(
@@ -310,7 +372,16 @@ def test_names_of_people_are_text_on_the_page_and_in_the_terminal(
     at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project = at_level(1)
-    git(project.folder, "-c", f"user.name={HOSTILE}", "commit", "--quiet", "--allow-empty", "--message", HOSTILE)
+    git(
+        project.folder,
+        "-c",
+        f"user.name={HOSTILE}",
+        "commit",
+        "--quiet",
+        "--allow-empty",
+        "--message",
+        HOSTILE,
+    )
     _, out, _ = run(project, monkeypatch, capsys, "--html", "evolution.html")
     text = project.read("evolution.html")
     assert "alert(1)" in text and "<script" not in text and "<b>" not in text
@@ -323,7 +394,11 @@ def test_the_page_escapes_every_text_of_the_document(at_level: AtLevel) -> None:
             return {key: spoiled(one) for key, one in value.items()}
         if isinstance(value, list | tuple):
             return [spoiled(one) for one in value]
-        return HOSTILE if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:+]+)?|[a-z_.]+", value) else value
+        return (
+            HOSTILE
+            if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d(T[\d:+]+)?|[a-z_.]+", value)
+            else value
+        )
 
     project = declared(commits(finished(at_level(1, two=True)), NOW, [5] * 10), "uptime_requirement", "99.9%")
     text = page.render(spoiled(report(project).as_json()))
@@ -333,8 +408,9 @@ def test_the_page_escapes_every_text_of_the_document(at_level: AtLevel) -> None:
 def test_the_command_loads_rich_and_copier_only_where_they_are_needed(at_level: AtLevel) -> None:
     project = at_level(1)
     code = (
-        "import sys; from extensions.cli import main; main(['evolution', '--offline', '--json']); main(['todo', '--offline']);"
-        "print([name for name in ('rich', 'copier', 'jinja2') if name in sys.modules], file=sys.stderr)"
+        "import sys; from extensions.cli import main; main(['evolution', '--offline', '--json']);"
+        " main(['todo', '--offline']);print([name for name in ('rich', 'copier', 'jinja2') if name in"
+        " sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -52,8 +52,25 @@ ORIGINAL_PATHS = {
 ORIGINAL_KEYS = {
     *("current_level", "target_level", "level_2_trigger", "level_3_trigger", "level_4_trigger"),
     *("automated_testing", "staging_deployment", "monitoring", "security_scanning"),
-    *("health_endpoints", "basic_testing", "integration_testing", "monitoring_dashboards", "blue_green_deployment", "a_b_testing"),
-    *("service", "status", "timestamp", "version", "environment", "ready", "checks", "SERVICE_VERSION", "ENVIRONMENT"),
+    *(
+        "health_endpoints",
+        "basic_testing",
+        "integration_testing",
+        "monitoring_dashboards",
+        "blue_green_deployment",
+        "a_b_testing",
+    ),
+    *(
+        "service",
+        "status",
+        "timestamp",
+        "version",
+        "environment",
+        "ready",
+        "checks",
+        "SERVICE_VERSION",
+        "ENVIRONMENT",
+    ),
 }
 
 
@@ -69,7 +86,9 @@ def code(text: str) -> str:
 
 def anchors(text: str) -> set[str]:
     """The names that GitHub gives to a page's headings."""
-    headings = re.findall(r"^#+ +(.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    headings = re.findall(
+        r"^#+ +(.*)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE
+    )
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
@@ -130,7 +149,11 @@ def test_every_decision_has_the_same_parts() -> None:
     for page in decisions:
         text = page.read_text(encoding="utf-8")
         assert text.startswith(f"# {int(page.name[:4])}. ")
-        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"], page.name
+        assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
+            "Context",
+            "Decision",
+            "Consequences",
+        ], page.name
 
 
 def targets(text: str) -> set[str]:
@@ -154,9 +177,13 @@ def test_make_targets_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("level", [1, 2, 3, 4])
-def test_make_targets_in_the_pages_of_a_project_exist_at_that_level(fresh: Callable[..., Project], level: int) -> None:
+def test_make_targets_in_the_pages_of_a_project_exist_at_that_level(
+    fresh: Callable[..., Project], level: int
+) -> None:
     project = fresh(level)
-    known = {target.name for manifest in MANIFESTS if manifest.level <= level for target in manifest.targets} | {"help"}
+    known = {
+        target.name for manifest in MANIFESTS if manifest.level <= level for target in manifest.targets
+    } | {"help"}
     for page in project.folder.rglob("*.md"):
         assert targets(page.read_text(encoding="utf-8")) <= known, page.relative_to(project.folder)
 
@@ -183,7 +210,12 @@ def test_everything_of_the_original_is_mapped() -> None:
     told = {word for row in rows("from-the-original.md") for word in re.findall(r"`([^`]+)`", row[0])}
     words = {word for text in told for word in re.findall(r"[\w-]+", text)}
     assert not {path for path in ORIGINAL_PATHS if path not in {text.removeprefix("./") for text in told}}
-    assert words >= ORIGINAL_KEYS | {"create_health_endpoint", "EvolutionDetector", "TestGenerator", "generate_upgrade_recommendation"}
+    assert words >= ORIGINAL_KEYS | {
+        "create_health_endpoint",
+        "EvolutionDetector",
+        "TestGenerator",
+        "generate_upgrade_recommendation",
+    }
 
 
 def test_every_file_that_has_its_path_from_the_original_is_mapped() -> None:
@@ -204,7 +236,9 @@ def test_what_the_original_became_exists(fresh: Callable[..., Project]) -> None:
 
 def test_what_adoption_refuses_is_what_the_page_lists() -> None:
     """Each message stands in the source, but for what is put into it."""
-    source = re.sub(r'"\s+f?"', "", (ROOT / "extensions" / "rendering" / "preflight.py").read_text(encoding="utf-8"))
+    source = re.sub(
+        r'"\s+f?"', "", (ROOT / "extensions" / "rendering" / "preflight.py").read_text(encoding="utf-8")
+    )
     for message, *_ in rows("adoption.md", "What is refused")[1:]:
         fixed = re.split(r"…|config\b\S*|\(.*", message.strip("`").partition(": ")[2])
         assert max(fixed, key=len).strip(" ,") in source, message

@@ -1,4 +1,6 @@
-"""Experiments at level 4: what `make experiments` says of config/variants.json, and what a Flask service assigns."""
+"""Experiments at level 4: what `make experiments` says of config/variants.json, and what a Flask service
+assigns.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,24 @@ FILE = "config/variants.json"
 
 def run(project: Project, *command: str, **env: str) -> tuple[int, str, str]:
     """Run a command in the project; gives exit code, output and errors."""
-    ours = {name: value for name, value in os.environ.items() if name not in ("FEATURE_FLAGS", "VARIANTS_FILE") and name[:4] != "MAKE"}
-    done = subprocess.run(command, cwd=project.folder, env={**ours, **env}, capture_output=True, text=True, check=False)
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("FEATURE_FLAGS", "VARIANTS_FILE") and name[:4] != "MAKE"
+    }
+    done = subprocess.run(
+        command, cwd=project.folder, env={**ours, **env}, capture_output=True, text=True, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
 def experiment(**changed: Any) -> str:
-    return json.dumps({"salt": "1", "experiments": {"checkout": {"control": "old", "weights": {"old": 3, "new": 1}, **changed}}})
+    return json.dumps(
+        {
+            "salt": "1",
+            "experiments": {"checkout": {"control": "old", "weights": {"old": 3, "new": 1}, **changed}},
+        }
+    )
 
 
 def test_the_shares_of_each_experiment_are_shown(at_level: AtLevel) -> None:
@@ -44,10 +57,19 @@ BAD = {
     "no object": ("[]", 'expected {"salt": "…", "experiments": {…}}'),
     "no salt": ('{"experiments": {}}', "salt: expected a text"),
     "a number as salt": ('{"salt": 1, "experiments": {}}', "salt: expected a text"),
-    "a name with spaces": ('{"salt": "1", "experiments": {"a b": {}}}', "a name is made of a-z, 0-9, - and _"),
+    "a name with spaces": (
+        '{"salt": "1", "experiments": {"a b": {}}}',
+        "a name is made of a-z, 0-9, - and _",
+    ),
     "no weights": (experiment(weights=None), 'expected {"control": "…", "weights": {"variant": 1, …}}'),
-    "a text as weight": (experiment(weights={"old": "1"}), "the weight of 'old' is '1', expected a number from 0 up"),
-    "a negative weight": (experiment(weights={"old": -1}), "the weight of 'old' is -1, expected a number from 0 up"),
+    "a text as weight": (
+        experiment(weights={"old": "1"}),
+        "the weight of 'old' is '1', expected a number from 0 up",
+    ),
+    "a negative weight": (
+        experiment(weights={"old": -1}),
+        "the weight of 'old' is -1, expected a number from 0 up",
+    ),
     "an infinite weight": (experiment(weights={"old": float("inf")}), "expected a number from 0 up"),
     "no weight above 0": (experiment(weights={"old": 0}), "at least one weight must be above 0"),
     "an unknown control": (experiment(control="older"), "control is 'older', expected one of: old, new"),

@@ -72,7 +72,9 @@ def test_what_is_on_in_a_new_project(environment: str, level: int, expected: set
 
 
 def test_a_flag_of_a_higher_level_is_off_whatever_the_file_says() -> None:
-    text = SHIPPED.replace("      health_endpoints: true\n", "      health_endpoints: true\n      a_b_testing: true\n")
+    text = SHIPPED.replace(
+        "      health_endpoints: true\n", "      health_endpoints: true\n      a_b_testing: true\n"
+    )
     for level in LEVELS:
         state = resolved(text, "production", level)["a_b_testing"]
         assert state.on is (level == 4)
@@ -81,7 +83,9 @@ def test_a_flag_of_a_higher_level_is_off_whatever_the_file_says() -> None:
 
 def test_what_no_level_has_yet_is_off_and_says_so() -> None:
     later = {name: manifest.level for manifest in MANIFESTS for name in manifest.later}
-    text = "features: {}\nenvironments:\n  production:\n    override:\n" + "".join(f"      {name}: true\n" for name in later)
+    text = "features: {}\nenvironments:\n  production:\n    override:\n" + "".join(
+        f"      {name}: true\n" for name in later
+    )
     for name, level in later.items():
         state = resolved(text, "production", 4)[name]
         assert (state.on, state.why) == (
@@ -103,7 +107,9 @@ def test_the_environment_wins_over_the_flag_and_each_names_its_place() -> None:
 
 
 def test_a_flag_is_off_where_the_flag_that_its_trigger_asks_for_is_off() -> None:
-    text = SHIPPED.replace("      staging_deployment: true\n      integration_testing", "      integration_testing")
+    text = SHIPPED.replace(
+        "      staging_deployment: true\n      integration_testing", "      integration_testing"
+    )
     assert resolved(text, "staging", 2)["integration_testing"] == (
         False,
         "its trigger asks for staging_deployment",
@@ -139,14 +145,18 @@ def test_a_project_without_the_file_has_what_its_level_brings(at_level: AtLevel)
 def test_services_are_told_of_runtime_features_only() -> None:
     """What the pipeline decides is none of theirs; a flag that no level knows is the person's own."""
     text = SHIPPED.replace("  # Yours, below.\n", "  # Yours, below.\n  dark_mode:\n    enabled: true\n")
-    text = text.replace("      integration_testing: true\n", "      integration_testing: true\n      a_b_testing: true\n")
+    text = text.replace(
+        "      integration_testing: true\n", "      integration_testing: true\n      a_b_testing: true\n"
+    )
     for level, expected in ((2, "dark_mode"), (3, "dark_mode"), (4, "a_b_testing,dark_mode")):
         stands = flags.where_it_stands(level)
         assert code.runtime(code.resolve(code.read(text), stands, "staging"), stands) == expected
 
 
 def test_an_environment_is_refused_where_the_file_has_others_only() -> None:
-    with pytest.raises(code.Problem, match=r"^ENV: expected one of local, staging, production, got 'stagin'$"):
+    with pytest.raises(
+        code.Problem, match=r"^ENV: expected one of local, staging, production, got 'stagin'$"
+    ):
         resolved(SHIPPED, "stagin")
     with pytest.raises(code.Problem, match=r"got '\\x1b\[31m'"):
         resolved(SHIPPED, "\x1b[31m")
@@ -154,7 +164,10 @@ def test_an_environment_is_refused_where_the_file_has_others_only() -> None:
 
 def flag_file(**triggers: str) -> str:
     """A file of flags that are on, each with its trigger."""
-    lines = [f"  {name}:\n    enabled: true\n" + (f"    trigger: {text}\n" if text else "") for name, text in triggers.items()]
+    lines = [
+        f"  {name}:\n    enabled: true\n" + (f"    trigger: {text}\n" if text else "")
+        for name, text in triggers.items()
+    ]
     return "features:\n" + "".join(lines)
 
 
@@ -269,13 +282,19 @@ def test_a_circle_is_named_in_its_order() -> None:
 
 def test_a_flag_past_its_date_is_warned_of_and_stays_on(at_level: AtLevel) -> None:
     project = at_level(1)
-    project.write(code.FILE, FLAG + "    expires: 2026-11-23\n  other:\n    enabled: true\n    expires: '2026-11-24'\n")
+    project.write(
+        code.FILE, FLAG + "    expires: 2026-11-23\n  other:\n    enabled: true\n    expires: '2026-11-24'\n"
+    )
     document = flags.report(project.folder, 1, "local", {}, TODAY)
     [warning] = document["warnings"]
     assert "mine was to go by 2026-11-23" in warning
-    assert all(flag["on"] for flag in document["environments"][0]["flags"] if flag["name"] in ("mine", "other"))
+    assert all(
+        flag["on"] for flag in document["environments"][0]["flags"] if flag["name"] in ("mine", "other")
+    )
     project.write(code.FILE, FLAG + "    expires: soon\n")
-    with pytest.raises(Refused, match=r"features\.mine\.expires: expected a date such as 2027-01-31, got soon"):
+    with pytest.raises(
+        Refused, match=r"features\.mine\.expires: expected a date such as 2027-01-31, got soon"
+    ):
         flags.report(project.folder, 1, "local", {}, TODAY)
 
 
@@ -341,7 +360,9 @@ def test_what_a_flag_switches_off_is_not_run_and_says_so_on_the_page_of_the_run(
     workflow = {"ENV": environment, "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(page)}
     said = run(project, *arguments, **workflow)
     assert (said.returncode, said.stderr) == (0, "")
-    assert re.fullmatch(rf"::notice::the .*: not run, because {flag} is off for {environment} \(.*\)\n", said.stdout)
+    assert re.fullmatch(
+        rf"::notice::the .*: not run, because {flag} is off for {environment} \(.*\)\n", said.stdout
+    )
     assert f"not run, because {flag} is off" in page.read_text()
 
 
@@ -352,10 +373,14 @@ def test_by_hand_no_flag_is_asked(at_level: AtLevel) -> None:
     project.write("config/security-exceptions.txt", "nonsense\n")
     for env in ({}, {"ENV": "/etc/shinit"}):
         said = run(project, "ci/security.py", "secrets", **env)
-        assert said.returncode == 2 and "expected ID EXPIRY REASON" in said.stderr, "it went on to the check itself"
+        assert said.returncode == 2 and "expected ID EXPIRY REASON" in said.stderr, (
+            "it went on to the check itself"
+        )
 
 
-def test_a_deployment_hands_the_flags_to_the_services(at_level: AtLevel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deployment_hands_the_flags_to_the_services(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CI", raising=False)  # by hand; in CI it would want the secrets
     project = at_level(4)
     project.replace(
@@ -380,7 +405,9 @@ def test_a_deployment_hands_the_flags_to_the_services(at_level: AtLevel, monkeyp
     ) and "expected one of local, staging, production, got 'qa'" in said.stderr
 
 
-def levels_flags(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def levels_flags(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> str:
     monkeypatch.chdir(project.folder)
     assert cli.main(["flags", *arguments]) == 0
     return capsys.readouterr().out
@@ -397,7 +424,10 @@ def test_the_command_resolves_as_the_project_does(
     for one in document["environments"]:
         name = one["environment"]
         assert {flag["name"] for flag in one["flags"] if flag["on"]} == on(SHIPPED, name, level)
-        assert levels_flags(project, monkeypatch, capsys, name, "--env-line") == f"FEATURE_FLAGS={one['feature_flags']}\n"
+        assert (
+            levels_flags(project, monkeypatch, capsys, name, "--env-line")
+            == f"FEATURE_FLAGS={one['feature_flags']}\n"
+        )
         if level >= 2:
             said = pipeline(project, name)
             assert said["runtime"] == one["feature_flags"]
@@ -412,9 +442,15 @@ def test_the_command_says_whether_a_trigger_holds_and_by_which_figures(
     project.replace("config/evolution.yml", "  uptime_requirement: null", "  uptime_requirement: 99.5%")
     said = levels_flags(project, monkeypatch, capsys, "staging", "--offline")
     assert "when staging_deployment.enabled: holds (staging_deployment is on)\n" in said
-    assert "when handling_user_data OR production_deployment: holds (handling_user_data is yes; production_deployment is unknown: " in said
+    assert (
+        "when handling_user_data OR production_deployment: holds (handling_user_data is yes;"
+        " production_deployment is unknown: " in said
+    )
     assert "when uptime_requirement > 99.9%: doesn't hold (uptime_requirement is 99.5%)\n" in said
-    assert "when production_traffic > 100_requests_per_minute: unknown (production_traffic.requests is unknown: " in said
+    assert (
+        "when production_traffic > 100_requests_per_minute: unknown (production_traffic.requests is unknown: "
+        in said
+    )
 
 
 def test_a_trigger_that_cannot_be_read_is_told_with_its_place_and_column(at_level: AtLevel) -> None:

@@ -37,7 +37,11 @@ def files_of(level: int) -> set[str]:
     """The files of a layer as the manifest names them."""
     folder = FOLDERS[level]
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return {name.removesuffix(".jinja") for name in names if not name.startswith("_level/") and "__pycache__" not in name}
+    return {
+        name.removesuffix(".jinja")
+        for name in names
+        if not name.startswith("_level/") and "__pycache__" not in name
+    }
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -54,7 +58,9 @@ def test_each_file_has_an_owner_and_a_reason(level: int) -> None:
         assert 10 <= len(file.why) <= 100, file
 
 
-@pytest.mark.parametrize("wrong", [{"titel": "Basic"}, {"files": [{"path": "x", "owner": "ours", "wy": "it is there"}]}])
+@pytest.mark.parametrize(
+    "wrong", [{"titel": "Basic"}, {"files": [{"path": "x", "owner": "ours", "wy": "it is there"}]}]
+)
 def test_a_manifest_takes_no_key_that_there_is_not(wrong: dict[str, Any]) -> None:
     given = yaml.safe_load((FOLDERS[1] / "_level" / "level.yml").read_text(encoding="utf-8"))
     assert manifest_of(given) == MANIFESTS[1]
@@ -64,8 +70,22 @@ def test_a_manifest_takes_no_key_that_there_is_not(wrong: dict[str, Any]) -> Non
 
 def test_two_layers_never_render_one_path() -> None:
     services = [
-        {"name": "market-data", "path": "services/market-data", "kind": "web", "code": "ours", "app": "", "checks": []},
-        {"name": "telegram-bot", "path": "services/telegram-bot", "kind": "worker", "code": "ours", "app": "", "checks": []},
+        {
+            "name": "market-data",
+            "path": "services/market-data",
+            "kind": "web",
+            "code": "ours",
+            "app": "",
+            "checks": [],
+        },
+        {
+            "name": "telegram-bot",
+            "path": "services/telegram-bot",
+            "kind": "worker",
+            "code": "ours",
+            "app": "",
+            "checks": [],
+        },
         {
             "name": "shop",
             "path": "src/shop",
@@ -83,19 +103,27 @@ def test_two_layers_never_render_one_path() -> None:
 @pytest.mark.parametrize("level", LEVELS)
 def test_seeds_and_only_seeds_are_skipped_where_they_exist(level: int) -> None:
     """What the manifest calls yours is what Copier's `_skip_if_exists` matches."""
-    questions = yaml.safe_load((FOLDERS[level] / "_level" / "questions.yml").read_text(encoding="utf-8")) or {}
+    questions = (
+        yaml.safe_load((FOLDERS[level] / "_level" / "questions.yml").read_text(encoding="utf-8")) or {}
+    )
     patterns = [pattern for folder in FOLDERS.values() for pattern in _skips(folder)]
     assert set(questions.get("_skip_if_exists", [])) <= set(patterns)
     matcher = GitIgnoreSpec.from_lines(patterns)
     for file in MANIFESTS[level].files:
         path = re.sub(r"@[a-z-]*name", "api", file.path)
         path = re.sub(r"@[a-z]+-module", "api", path)
-        path = re.sub(r"@[a-z]+", "services/api", path).replace("[[ service.module ]]", "api").replace("[[ service.name ]]", "api")
+        path = (
+            re.sub(r"@[a-z]+", "services/api", path)
+            .replace("[[ service.module ]]", "api")
+            .replace("[[ service.name ]]", "api")
+        )
         assert matcher.match_file(path) == (file.owner == "yours"), path
 
 
 def _skips(folder: Path) -> list[str]:
-    return (yaml.safe_load((folder / "_level" / "questions.yml").read_text(encoding="utf-8")) or {}).get("_skip_if_exists", [])
+    return (yaml.safe_load((folder / "_level" / "questions.yml").read_text(encoding="utf-8")) or {}).get(
+        "_skip_if_exists", []
+    )
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -120,24 +148,37 @@ def test_python_files_ship_verbatim() -> None:
 def mypy(folder: Path, *arguments: str) -> str:
     """What mypy finds in a folder, as strictly as it goes where no package of the project's is installed."""
     command = [sys.executable, "-m", "mypy", "--strict", "--ignore-missing-imports", "--no-error-summary"]
-    unknown = ["--disable-error-code=untyped-decorator", "--disable-error-code=no-any-return"]  # Flask is unknown here
+    # Flask is unknown here.
+    unknown = ["--disable-error-code=untyped-decorator", "--disable-error-code=no-any-return"]
     cache = ["--config-file=", "--cache-dir", str(ROOT / ".cache" / "mypy-of-levels")]
     environment = {**os.environ, "MYPYPATH": str(folder / "ci") if (folder / "ci").is_dir() else "ci"}
     done = subprocess.run(
-        [*command, *unknown, *cache, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [*command, *unknown, *cache, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("level", [level for level in LEVELS if (FOLDERS[level] / "_level" / "migrate.py").is_file()])
+@pytest.mark.parametrize(
+    "level", [level for level in LEVELS if (FOLDERS[level] / "_level" / "migrate.py").is_file()]
+)
 def test_what_a_move_runs_is_typed(level: int) -> None:
     assert mypy(FOLDERS[level] / "_level", "migrate.py") == ""
 
 
 def test_the_code_of_a_project_is_typed(project: Project) -> None:
-    """With two services and a check of each kind: all the Python that levels/ has, but for what people write themselves, their tests."""
+    """With two services and a check of each kind: all the Python that levels/ has, but for what people write
+    themselves, their tests.
+    """
     services = [{"name": "market-data"}, {"name": "telegram-bot", "kind": "worker"}]
-    checks = [{"service": "market-data", "kind": kind, "target": "THE_URL", "required": True} for kind in sorted(readiness.PROBES)]
+    checks = [
+        {"service": "market-data", "kind": kind, "target": "THE_URL", "required": True}
+        for kind in sorted(readiness.PROBES)
+    ]
     project.copy(level=4, services=services, readiness=checks)
     folders: dict[str, list[str]] = {}
     for path in sorted(project.tree()):
@@ -164,14 +205,18 @@ def test_no_answer_choice_or_inner_folder_bears_a_layers_name() -> None:
         inner = {part for path in folder.rglob("*") for part in path.relative_to(folder).parts}
         assert not inner & {one.name for one in FOLDERS.values()}
         questions = yaml.safe_load((folder / "_level" / "questions.yml").read_text(encoding="utf-8")) or {}
-        defaults = {str(question.get("default")) for question in questions.values() if isinstance(question, dict)}
+        defaults = {
+            str(question.get("default")) for question in questions.values() if isinstance(question, dict)
+        }
         assert not defaults & special
 
 
 @pytest.mark.parametrize("two", [False, True], ids=["one service", "two services"])
 @pytest.mark.parametrize("level", LEVELS)
 def test_what_is_rendered_is_clean(fresh: Callable[..., Project], level: int, two: bool) -> None:
-    """No leftovers of Jinja, no empty line where a condition was, valid YAML, TOML and JSON, one newline at the end."""
+    """No leftovers of Jinja, no empty line where a condition was, valid YAML, TOML and JSON, one newline at
+    the end.
+    """
     import tomllib
 
     project = fresh(level, two)
@@ -179,7 +224,11 @@ def test_what_is_rendered_is_clean(fresh: Callable[..., Project], level: int, tw
         text = project.read(path)
         assert text.endswith("\n") and not text.endswith("\n\n"), path
         assert not re.search(r"\[\[ |\[% |\[# | %\]", text), path
-        assert ("\r" not in text and "\t" not in text.replace("\n\t", "\n")) or path.endswith(".mk") or path == "Makefile", path
+        assert (
+            ("\r" not in text and "\t" not in text.replace("\n\t", "\n"))
+            or path.endswith(".mk")
+            or path == "Makefile"
+        ), path
         assert all(line == line.rstrip() for line in text.splitlines()), path
         if path.endswith(".py"):
             compile(text, path, "exec")
@@ -203,9 +252,18 @@ def test_level_1_is_small(fresh: Callable[..., Project]) -> None:
 def test_the_originals_keys_stand_in_the_configuration(fresh: Callable[..., Project]) -> None:
     evolution: dict[str, Any] = yaml.safe_load(fresh(1).read("config/evolution.yml"))
     assert (evolution["current_level"], evolution["target_level"]) == (1, "next")
-    assert set(evolution["features"]) == {"automated_testing", "staging_deployment", "monitoring", "security_scanning"}
-    assert evolution["roadmap"]["level_2_trigger"].startswith("when_team_size > 2 OR deployment_frequency > weekly")
-    assert evolution["roadmap"]["level_3_trigger"].startswith("when_production_traffic > 1000_users OR uptime_requirement > 99%")
+    assert set(evolution["features"]) == {
+        "automated_testing",
+        "staging_deployment",
+        "monitoring",
+        "security_scanning",
+    }
+    assert evolution["roadmap"]["level_2_trigger"].startswith(
+        "when_team_size > 2 OR deployment_frequency > weekly"
+    )
+    assert evolution["roadmap"]["level_3_trigger"].startswith(
+        "when_production_traffic > 1000_users OR uptime_requirement > 99%"
+    )
     assert evolution["roadmap"]["level_4_trigger"] == "when_multiple_services OR geographic_distribution"
     flags: dict[str, Any] = yaml.safe_load(fresh(1).read("config/feature-flags.yml"))
     assert set(flags["features"]) == ORIGINAL_FLAGS
@@ -227,7 +285,9 @@ def test_the_flags_of_a_level_stand_under_its_heading(fresh: Callable[..., Proje
             assert f"\n  {feature}:\n" in section
 
 
-HOSTILE = """It's "the" shop: {{ 1 }} [[ 2 ]] ${{ x }} $(reboot) `reboot` <b> | # % \\ \\n 🚀 ~ * _ - &amp; %(x)s"""
+HOSTILE = (
+    """It's "the" shop: {{ 1 }} [[ 2 ]] ${{ x }} $(reboot) `reboot` <b> | # % \\ \\n 🚀 ~ * _ - &amp; %(x)s"""
+)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -235,7 +295,9 @@ def test_no_text_breaks_out_of_a_file(project: Project, level: int) -> None:
     """Promise 8, for the one answer that is free text."""
     import tomllib
 
-    project.copy(level=level, project_description=HOSTILE, repository="acme/shop.py", default_branch="release/1.x")
+    project.copy(
+        level=level, project_description=HOSTILE, repository="acme/shop.py", default_branch="release/1.x"
+    )
     assert tomllib.loads(project.read("pyproject.toml"))["project"]["description"] == HOSTILE
     assert yaml.safe_load(project.read(".copier-answers.yml"))["project_description"] == HOSTILE
     for path in project.tree():

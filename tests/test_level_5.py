@@ -17,7 +17,8 @@ from tests.support import workflow_graph as graph
 from tests.support.projects import Project, git, make_template, release
 
 FILES = {
-    "_level/level.yml": """\
+    "_level/level.yml": (
+        """\
 level: 5
 title: Planetary
 summary: The service has moons.
@@ -43,8 +44,10 @@ files:
   - {path: ci/level-5.mk, owner: ours, why: "the make target of this level"}
   - {path: config/moons.txt, owner: yours, why: "the moons, a line each"}
   - {path: runtime/moons.py, owner: ours, why: "gives a service its moons, behind init_service"}
-""",
-    "_level/questions.yml": """\
+"""
+    ),
+    "_level/questions.yml": (
+        """\
 _skip_if_exists:
   - /config/moons.txt
 
@@ -53,9 +56,11 @@ moons:
   help: How many moons
   ask: "[[ level >= 5 ]]"
   default: "[[ 1 if level >= 5 else UNSET ]]"
-""",
+"""
+    ),
     "_level/migrate.py": 'def enter(project):\n    """Say hello."""\n    yield "the moons are up"\n',
-    ".github/workflows/moons.yml.jinja": """\
+    ".github/workflows/moons.yml.jinja": (
+        """\
 name: Moons
 on:
   pull_request:
@@ -67,8 +72,10 @@ jobs:
     permissions: {contents: read}
     steps:
       - run: make -f levels.mk moons
-""",
-    "ci/checks/moons.py": """\
+"""
+    ),
+    "ci/checks/moons.py": (
+        """\
 import sys
 
 import uv
@@ -76,16 +83,21 @@ import uv
 moons = (uv.ROOT / "config" / "moons.txt").read_text().split()
 print(f"{len(moons)} moon(s)")
 sys.exit(0 if moons else 1)
-""",
+"""
+    ),
     "ci/level-5.mk": ".PHONY: moons\n\nmoons:\n\t@wc -l < config/moons.txt\n",
     "config/moons.txt.jinja": "[% for number in range(moons) %]\nmoon-[[ number + 1 ]]\n[% endfor %]\n",
-    "runtime/moons.py": 'def init(app, service_name):\n    app.extensions["moons"] = f"those of {service_name}"\n    return app\n',
+    "runtime/moons.py": (
+        'def init(app, service_name):\n    app.extensions["moons"] = f"those of {service_name}"\n    return'
+        " app\n"
+    ),
 }
 
 
 @pytest.fixture(scope="module")
 def five(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template with the level; beside its folder only copier.yml has a line more, as docs/levels.md says."""
+    """The template with the level; beside its folder only copier.yml has a line more,
+    as docs/levels.md says."""
     template = make_template(tmp_path_factory.mktemp("five") / "copier-levels", "v1.0.0")
     for path, text in FILES.items():
         file = template / "levels/5-planetary" / path
@@ -106,7 +118,9 @@ def fresh_5(tmp_path_factory: pytest.TempPathFactory, five: Path) -> Project:
 
 
 def run(project: Project, *command: str) -> subprocess.CompletedProcess[str]:
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))}
+    ours = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))
+    }
     return subprocess.run(command, cwd=project.folder, env=ours, capture_output=True, text=True, check=False)
 
 
@@ -155,7 +169,9 @@ def test_its_runtime_code_is_started_by_the_extension_point(at_five: Callable[..
     assert (said.returncode, said.stdout) == (0, "those of api\n"), said.stderr
 
 
-def test_its_suite_is_a_check_of_pull_requests_and_before_a_deployment(fresh_5: Project, fresh: Callable[..., Project]) -> None:
+def test_its_suite_is_a_check_of_pull_requests_and_before_a_deployment(
+    fresh_5: Project, fresh: Callable[..., Project]
+) -> None:
     workflows = graph.read(fresh_5.folder)
     for event in ("pull_request", "push"):
         names = graph.check_runs(workflows, event)

@@ -21,7 +21,9 @@ AtLevel = Callable[..., Project]
 
 
 @pytest.fixture
-def levels(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def levels(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
     """Run the command in a project; gives exit code, output and errors."""
 
     def run(project: Project, *arguments: str) -> tuple[int, str, str]:
@@ -66,19 +68,43 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
         (("preview", "0"), "levels: level: expected a level from 1 to 4, got 0\n"),
         (("service", "Two Words"), "levels: services[1].name: expected a name of a-z"),
         (("service", "api"), "levels: services[1].name: api stands at services[0] already"),
-        (("owner", "nope"), "levels: nope: there is no such file here, and the template brings none of that name\n"),
-        (("record", "deploy", "--environment", "$(x)"), "levels: --environment '$(x)': expected a name such as production\n"),
+        (
+            ("owner", "nope"),
+            "levels: nope: there is no such file here, and the template brings none of that name\n",
+        ),
+        (
+            ("record", "deploy", "--environment", "$(x)"),
+            "levels: --environment '$(x)': expected a name such as production\n",
+        ),
         (("record", "incident", "--note", "two\nlines"), "levels: --note: expected one line"),
         (
             ("record", "deploy", "--version", "nope"),
             "levels: --version 'nope': expected a commit, a tag of this repository, or a version number\n",
         ),
-        (("record", "deploy", "--outcome", "maybe"), "levels record: argument --outcome: invalid choice: 'maybe'"),
-        (("record", "deploy", "--at", "2099-01-01"), "levels: --at '2099-01-01': expected a time in the past ten years\n"),
-        (("record", "restored"), "levels: restored: nothing is recorded as broken in production; `record incident`"),
-        (("record", "deploy", "--at", "yesterday"), "levels: --at 'yesterday': expected a time such as 2026-11-24T09:30\n"),
-        (("record", "restored"), "levels: restored: no incident is open in production; `record incident` writes one down\n"),
-        (("new", "/dev/null/x"), "levels: /dev/null/x: expected a folder, new or existing; /dev/null is a file\n"),
+        (
+            ("record", "deploy", "--outcome", "maybe"),
+            "levels record: argument --outcome: invalid choice: 'maybe'",
+        ),
+        (
+            ("record", "deploy", "--at", "2099-01-01"),
+            "levels: --at '2099-01-01': expected a time in the past ten years\n",
+        ),
+        (
+            ("record", "restored"),
+            "levels: restored: nothing is recorded as broken in production; `record incident`",
+        ),
+        (
+            ("record", "deploy", "--at", "yesterday"),
+            "levels: --at 'yesterday': expected a time such as 2026-11-24T09:30\n",
+        ),
+        (
+            ("record", "restored"),
+            "levels: restored: no incident is open in production; `record incident` writes one down\n",
+        ),
+        (
+            ("new", "/dev/null/x"),
+            "levels: /dev/null/x: expected a folder, new or existing; /dev/null is a file\n",
+        ),
         (("new", "x", "--data", "level"), "levels: --data level: expected KEY=VALUE\n"),
     ],
 )
@@ -135,7 +161,9 @@ def test_preview_tells_just_what_the_move_then_does(at_level: AtLevel, levels: L
     after = project.tree()
     assert seen["added"] == sorted(set(after) - set(before))
     assert seen["removed"] == sorted(set(before) - set(after))
-    assert sorted(seen["changed"]) == sorted(p for p in set(before) & set(after) if before[p] != after[p] and p != ".copier-answers.yml")
+    assert sorted(seen["changed"]) == sorted(
+        p for p in set(before) & set(after) if before[p] != after[p] and p != ".copier-answers.yml"
+    )
 
 
 def test_preview_for_people(at_level: AtLevel, levels: Levels) -> None:
@@ -159,8 +187,12 @@ def at_same(project: Project, level: int) -> Project:
 def test_tells_who_owns_a_file(at_level: AtLevel, levels: Levels) -> None:
     project = at_level(2)
     assert levels(project, "owner", "levels.mk")[1].startswith("levels.mk: ours, level 1: ")
-    assert levels(project, "owner", "./services/api/app.py")[1].startswith("services/api/app.py: yours, level 1: ")
-    assert levels(project, "owner", str(project.folder / "README.md"))[1].startswith("README.md: shared, level 1: ")
+    assert levels(project, "owner", "./services/api/app.py")[1].startswith(
+        "services/api/app.py: yours, level 1: "
+    )
+    assert levels(project, "owner", str(project.folder / "README.md"))[1].startswith(
+        "README.md: shared, level 1: "
+    )
     project.write("notes.txt", "")
     assert levels(project, "owner", "notes.txt")[1] == "notes.txt: yours: not from the template\n"
     said = json.loads(levels(project, "owner", "--json", ".github/workflows/staging-deploy.yml")[1])
@@ -186,7 +218,9 @@ def test_a_service_is_added(at_level: AtLevel, levels: Levels) -> None:
     assert (project.folder / "tests/unit/price-bot/test_price_bot_worker.py").is_file()
 
 
-def test_a_second_service_needs_no_commit_in_between(at_level: AtLevel, levels: Levels, tmp_path: Path) -> None:
+def test_a_second_service_needs_no_commit_in_between(
+    at_level: AtLevel, levels: Levels, tmp_path: Path
+) -> None:
     project = at_level(1)
     other = Project(Path(shutil.copytree(project.folder, tmp_path / "other")), project.template)
     assert levels(project, "service", "orders")[0] == 0
@@ -200,7 +234,9 @@ def test_a_second_service_needs_no_commit_in_between(at_level: AtLevel, levels: 
 
 
 @pytest.mark.parametrize("edit", ["a new file", "another line", "a deletion", "a commit"])
-def test_with_an_edit_in_between_a_second_service_is_refused_and_nothing_is_lost(at_level: AtLevel, levels: Levels, edit: str) -> None:
+def test_with_an_edit_in_between_a_second_service_is_refused_and_nothing_is_lost(
+    at_level: AtLevel, levels: Levels, edit: str
+) -> None:
     project = at_level(1)
     assert levels(project, "service", "orders")[0] == 0
     if edit == "a new file":
@@ -211,18 +247,32 @@ def test_with_an_edit_in_between_a_second_service_is_refused_and_nothing_is_lost
         (project.folder / "README.md").unlink()
     else:
         git(project.folder, "commit", "--quiet", "--allow-empty", "-m", "mine")
-    before = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file() and ".git" not in path.parts}
+    before = {
+        path: path.read_bytes()
+        for path in project.folder.rglob("*")
+        if path.is_file() and ".git" not in path.parts
+    }
     code, _, said = levels(project, "service", "billing")
     assert code == 2 and "commit or stash" in said
-    after = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file() and ".git" not in path.parts}
+    after = {
+        path: path.read_bytes()
+        for path in project.folder.rglob("*")
+        if path.is_file() and ".git" not in path.parts
+    }
     assert after == before
 
 
-def test_a_second_service_that_fails_leaves_the_first(at_level: AtLevel, levels: Levels, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_service_that_fails_leaves_the_first(
+    at_level: AtLevel, levels: Levels, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = at_level(1)
     assert levels(project, "service", "orders")[0] == 0
     before = git(project.folder, "status", "--porcelain")
-    read = {path: path.read_bytes() for path in project.folder.rglob("*") if path.is_file() and ".git" not in path.parts}
+    read = {
+        path: path.read_bytes()
+        for path in project.folder.rglob("*")
+        if path.is_file() and ".git" not in path.parts
+    }
 
     def fails(*ignored: object, **named: object) -> None:
         project.write("half.txt", "half\n")
@@ -249,7 +299,9 @@ def test_a_folder_with_code_becomes_a_service_of_theirs(at_level: AtLevel, level
     assert "\nbaseline:\n" in project.read("levels.mk")
 
 
-def test_an_answers_file_that_was_edited_and_not_committed_is_what_is_asked_for(at_level: AtLevel, fresh: AtLevel, levels: Levels) -> None:
+def test_an_answers_file_that_was_edited_and_not_committed_is_what_is_asked_for(
+    at_level: AtLevel, fresh: AtLevel, levels: Levels
+) -> None:
     project = at_level(1)
     text = project.read(".copier-answers.yml")
     text = text.replace("keep: []\n", "keep:\n- Dockerfile\n").replace("branch: main", "branch: trunk")
@@ -260,14 +312,19 @@ def test_an_answers_file_that_was_edited_and_not_committed_is_what_is_asked_for(
     assert (project.answers()["level"], project.answers()["keep"]) == (2, ["Dockerfile"])
 
     project.commit()
-    project.write(".copier-answers.yml", project.read(".copier-answers.yml").replace("branch: trunk", "branch: two words"))
+    project.write(
+        ".copier-answers.yml",
+        project.read(".copier-answers.yml").replace("branch: trunk", "branch: two words"),
+    )
     before = project.read(".copier-answers.yml")
     code, _, err = levels(project, "upgrade", "2")
     assert (code, err.count("\n")) == (2, 1)
     assert project.read(".copier-answers.yml") == before, "what a person wrote isn't lost"
 
 
-def test_an_answers_file_without_later_answers_is_read_with_their_defaults(at_level: AtLevel, levels: Levels) -> None:
+def test_an_answers_file_without_later_answers_is_read_with_their_defaults(
+    at_level: AtLevel, levels: Levels
+) -> None:
     project = at_level(1)
     text = project.read(".copier-answers.yml")
     project.write(".copier-answers.yml", text.replace("keep: []\n", "").replace("adopted: false\n", ""))
@@ -299,7 +356,9 @@ def test_a_file_is_taken_over_and_given_back(at_level: AtLevel, levels: Levels) 
     assert code == 0
     assert "--- the template's Dockerfile" in out and "+FROM scratch" in out
     assert project.answers()["keep"] == []
-    assert (project.folder / ".dockerignore").exists(), "it came back with the Dockerfile that it means something beside"
+    assert (project.folder / ".dockerignore").exists(), (
+        "it came back with the Dockerfile that it means something beside"
+    )
     assert "keep: Dockerfile is given back" in levels(project, "upgrade", "2")[2]
     assert project.commit().move(2).conflicts() == []
     assert project.read("Dockerfile") == "FROM scratch\n"
@@ -309,7 +368,10 @@ def test_deploys_and_incidents_are_recorded(at_level: AtLevel, levels: Levels) -
     project = at_level(1)
     head = git(project.folder, "rev-parse", "--short", "HEAD").strip()
     assert levels(project, "record", "deploy")[0] == 0
-    assert levels(project, "record", "incident", "--note", "the café 🚀 closed", "--environment", "staging")[0] == 0
+    assert (
+        levels(project, "record", "incident", "--note", "the café 🚀 closed", "--environment", "staging")[0]
+        == 0
+    )
     deploy, incident = (json.loads(line) for line in project.read("config/deploys.jsonl").splitlines())
     assert {k: deploy[k] for k in ("kind", "environment", "version", "outcome", "by")} == {
         "kind": "deploy",
@@ -318,20 +380,50 @@ def test_deploys_and_incidents_are_recorded(at_level: AtLevel, levels: Levels) -
         "outcome": "success",
         "by": "A Tester",
     }
-    assert (incident["kind"], incident["environment"], incident["note"]) == ("incident", "staging", "the café 🚀 closed")
+    assert (incident["kind"], incident["environment"], incident["note"]) == (
+        "incident",
+        "staging",
+        "the café 🚀 closed",
+    )
     assert "outcome" not in incident
     git(project.folder, "tag", "v1")
-    assert levels(project, "record", "rollback", "--version", "v1", "--outcome", "failure", "--at", "2026-01-02T03:04:05+00:00")[0] == 0
+    assert (
+        levels(
+            project,
+            "record",
+            "rollback",
+            "--version",
+            "v1",
+            "--outcome",
+            "failure",
+            "--at",
+            "2026-01-02T03:04:05+00:00",
+        )[0]
+        == 0
+    )
     assert levels(project, "record", "restored", "--environment", "staging")[0] == 0
     rollback, restored = (json.loads(line) for line in project.read("config/deploys.jsonl").splitlines()[2:])
-    assert (rollback["version"], rollback["outcome"], rollback["at"]) == ("v1", "failure", "2026-01-02T03:04:05Z")
+    assert (rollback["version"], rollback["outcome"], rollback["at"]) == (
+        "v1",
+        "failure",
+        "2026-01-02T03:04:05Z",
+    )
     assert (restored["kind"], restored["version"]) == ("restored", incident["version"])
 
 
 def test_make_hands_all_of_a_record_to_the_command_as_it_stands(at_level: AtLevel) -> None:
-    given = ["WHAT=incident", "ENV=staging", "VERSION=v1", "OUTCOME=failure", "AT=2026-01-02T03:04", 'NOTE=it\'s $$(touch x) "down"']
+    given = [
+        "WHAT=incident",
+        "ENV=staging",
+        "VERSION=v1",
+        "OUTCOME=failure",
+        "AT=2026-01-02T03:04",
+        'NOTE=it\'s $$(touch x) "down"',
+    ]
     printed = ["PYTHON=printf '%s\\n'", "--no-print-directory", "-f", "levels.mk", "record"]
-    done = subprocess.run(["make", *printed, *given], cwd=at_level(1).folder, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", *printed, *given], cwd=at_level(1).folder, capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[1:] == [
         *("record", "incident", "--environment", "staging", "--version", "v1", "--outcome", "failure"),
         *("--at", "2026-01-02T03:04", "--note", 'it\'s $(touch x) "down"'),
@@ -362,8 +454,12 @@ def test_new_from_a_checkout_says_when_others_cannot_update_the_result(
     assert "has no origin" in moves.where_from()[2][0]
 
 
-@pytest.mark.parametrize("typed", [[], ["recrod"], ["owner"], ["upgrade", "2", "3"], ["preview", "--jsn", "2"]])
-def test_a_command_line_that_cannot_be_taken_is_told_in_one_line(typed: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "typed", [[], ["recrod"], ["owner"], ["upgrade", "2", "3"], ["preview", "--jsn", "2"]]
+)
+def test_a_command_line_that_cannot_be_taken_is_told_in_one_line(
+    typed: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main(typed)
     out, err = capfd.readouterr()
@@ -379,18 +475,26 @@ def test_each_command_is_a_module_with_its_help_its_options_and_its_work() -> No
 
 
 def test_what_a_command_needs_is_imported_when_it_runs() -> None:
-    code = "import sys, extensions.cli; print({'copier', 'rich', 'jinja2', 'extensions.source'} & set(sys.modules))"
+    code = (
+        "import sys, extensions.cli; print({'copier', 'rich', 'jinja2', 'extensions.source'} &"
+        " set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
 
 def test_each_class_of_failure_has_an_exit_code_and_says_what_to_do() -> None:
     assert (Refused.exit_code, str(Refused("level: expected 1"))) == (2, "level: expected 1")
-    assert (NotAProject.exit_code, str(NotAProject("here: no answers"))) == (2, "here: no answers; run it in the project's folder")
+    assert (NotAProject.exit_code, str(NotAProject("here: no answers"))) == (
+        2,
+        "here: no answers; run it in the project's folder",
+    )
     assert (Stopped.exit_code, str(Stopped("stopped"))) == (130, "stopped; nothing more is done")
 
 
-def test_a_stopped_command_ends_as_a_shell_says_it(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_stopped_command_ends_as_a_shell_says_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     def stop(_: object) -> int:
         raise KeyboardInterrupt
 

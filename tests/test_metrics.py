@@ -1,4 +1,6 @@
-"""Metrics of repositories whose history is known: each equals the known value, or is unknown for the stated reason."""
+"""Metrics of repositories whose history is known: each equals the known value, or is unknown for the stated
+reason.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +44,12 @@ def history(tmp_path: Path) -> History:
     return History(tmp_path / "shop")
 
 
-def measure(project: Path, recorded: dict[str, Any] | None = None, offline: bool = True) -> dict[str, metrics.Measured]:
-    return metrics.measure(project, {"services": [{"name": "api"}], **(recorded or {})}, now=NOW, offline=offline)
+def measure(
+    project: Path, recorded: dict[str, Any] | None = None, offline: bool = True
+) -> dict[str, metrics.Measured]:
+    return metrics.measure(
+        project, {"services": [{"name": "api"}], **(recorded or {})}, now=NOW, offline=offline
+    )
 
 
 def ago(days: float) -> float:
@@ -57,7 +63,18 @@ def wrote(project: Path, *lines: dict[str, Any] | str, environment: str = "produ
         if isinstance(line, dict):
             at = datetime.fromtimestamp(ago(line["ago"]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             rest = {key: value for key, value in line.items() if key != "ago"}
-            texts.append(json.dumps({"kind": "deploy", "environment": environment, "version": "abc1234", "at": at, "by": "Ann", **rest}))
+            texts.append(
+                json.dumps(
+                    {
+                        "kind": "deploy",
+                        "environment": environment,
+                        "version": "abc1234",
+                        "at": at,
+                        "by": "Ann",
+                        **rest,
+                    }
+                )
+            )
         else:
             texts.append(line)
     (project / "config").mkdir(parents=True, exist_ok=True)
@@ -84,7 +101,9 @@ def test_every_metric_is_there_and_says_what_it_is(history: History) -> None:
         assert not known or one.source, one
 
 
-def test_git_alone_and_no_network_take_less_than_a_second(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_git_alone_and_no_network_take_less_than_a_second(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the network was asked")
 
@@ -141,26 +160,39 @@ def test_bots_are_no_people_and_a_man_named_bot_is(history: History) -> None:
 
 
 def test_two_addresses_of_one_person_are_one(history: History) -> None:
-    history.commit(ago(5)).commit(ago(4), "ann lee", "ANN@example.com").commit(ago(3), "Ann  Lee", "ann@home.example")
-    history.commit(ago(3), "bobby", "7+bob@users.noreply.github.com").commit(ago(2), "Bob Ray", "bob@users.noreply.github.com")
+    history.commit(ago(5)).commit(ago(4), "ann lee", "ANN@example.com").commit(
+        ago(3), "Ann  Lee", "ann@home.example"
+    )
+    history.commit(ago(3), "bobby", "7+bob@users.noreply.github.com").commit(
+        ago(2), "Bob Ray", "bob@users.noreply.github.com"
+    )
     history.commit(ago(2), "root", "root@one").commit(ago(1), "root", "root@two")
     team = measure(history.make())["team_size"]
     assert team.value == 4, "Ann, Bob, and root on two machines: that name tells nothing"
     assert team.confidence == "medium"
     assert team.evidence[1].startswith("several addresses or names taken for one person: ")
-    assert "ann lee" in team.evidence[1].lower() and "example.com" not in "".join(team.evidence), "addresses aren't repeated"
+    assert "ann lee" in team.evidence[1].lower() and "example.com" not in "".join(team.evidence), (
+        "addresses aren't repeated"
+    )
 
 
 def test_the_mailmap_is_followed_for_co_authors_too(history: History) -> None:
-    mailmap = "Ann Lee <ann@example.com> <al@old.example>\nBob Ray <bob@example.com> Bobby <bobby@old.example>\n"
-    history.commit(ago(9), mailmap=mailmap).commit(ago(8), "A. L.", "al@old.example").commit(ago(7), "Bob Ray", "bob@example.com")
+    mailmap = (
+        "Ann Lee <ann@example.com> <al@old.example>\nBob Ray <bob@example.com> Bobby <bobby@old.example>\n"
+    )
+    history.commit(ago(9), mailmap=mailmap).commit(ago(8), "A. L.", "al@old.example").commit(
+        ago(7), "Bob Ray", "bob@example.com"
+    )
     history.commit(ago(6), message="work\n\nCo-authored-by: Bobby <bobby@old.example>\n")
     assert measure(history.make())["team_size"].value == 2
 
 
 def test_a_squash_merge_brings_all_its_authors(history: History) -> None:
     trailers = "Co-authored-by: Bob Ray <bob@example.com>\nco-authored-by: Cem Ada <cem@example.com>\n"
-    bots = "Co-authored-by: dependabot[bot] <49699333+dependabot[bot]@users.noreply.github.com>\nCo-authored-by: Nobody\n"
+    bots = (
+        "Co-authored-by: dependabot[bot] <49699333+dependabot[bot]@users.noreply.github.com>\nCo-authored-by:"
+        " Nobody\n"
+    )
     history.commit(ago(3), message=f"Add the cart (#7)\n\n* one\n* two\n\n{trailers}{bots}")
     team = measure(history.make())["team_size"]
     assert team.value == 3
@@ -195,7 +227,12 @@ def test_hostile_names_stay_in_one_line(history: History) -> None:
     ]
     for number, name in enumerate(names):
         history.commit(ago(1), name, f"{number}@example.com")
-    history.commit(ago(1), "$(touch hacked)", "-x@example.com", message="x\n\nCo-authored-by: \x1b]0;t\x07 <t@example.com>\n")
+    history.commit(
+        ago(1),
+        "$(touch hacked)",
+        "-x@example.com",
+        message="x\n\nCo-authored-by: \x1b]0;t\x07 <t@example.com>\n",
+    )
     history.commit(ago(1), "", "nameless@example.com")
     project = history.make()
     team = measure(project)["team_size"]
@@ -227,7 +264,9 @@ def test_an_empty_repository_and_no_repository_say_so(history: History, tmp_path
         )
 
 
-def test_a_repository_of_somebody_else_is_told_in_the_words_of_git(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repository_of_somebody_else_is_told_in_the_words_of_git(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = history.commit(ago(3)).make()
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     found = measure(project)["team_size"]
@@ -250,17 +289,26 @@ def test_a_detached_head_is_fine(history: History) -> None:
 
 def test_a_persons_git_settings_change_no_figure(history: History) -> None:
     project = history.commit(ago(3), "Ünal Öz", "u@example.com").make()
-    for key, value in [("log.showSignature", "true"), ("i18n.logOutputEncoding", "latin1"), ("color.ui", "always"), ("log.follow", "true")]:
+    for key, value in [
+        ("log.showSignature", "true"),
+        ("i18n.logOutputEncoding", "latin1"),
+        ("color.ui", "always"),
+        ("log.follow", "true"),
+    ]:
         git(project, "config", key, value)
     team = measure(project)["team_size"]
     assert (team.value, team.evidence[0]) == (1, "Ünal Öz committed")
 
 
-def test_a_git_that_takes_too_long_is_unknown(history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_git_that_takes_too_long_is_unknown(
+    history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = history.commit(ago(3)).make()
     slow = tmp_path / "bin" / "git"
     slow.parent.mkdir()
-    slow.write_text(f'#!/bin/sh\ncase "$*" in *--format*HEAD*) exec sleep 30;; esac\nexec {shutil.which("git")} "$@"\n')
+    slow.write_text(
+        f'#!/bin/sh\ncase "$*" in *--format*HEAD*) exec sleep 30;; esac\nexec {shutil.which("git")} "$@"\n'
+    )
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", f"{slow.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(git_history, "LIMIT", 0.3)
@@ -287,8 +335,14 @@ def test_a_rate_leaves_out_the_busiest_week() -> None:
 def test_weekly_is_not_more_than_weekly_and_daily_not_more_than_daily() -> None:
     for text, days in (("weekly", 7), ("daily", 1)):
         value = rate((ago(0.5 + day) for day in range(0, 200, days)), ago(400))
-        assert triggers.parse(f"deployment_frequency > {text}").evaluate({"deployment_frequency": value}).value is False
-        assert triggers.parse(f"deployment_frequency >= {text}").evaluate({"deployment_frequency": value}).value is True
+        assert (
+            triggers.parse(f"deployment_frequency > {text}").evaluate({"deployment_frequency": value}).value
+            is False
+        )
+        assert (
+            triggers.parse(f"deployment_frequency >= {text}").evaluate({"deployment_frequency": value}).value
+            is True
+        )
 
 
 def test_a_young_record_has_no_rate_yet() -> None:
@@ -310,7 +364,12 @@ def test_weekly_release_tags_are_a_weekly_deployment_of_low_confidence(history: 
         history.commit(at).tag(f"v1.{30 - week}.0", at if week % 2 else None)
     history.tag("api-v1.30.0").tag("nightly").commit(ago(0.5)).tag("v2.0.0-rc.1").tag("v3.0.0", ago(-10))
     found = measure(history.make())["deployment_frequency"]
-    assert (found.value, found.source, found.window, found.confidence) == (1 / 7, "release tags", "12 weeks", "low")
+    assert (found.value, found.source, found.window, found.confidence) == (
+        1 / 7,
+        "release tags",
+        "12 weeks",
+        "low",
+    )
     assert found.evidence[0].startswith("12 releases in 12 weeks, the record begins on 2026-04-27")
     assert "tags that look like no release: 2" in found.evidence
     assert "tags dated in the future, not counted: 1" in found.evidence
@@ -323,13 +382,17 @@ def test_merges_are_no_deployments(history: History) -> None:
         history.commit(ago(day), message=f"Merge pull request #{day} from feature")
     found = measure(history.make())["deployment_frequency"]
     assert found.value is None
-    assert found.reason == (
-        "the deployment log (config/deploys.jsonl): no such file; GitHub's deployments: not asked, offline; release tags: none"
+    assert (
+        found.reason
+        == "the deployment log (config/deploys.jsonl): no such file; GitHub's deployments: not asked,"
+        " offline; release tags: none"
     )
 
 
 def daily(project: Path) -> Path:
-    """A deployment log of a deploy a day for 20 weeks, at midnight; each seventh fails and is deployed again an hour later."""
+    """A deployment log of a deploy a day for 20 weeks, at midnight; each seventh fails and is deployed again
+    an hour later.
+    """
     lines: list[dict[str, Any]] = []
     for day in range(140, 0, -1):
         if day % 7 == 3:
@@ -343,7 +406,11 @@ def daily(project: Path) -> Path:
 def test_the_deployment_log_wins_and_only_successes_count(history: History) -> None:
     measured = measure(daily(history.commit(ago(1)).tag("v1.0").make()))
     found = measured["deployment_frequency"]
-    assert (found.value, found.source, found.confidence) == (1, "deployment log (config/deploys.jsonl)", "high")
+    assert (found.value, found.source, found.confidence) == (
+        1,
+        "deployment log (config/deploys.jsonl)",
+        "high",
+    )
     assert found.history[-1] == ("2026-11-23", 1)
     assert found.history[0] == ("2026-08-10", 1), "four weeks after the record begins"
     assert (measured["production_deployment"].value, measured["production_deployment"].source) == (
@@ -352,10 +419,14 @@ def test_the_deployment_log_wins_and_only_successes_count(history: History) -> N
     )
 
 
-def test_a_deployment_log_with_failures_tells_errors_failure_rate_and_time_to_restore(history: History) -> None:
+def test_a_deployment_log_with_failures_tells_errors_failure_rate_and_time_to_restore(
+    history: History,
+) -> None:
     measured = measure(daily(history.commit(ago(1)).make()))
     assert measured["manual_errors"].value == 1 / 7
-    assert measured["change_failure_rate"].value == 12 / 96, "84 days with a deploy, and 12 that were tried twice"
+    assert measured["change_failure_rate"].value == 12 / 96, (
+        "84 days with a deploy, and 12 that were tried twice"
+    )
     assert measured["time_to_restore"].value == pytest.approx(1)
     assert measured["manual_errors"].evidence[0] == "in 12 weeks: 12 failed deploy"
     assert measured["manual_errors"].history[-1] == ("2026-11-23", 1 / 7)
@@ -379,14 +450,22 @@ def test_incidents_and_rollbacks_blame_the_deploy_before_them(history: History) 
     )
     measured = measure(project)
     assert measured["change_failure_rate"].value == 4 / 5, "two, three, four and five"
-    assert measured["time_to_restore"].value == 18, "12 and 24 hours; of the plain rollback nobody knows, and one is open"
+    assert measured["time_to_restore"].value == 18, (
+        "12 and 24 hours; of the plain rollback nobody knows, and one is open"
+    )
     assert measured["time_to_restore"].evidence[-1] == "not over yet: 1"
-    assert measured["manual_errors"].value == (4 - 1) / (7 * 7), "in the eight weeks of the record, without the worst"
+    assert measured["manual_errors"].value == (4 - 1) / (7 * 7), (
+        "in the eight weeks of the record, without the worst"
+    )
     assert measured["manual_errors"].evidence[0] == "in 12 weeks: 3 incident, 1 rolled back"
 
 
 def test_a_quiet_deployment_log_has_no_errors_and_nothing_to_restore(history: History) -> None:
-    measured = measure(wrote(history.commit(ago(1)).make(), {"ago": 60, "outcome": "success"}, {"ago": 2, "outcome": "success"}))
+    measured = measure(
+        wrote(
+            history.commit(ago(1)).make(), {"ago": 60, "outcome": "success"}, {"ago": 2, "outcome": "success"}
+        )
+    )
     assert measured["manual_errors"].value == 0
     assert measured["change_failure_rate"].value == 0
     assert measured["time_to_restore"].value is None
@@ -394,36 +473,56 @@ def test_a_quiet_deployment_log_has_no_errors_and_nothing_to_restore(history: Hi
 
 
 def test_the_first_days_of_a_deployment_log_are_no_rate(history: History) -> None:
-    measured = measure(wrote(history.commit(ago(3)).make(), *({"ago": day, "outcome": "success"} for day in (3, 2, 1, 0.5))))
+    measured = measure(
+        wrote(history.commit(ago(3)).make(), *({"ago": day, "outcome": "success"} for day in (3, 2, 1, 0.5)))
+    )
     for name in ("deployment_frequency", "manual_errors"):
-        assert (measured[name].value, measured[name].reason) == (None, "the record is 3 days long; a rate needs 28")
+        assert (measured[name].value, measured[name].reason) == (
+            None,
+            "the record is 3 days long; a rate needs 28",
+        )
         known = (NOW + timedelta(days=25)).date().isoformat()
         assert measured[name].do == f"go on as now: it is known from {known} on"
     assert measured["production_deployment"].value is True
 
 
 def test_the_past_of_what_is_not_known_any_more_stays(history: History) -> None:
-    measured = measure(wrote(history.commit(ago(300)).make(), {"ago": 120, "outcome": "success"}, {"ago": 1, "outcome": "failure"}))
+    measured = measure(
+        wrote(
+            history.commit(ago(300)).make(),
+            {"ago": 120, "outcome": "success"},
+            {"ago": 1, "outcome": "failure"},
+        )
+    )
     assert measured["time_to_restore"].value is None and measured["lead_time"].value is None
     measured = measure(wrote(history.commit(ago(300)).make(), {"ago": 120, "outcome": "success"}))
     assert measured["change_failure_rate"].value is None
-    assert {value for _, value in measured["change_failure_rate"].history} == {0}, "of the weeks in which it was known"
+    assert {value for _, value in measured["change_failure_rate"].history} == {0}, (
+        "of the weeks in which it was known"
+    )
 
 
 def test_without_a_deployment_log_nothing_is_known_of_errors(history: History) -> None:
     measured = measure(history.commit(ago(3)).tag("v1.0").make())
     for name in ("manual_errors", "change_failure_rate", "time_to_restore"):
-        assert measured[name].value is None and measured[name].reason.startswith("there is no deployment log (config/deploys.jsonl)")
+        assert measured[name].value is None and measured[name].reason.startswith(
+            "there is no deployment log (config/deploys.jsonl)"
+        )
     assert measured["production_deployment"].reason == "no deployment is recorded", "a release is none"
     assert measured["lead_time"].reason == "no source tells which commit was deployed when"
 
 
 def test_a_deployment_log_of_another_environment_says_nothing_of_production(history: History) -> None:
     project = wrote(
-        history.commit(ago(3)).make(), *({"ago": day - 0.5, "outcome": "success"} for day in range(60, 0, -1)), environment="live"
+        history.commit(ago(3)).make(),
+        *({"ago": day - 0.5, "outcome": "success"} for day in range(60, 0, -1)),
+        environment="live",
     )
     measured = measure(project)
-    assert "the deployment log (config/deploys.jsonl): none to production" in measured["deployment_frequency"].reason
+    assert (
+        "the deployment log (config/deploys.jsonl): none to production"
+        in measured["deployment_frequency"].reason
+    )
     assert measured["manual_errors"].reason == "the deployment log has nothing of production"
     configured(project, "sources: {environment: live}\n")
     assert measure(project)["deployment_frequency"].value == 1
@@ -460,7 +559,10 @@ def test_lead_time_is_from_commit_to_deploy(history: History) -> None:
     deploys = [("v1.0", 29), (three, 18), (two, 9.5), (one, 1.5), ("fffffff", 5), ("main", 4)]
     wrote(project, *({"ago": ago, "version": version, "outcome": "success"} for version, ago in deploys))
     lead = measure(project)["lead_time"]
-    assert (lead.value, lead.source) == (24, "deployment log (config/deploys.jsonl), git"), "of 24, 48 and 12 hours"
+    assert (lead.value, lead.source) == (
+        24,
+        "deployment log (config/deploys.jsonl), git",
+    ), "of 24, 48 and 12 hours"
     assert lead.evidence[1] == "deployments of commits that aren't here, or are dated later, not counted: 3"
 
 
@@ -469,7 +571,10 @@ def test_lead_time_is_from_commit_to_deploy(history: History) -> None:
 
 def test_services_and_what_was_declared_are_known_at_once(history: History) -> None:
     project = history.make()
-    text = "declared:\n  uptime_requirement: 99.9%\n  geographic_distribution: false\n  handling_user_data: true\n  user_base: 12_000\n"
+    text = (
+        "declared:\n  uptime_requirement: 99.9%\n  geographic_distribution: false\n  handling_user_data:"
+        " true\n  user_base: 12_000\n"
+    )
     measured = measure(configured(project, text), {"services": ["api", {"name": "bot"}]})
     values = {name: one.value for name, one in measured.items() if one.value is not None}
     assert values == {
@@ -494,7 +599,10 @@ def test_a_requirement_is_not_more_than_itself(history: History, share: str) -> 
 def test_what_was_not_declared_is_unknown(history: History) -> None:
     project = configured(history.make(), "declared:\n  uptime_requirement: null\n")
     one = measure(project)["uptime_requirement"]
-    assert (one.value, one.reason) == (None, "nobody has said: `declared: uptime_requirement:` in config/evolution.yml")
+    assert (one.value, one.reason) == (
+        None,
+        "nobody has said: `declared: uptime_requirement:` in config/evolution.yml",
+    )
     configured(project, "declared:\n")
     assert measure(project)["handling_user_data"].value is None
 
@@ -507,23 +615,50 @@ def test_what_was_not_declared_is_unknown(history: History) -> None:
             ":2: declared.uptime_requirement: expected a share of 100 such as 99.9%, or null, got 99.9",
         ),
         ("declared:\n  uptime_requirement: 101%\n", ":2: declared.uptime_requirement: expected a share"),
-        ("declared:\n  handling_user_data: maybe\n", ":2: declared.handling_user_data: expected true or false, or null, got maybe"),
+        (
+            "declared:\n  handling_user_data: maybe\n",
+            ":2: declared.handling_user_data: expected true or false, or null, got maybe",
+        ),
         ("declared:\n  user_base: .inf\n", ":2: declared.user_base: expected a number such as 10000"),
-        ("declared:\n  user_base: [1]\n", ":2: declared.user_base: expected a number such as 10000, or null, got list"),
-        ("declared:\n\n  uptime_requirment: 99%\n", ":3: declared: knows no 'uptime_requirment'; did you mean uptime_requirement?"),
+        (
+            "declared:\n  user_base: [1]\n",
+            ":2: declared.user_base: expected a number such as 10000, or null, got list",
+        ),
+        (
+            "declared:\n\n  uptime_requirment: 99%\n",
+            ":3: declared: knows no 'uptime_requirment'; did you mean uptime_requirement?",
+        ),
         ("declared:\n  user_base: 1\n  user_base: 2\n", ":3: user_base stands there twice"),
         ("declared: 7\n", ":1: declared: expected names with values"),
         ("- declared\n", ":1: the file: expected names with values"),
         ("a: [\n", ":2: expected YAML"),
         ("a: 1\n\tb: 2\n", ":2: expected YAML"),
-        ("sources:\n  prometheus: http://me:secret@p:9090\n", ":2: sources.prometheus.url: holds a user or a password"),
-        ("sources:\n  prometheus: prometheus:9090\n", ":2: sources.prometheus.url: expected an address such as http://prometheus:9090"),
-        ("sources:\n  prometheus: {url: 'file:///etc/passwd'}\n", ":2: sources.prometheus.url: expected an address"),
-        ("sources:\n  prometheus: {url: 'http://p', user: x}\n", ":2: sources.prometheus: knows no 'user'; did you mean users?"),
-        ("sources:\n  github: {workflow: ../../x.yml}\n", ":2: sources.github.workflow: expected a file of .github/workflows"),
+        (
+            "sources:\n  prometheus: http://me:secret@p:9090\n",
+            ":2: sources.prometheus.url: holds a user or a password",
+        ),
+        (
+            "sources:\n  prometheus: prometheus:9090\n",
+            ":2: sources.prometheus.url: expected an address such as http://prometheus:9090",
+        ),
+        (
+            "sources:\n  prometheus: {url: 'file:///etc/passwd'}\n",
+            ":2: sources.prometheus.url: expected an address",
+        ),
+        (
+            "sources:\n  prometheus: {url: 'http://p', user: x}\n",
+            ":2: sources.prometheus: knows no 'user'; did you mean users?",
+        ),
+        (
+            "sources:\n  github: {workflow: ../../x.yml}\n",
+            ":2: sources.github.workflow: expected a file of .github/workflows",
+        ),
         ("sources:\n  bots: dependabot\n", ":2: sources.bots: expected a list"),
         ("sources:\n  environment: '../x'\n", ":2: sources.environment: expected the name of an environment"),
-        ("sources:\n  datadog: x\n", ":2: sources: knows no 'datadog'; expected one of environment, bots, github, prometheus"),
+        (
+            "sources:\n  datadog: x\n",
+            ":2: sources: knows no 'datadog'; expected one of environment, bots, github, prometheus",
+        ),
     ],
 )
 def test_what_cannot_be_taken_is_told_with_its_line(history: History, text: str, message: str) -> None:
@@ -547,15 +682,21 @@ def test_the_file_that_the_template_gives_is_taken(fresh: Callable[..., Any]) ->
 def test_an_incident_is_of_the_version_that_runs_and_ends_once(history: History) -> None:
     project = history.commit(ago(3)).make()
     deployment_log.record(project, "deploy", "production", "v7", "success", "", "2026-01-05T10:00:00+00:00")
-    deployment_log.record(project, "incident", "production", None, "success", "the café closed", "2026-01-05T11:00:00+00:00")
-    told = deployment_log.record(project, "restored", "production", None, "success", "", "2026-01-05T13:30:00+00:00")
+    deployment_log.record(
+        project, "incident", "production", None, "success", "the café closed", "2026-01-05T11:00:00+00:00"
+    )
+    told = deployment_log.record(
+        project, "restored", "production", None, "success", "", "2026-01-05T13:30:00+00:00"
+    )
     assert told == "config/deploys.jsonl: restored of v7 in production recorded; commit it"
     with pytest.raises(Refused, match="nothing is recorded as broken in production"):
         deployment_log.record(project, "restored", "production", None, "success", "")
     read = deployment_log.read(project, time.time())
     (trouble,) = deployment_log.troubles(read.entries, "production")
     assert (trouble.version, (trouble.end or 0) - trouble.start) == ("v7", 2.5 * 3600)
-    assert [json.loads(line).get("outcome") for line in (project / deployment_log.FILE).read_text().splitlines()] == [
+    assert [
+        json.loads(line).get("outcome") for line in (project / deployment_log.FILE).read_text().splitlines()
+    ] == [
         "success",
         None,
         None,
@@ -618,7 +759,9 @@ def body(status: int, text: str, **headers: str) -> Callable[[BaseHTTPRequestHan
     return answer
 
 
-def test_a_server_that_never_ends_its_answer_is_left(server: Any, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_never_ends_its_answer_is_left(
+    server: Any, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def drip(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.end_headers()
@@ -643,7 +786,9 @@ def test_a_server_that_never_ends_its_answer_is_left(server: Any, history: Histo
         (401, "", "Prometheus refuses the query (401)"),
     ],
 )
-def test_what_is_no_prometheus_is_unknown(server: Any, history: History, status: int, text: str, message: str) -> None:
+def test_what_is_no_prometheus_is_unknown(
+    server: Any, history: History, status: int, text: str, message: str
+) -> None:
     project = configured(history.make(), f"sources: {{prometheus: '{server(body(status, text))}'}}\n")
     one = measure(project, offline=False)["production_traffic.requests"]
     assert one.value is None and message in one.reason and one.reason.isprintable()
@@ -651,7 +796,9 @@ def test_what_is_no_prometheus_is_unknown(server: Any, history: History, status:
 
 def test_a_token_is_handed_to_no_other_server(server: Any) -> None:
     seen: list[str] = []
-    elsewhere = server(lambda handler: seen.append(handler.headers.get("Authorization", "")) or body(200, "{}")(handler))
+    elsewhere = server(
+        lambda handler: seen.append(handler.headers.get("Authorization", "")) or body(200, "{}")(handler)
+    )
     here = server(body(301, "", Location=f"{elsewhere}/x"))
     with pytest.raises(web.Answered, match="301"):
         web.get(f"{here}/x", time.monotonic() + 5, {"Authorization": "Bearer secret"})
@@ -660,5 +807,7 @@ def test_a_token_is_handed_to_no_other_server(server: Any) -> None:
 
 def test_a_token_with_a_line_end_is_not_repeated(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "hunter2\nX: y")
-    reason = measure(history.make(), {"repository": "acme/shop"}, offline=False)["deployment_frequency"].reason
+    reason = measure(history.make(), {"repository": "acme/shop"}, offline=False)[
+        "deployment_frequency"
+    ].reason
     assert "GITHUB_TOKEN holds characters that are in no token" in reason and "hunter2" not in reason

@@ -15,13 +15,17 @@ from tests.support.projects import Project
 
 
 def test_a_name_with_a_hyphen_stands_in_a_folder_without(project: Project) -> None:
-    services = project.copy(services=["market-data", {"name": "news-bot", "kind": "worker"}]).answers()["services"]
+    services = project.copy(services=["market-data", {"name": "news-bot", "kind": "worker"}]).answers()[
+        "services"
+    ]
     assert [(one["name"], one["path"], one["app"]) for one in services] == [
         ("market-data", "services/market_data", "services.market_data.app:create_app()"),
         ("news-bot", "services/news_bot", "services.news_bot.worker"),
     ]
     assert (project.folder / "services/market_data/__init__.py").read_text() == ""
-    assert "from services.market_data import app\n" in project.read("tests/unit/market_data/test_market_data_app.py")
+    assert "from services.market_data import app\n" in project.read(
+        "tests/unit/market_data/test_market_data_app.py"
+    )
 
 
 def test_a_folder_of_that_very_name_is_the_adopted_service(project: Project) -> None:
@@ -33,10 +37,19 @@ def test_a_folder_of_that_very_name_is_the_adopted_service(project: Project) -> 
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [("services/market-data", "services/market_data"), ("src/2nd", "services/market_data"), ("apps/class", "services/market_data")],
+    [
+        ("services/market-data", "services/market_data"),
+        ("src/2nd", "services/market_data"),
+        ("apps/class", "services/market_data"),
+    ],
 )
-def test_a_new_service_where_python_cannot_import_it_is_refused(project: Project, path: str, said: str) -> None:
-    with pytest.raises(UserMessageError, match=f"expected a folder that Python can import, as {said}, since the service is new"):
+def test_a_new_service_where_python_cannot_import_it_is_refused(
+    project: Project, path: str, said: str
+) -> None:
+    with pytest.raises(
+        UserMessageError,
+        match=f"expected a folder that Python can import, as {said}, since the service is new",
+    ):
         project.copy(services=[{"name": "market-data", "path": path}])
     assert not (project.folder / "README.md").exists()
 
@@ -60,7 +73,9 @@ def test_every_script_of_ci_checks_is_a_check(project: Project, code: int, said:
     python.symlink_to(sys.executable)
     (project.folder / ".venv/.installed").touch()
     command = [sys.executable, "ci/check.py", "prices"]
-    done = subprocess.run(command, cwd=project.folder, env={**os.environ}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=project.folder, env={**os.environ}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == code, done.stderr
     assert done.stdout.split("\n")[-2] == f"prices  {said}" and "looked at 1 service" in done.stdout
 
@@ -76,7 +91,9 @@ def test_ci_installs_what_is_locked(project: Project, ci: str, tmp_path: Path) -
     uv.chmod(0o755)
     env = {**os.environ, "PATH": f"{uv.parent}:{os.environ['PATH']}", "CI": ci}
     (project.folder / ".venv").mkdir()
-    subprocess.run([sys.executable, "ci/uv.py"], cwd=project.folder, env=env, capture_output=True, check=False)
+    subprocess.run(
+        [sys.executable, "ci/uv.py"], cwd=project.folder, env=env, capture_output=True, check=False
+    )
     called = (tmp_path / "called").read_text().splitlines()
     assert called[1] == ("sync --inexact --locked" if ci else "sync --inexact")
 
@@ -89,5 +106,7 @@ def test_ci_without_a_lock_file_warns_once(project: Project, tmp_path: Path) -> 
     uv.chmod(0o755)
     env = {**os.environ, "PATH": f"{uv.parent}:{os.environ['PATH']}", "CI": "true"}
     (project.folder / ".venv").mkdir()
-    done = subprocess.run([sys.executable, "ci/uv.py"], cwd=project.folder, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "ci/uv.py"], cwd=project.folder, env=env, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout.count("uv.lock isn't committed")) == (0, 1)

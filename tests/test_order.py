@@ -21,7 +21,9 @@ from tests.support.stand_ins import StandIns
 from tests.test_deploy import STAGING, Shop
 
 AtLevel = Callable[..., Project]
-HEALTH = re.search(r'^HEALTH = "(.*)"$', (ROOT / "levels/2-automated/ci/deploy.py").read_text(), re.MULTILINE)[1]
+HEALTH = re.search(
+    r'^HEALTH = "(.*)"$', (ROOT / "levels/2-automated/ci/deploy.py").read_text(), re.MULTILINE
+)[1]
 
 
 class Pushed(Shop):
@@ -80,13 +82,19 @@ def test_the_tip_of_the_branch_is_deployed(pushed: Pushed) -> None:
     assert (code, errors, output) == (0, "", "deployed=true\n") and f"staging: {pushed.first} runs\n" in out
 
 
-def test_an_older_commit_that_is_run_again_does_not_go_over_a_newer_one(pushed: Pushed, tmp_path: Path) -> None:
+def test_an_older_commit_that_is_run_again_does_not_go_over_a_newer_one(
+    pushed: Pushed, tmp_path: Path
+) -> None:
     newer = pushed.newer()
     page = tmp_path / "page.md"
     for command, name in (("images", "deploy"), ("deploy", "deployed")):
-        code, out, errors, output = pushed.workflow(command, "staging", GITHUB_STEP_SUMMARY=str(page), GITHUB_RUN_ATTEMPT="2")
+        code, out, errors, output = pushed.workflow(
+            command, "staging", GITHUB_STEP_SUMMARY=str(page), GITHUB_RUN_ATTEMPT="2"
+        )
         assert (code, errors, output) == (0, "", f"{name}=false\n")
-        reason = f"Nothing was deployed to staging: main stands at {newer} by now, and this is {pushed.first}."
+        reason = (
+            f"Nothing was deployed to staging: main stands at {newer} by now, and this is {pushed.first}."
+        )
         assert out == f"::notice::{reason}\n" and reason in page.read_text()
     assert pushed.host.log() == [], "neither an image nor the host was touched"
 
@@ -126,7 +134,9 @@ def test_a_branch_of_a_similar_name_is_not_taken_for_it(pushed: Pushed) -> None:
 
 
 def test_a_tag_is_no_tip_of_a_branch(pushed: Pushed) -> None:
-    code, out, _, output = pushed.workflow("deploy", "staging", GITHUB_EVENT_NAME="workflow_dispatch", GITHUB_REF="refs/tags/v1")
+    code, out, _, output = pushed.workflow(
+        "deploy", "staging", GITHUB_EVENT_NAME="workflow_dispatch", GITHUB_REF="refs/tags/v1"
+    )
     assert (code, output) == (0, "deployed=false\n") and "this is refs/tags/v1" in out
 
 
@@ -141,7 +151,9 @@ def test_where_it_cannot_be_told_nothing_is_deployed_and_the_reason_is_said(push
     for command in ("images", "deploy"):
         code, out, errors, output = pushed.workflow(command, "staging")
         assert (code, out, output) == (1, "", "")
-        assert errors.startswith("nothing was deployed: whether this is the tip of main can't be told: git ls-remote: ")
+        assert errors.startswith(
+            "nothing was deployed: whether this is the tip of main can't be told: git ls-remote: "
+        )
         assert errors.count("\n") == 1
     assert pushed.host.log() == []
 
@@ -150,15 +162,25 @@ def test_the_token_reaches_git_by_the_environment_and_for_its_server_alone(pushe
     seen = pushed.folder.parent / "seen"
     script = pushed.host.bin / "git"
     real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
-    script.write_text(f'#!/bin/sh\n[ "$1" != ls-remote ] || {{ echo "$@"; env | grep ^GIT_CONFIG; }} > {seen}\nexec {real} "$@"\n')
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" != ls-remote ] || {{ echo "$@"; env | grep ^GIT_CONFIG; }} > {seen}\nexec {real}'
+        ' "$@"\n'
+    )
     script.chmod(0o755)
-    code, out, errors, _ = pushed.workflow("deploy", "staging", GITHUB_TOKEN="t0ken", GITHUB_SERVER_URL="https://github.example.org")
+    code, out, errors, _ = pushed.workflow(
+        "deploy", "staging", GITHUB_TOKEN="t0ken", GITHUB_SERVER_URL="https://github.example.org"
+    )
     assert code == 0, errors
     arguments, *environment = seen.read_text().splitlines()
     assert arguments == "ls-remote origin refs/heads/main" and "t0ken" not in out + errors
-    assert {line.partition("=")[2] for line in environment if "_KEY_" in line} == {"http.https://github.example.org/.extraheader"}
+    assert {line.partition("=")[2] for line in environment if "_KEY_" in line} == {
+        "http.https://github.example.org/.extraheader"
+    }
     values = sorted(line.partition("=")[2] for line in environment if "_VALUE_" in line)
-    assert values == ["", "Authorization: basic eC1hY2Nlc3MtdG9rZW46dDBrZW4="], "and what the checkout left is forgotten first"
+    assert values == [
+        "",
+        "Authorization: basic eC1hY2Nlc3MtdG9rZW46dDBrZW4=",
+    ], "and what the checkout left is forgotten first"
 
 
 def test_a_person_may_deploy_what_no_branch_stands_at(pushed: Pushed) -> None:
@@ -177,7 +199,10 @@ def test_an_older_commit_goes_over_a_newer_one_only_where_it_is_asked_for(pushed
     git(pushed.folder, "checkout", "--quiet", pushed.first)
     code, out, errors = pushed.deploy("deploy", "staging")
     assert (code, out) == (2, "") and errors.count("\n") == 1
-    assert errors.startswith(f"{pushed.first} is older than {newer}, which runs in staging: `git pull`; or to go back `make rollback")
+    assert errors.startswith(
+        f"{pushed.first} is older than {newer}, which runs in staging: `git pull`; or to go back `make"
+        " rollback"
+    )
     assert pushed.host.words("current") == [newer] and len(pushed.deployment_log()) == 1
 
     code, out, _ = pushed.deploy("deploy", "staging", "--version", pushed.first)

@@ -16,7 +16,13 @@ APP = "from flask import Flask\napp = Flask(__name__)\n"
 def test_what_stands_already_is_named(tmp_path: Path) -> None:
     project(
         tmp_path,
-        {"Makefile": "", "config/a.yml": "", "readme.md": "", "CI/check.py": "", ".github/workflows/mine.yml": ""},
+        {
+            "Makefile": "",
+            "config/a.yml": "",
+            "readme.md": "",
+            "CI/check.py": "",
+            ".github/workflows/mine.yml": "",
+        },
     )
     (tmp_path / "link").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
@@ -32,7 +38,9 @@ def test_what_stands_already_is_named(tmp_path: Path) -> None:
         "loop",
         "folder",
     ]
-    assert preflight.standing(tmp_path, [*ours, ".github/workflows/quality.yml", "docs/x/y/z.md", "Makefile/x"]) == [
+    assert preflight.standing(
+        tmp_path, [*ours, ".github/workflows/quality.yml", "docs/x/y/z.md", "Makefile/x"]
+    ) == [
         "Makefile",
         "README.md",
         "ci/check.py",
@@ -50,8 +58,12 @@ def test_each_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     project(tmp_path, {"config/a.yml": ""})
     listed = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: listed.append(os.path.relpath(path, tmp_path)) or scandir(path))
-    preflight.standing(tmp_path, [*(f"config/{n}.yml" for n in range(100)), *(f"missing/deep/{n}" for n in range(100))])
+    monkeypatch.setattr(
+        os, "scandir", lambda path: listed.append(os.path.relpath(path, tmp_path)) or scandir(path)
+    )
+    preflight.standing(
+        tmp_path, [*(f"config/{n}.yml" for n in range(100)), *(f"missing/deep/{n}" for n in range(100))]
+    )
     assert sorted(listed) == [".", "config"]
 
 
@@ -106,8 +118,8 @@ def test_a_repository_without_a_commit(tmp_path: Path) -> None:
 )
 def test_a_project_of_another_template(tmp_path: Path, text: str, refused: bool) -> None:
     message = (
-        ".copier-answers.yml: the project was made by another Copier template, and one file can't hold the answers of"
-        " both: stay with that template, or delete the file and commit"
+        ".copier-answers.yml: the project was made by another Copier template, and one file can't hold the"
+        " answers of both: stay with that template, or delete the file and commit"
     )
     project(tmp_path, {".copier-answers.yml": text})
     assert preflight.refusals(tmp_path, []) == ([message] if refused else [])
@@ -137,7 +149,9 @@ def test_links_on_the_way(tmp_path: Path) -> None:
     (root / "config").symlink_to("config")
     (root / "tests").symlink_to("inside")
     (root / "up").symlink_to("..")
-    assert preflight.refusals(root, ["docs/a.md", "ci/b.py", "config/c.yml", "tests/d.py", "up/e", "Makefile/f"]) == [
+    assert preflight.refusals(
+        root, ["docs/a.md", "ci/b.py", "config/c.yml", "tests/d.py", "up/e", "Makefile/f"]
+    ) == [
         "docs: a symbolic link that leads out of the project: make it a folder (for docs/a.md)",
         "ci: a broken symbolic link where the template needs a folder: remove it (for ci/b.py)",
         "config: a broken symbolic link where the template needs a folder: remove it (for config/c.yml)",
@@ -151,29 +165,47 @@ def test_a_project_that_is_itself_reached_by_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("repo")
     assert preflight.refusals(tmp_path / "link", ["ci/y.py"]) == []
     (tmp_path / "loop").symlink_to("loop")
-    assert preflight.refusals(tmp_path / "loop", []) == [f"{tmp_path}/loop: a broken symbolic link: remove it, or choose another folder"]
+    assert preflight.refusals(tmp_path / "loop", []) == [
+        f"{tmp_path}/loop: a broken symbolic link: remove it, or choose another folder"
+    ]
 
 
 def test_a_file_in_place_of_the_project(tmp_path: Path) -> None:
     project(tmp_path, {"file": ""})
-    assert preflight.refusals(tmp_path / "file", []) == [f"{tmp_path}/file: can't be read (Not a directory): choose a folder that can"]
+    assert preflight.refusals(tmp_path / "file", []) == [
+        f"{tmp_path}/file: can't be read (Not a directory): choose a folder that can"
+    ]
 
 
 def test_folders_that_differ_by_case(tmp_path: Path) -> None:
     project(tmp_path, {"Config/x.yml": "", "docs/x.md": "", "Docs/x.md": "", "readme.md": ""})
     assert preflight.refusals(tmp_path, ["config/a.yml", "config/b.yml", "docs/a.md", "README.md"]) == [
-        "Config: differs only by case from the template's config, and some disks take the two for one: rename it (for config/a.yml)"
+        "Config: differs only by case from the template's config, and some disks take the two for one: rename"
+        " it (for config/a.yml)"
     ]
 
 
 def test_rules_that_would_hide_our_files(tmp_path: Path) -> None:
     rules = "*.md\n!README.md\nci/\n"
     root = repository(tmp_path, {".gitignore": rules, "docs/.gitignore": "\n\nb?.txt\n", "docs/here.md": ""})
-    paths = ["docs/here.md", "README.md", "docs/a.md", *(f"ci/{n}.py" for n in range(5)), "docs/b1.txt", "Makefile"]
+    paths = [
+        "docs/here.md",
+        "README.md",
+        "docs/a.md",
+        *(f"ci/{n}.py" for n in range(5)),
+        "docs/b1.txt",
+        "Makefile",
+    ]
     assert preflight.refusals(root, paths) == [
         ".gitignore:1: the rule *.md would hide docs/a.md from git: narrow it, or add a ! rule below it",
-        ".gitignore:3: the rule ci/ would hide ci/0.py, ci/1.py, ci/2.py and 2 more from git: narrow it, or add a ! rule below it",
-        "docs/.gitignore:3: the rule b?.txt would hide docs/b1.txt from git: narrow it, or add a ! rule below it",
+        (
+            ".gitignore:3: the rule ci/ would hide ci/0.py, ci/1.py, ci/2.py and 2 more from git: narrow it,"
+            " or add a ! rule below it"
+        ),
+        (
+            "docs/.gitignore:3: the rule b?.txt would hide docs/b1.txt from git: narrow it, or add a ! rule"
+            " below it"
+        ),
     ]
 
 
@@ -181,7 +213,8 @@ def test_a_personal_rule_is_named_by_its_file(tmp_path: Path) -> None:
     root = repository(tmp_path, {"x": ""})
     (root / ".git/info/exclude").write_text("*.mk\n")
     assert preflight.refusals(root, ["levels.mk"]) == [
-        ".git/info/exclude:1: the rule *.mk would hide levels.mk from git: narrow it, or add a ! rule below it"
+        ".git/info/exclude:1: the rule *.mk would hide levels.mk from git: narrow it, or add a ! rule"
+        " below it"
     ]
 
 
@@ -194,7 +227,10 @@ def test_links_do_not_keep_git_from_judging_the_rest(tmp_path: Path) -> None:
 
 
 def test_everything_at_once_is_one_line_each(tmp_path: Path) -> None:
-    repository(tmp_path, {".gitignore": "*.mk\n", ".copier-answers.yml": "_src_path: x\n", "config": "", "Docs/x": ""})
+    repository(
+        tmp_path,
+        {".gitignore": "*.mk\n", ".copier-answers.yml": "_src_path: x\n", "config": "", "Docs/x": ""},
+    )
     refused = preflight.refusals(tmp_path, ["levels.mk", "config/a.yml", "docs/a.md"])
     assert [line.split(":")[0] for line in refused] == [".copier-answers.yml", "config", "Docs", ".gitignore"]
     assert all(line.isprintable() for line in refused)

@@ -29,7 +29,9 @@ def without_answers(project: Project) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("old", "new"), PAIRS)
-def test_an_updated_project_is_the_one_that_a_fresh_copy_gives(at_level: AtLevel, fresh: AtLevel, old: int, new: int) -> None:
+def test_an_updated_project_is_the_one_that_a_fresh_copy_gives(
+    at_level: AtLevel, fresh: AtLevel, old: int, new: int
+) -> None:
     project = at_level(old).move(new)
     assert without_answers(project) == without_answers(fresh(new))
     updated, expected = project.answers(), fresh(new).answers()
@@ -45,7 +47,9 @@ def test_also_with_two_services(at_level: AtLevel, fresh: AtLevel, old: int, new
 
 @pytest.mark.parametrize("released", to_start_from())
 @pytest.mark.parametrize(("old", "new"), [(1, 1), (2, 2), (3, 3), (4, 4), (1, 4)])
-def test_a_project_of_a_released_version_moves_to_this_one(tmp_path: Path, fresh: AtLevel, released: Release, old: int, new: int) -> None:
+def test_a_project_of_a_released_version_moves_to_this_one(
+    tmp_path: Path, fresh: AtLevel, released: Release, old: int, new: int
+) -> None:
     if why := missing(released.commit):
         pytest.skip(why)
     clone = tmp_path / "template"
@@ -56,7 +60,9 @@ def test_a_project_of_a_released_version_moves_to_this_one(tmp_path: Path, fresh
     git(clone, "tag", "--force", released.tag)  # a clone without tags serves, too
     git(clone, "read-tree", "-u", "--reset", "FETCH_HEAD")
     release(clone, "v1000.0.0")
-    project = Project(tmp_path / "shop", clone).copy(ref=released.tag, level=old).update("v1000.0.0", level=new)
+    project = (
+        Project(tmp_path / "shop", clone).copy(ref=released.tag, level=old).update("v1000.0.0", level=new)
+    )
     assert without_answers(project) == without_answers(fresh(new))
 
 
@@ -64,8 +70,12 @@ def test_a_project_of_a_released_version_moves_to_this_one(tmp_path: Path, fresh
 
 
 @pytest.mark.parametrize(("old", "new"), PAIRS)
-def test_edits_in_every_file_come_through_a_move(at_level: AtLevel, tmp_path: Path, fresh: AtLevel, old: int, new: int) -> None:
-    """The result is the fresh copy with the same edits; and on the way down, what was edited and is the person's."""
+def test_edits_in_every_file_come_through_a_move(
+    at_level: AtLevel, tmp_path: Path, fresh: AtLevel, old: int, new: int
+) -> None:
+    """The result is the fresh copy with the same edits; and on the way down, what was edited and is the
+    person's.
+    """
     project = at_level(old)
     edited = edit(project)
     assert len(edited) >= 17
@@ -84,10 +94,19 @@ def edit_only(project: Project, paths: list[str]) -> None:
     """The edits again, in those files only that had them."""
     for path, place, text in EDITS:
         if path in paths and (project.folder / path).is_file():
-            project.write(path, project.read(path) + text if place is None else project.read(path).replace(place, text.format(place)))
+            project.write(
+                path,
+                (
+                    project.read(path) + text
+                    if place is None
+                    else project.read(path).replace(place, text.format(place))
+                ),
+            )
 
 
-def test_what_was_edited_and_goes_is_kept_or_named(at_level: AtLevel, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_was_edited_and_goes_is_kept_or_named(
+    at_level: AtLevel, capfd: pytest.CaptureFixture[str]
+) -> None:
     project = at_level(4)
     edit(project)
     head = project.commit() and git(project.folder, "rev-parse", "--short", "HEAD").strip()
@@ -122,29 +141,45 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as v1.0.0, and as v1.1.0 with other extension code, a changed file and a new one."""
     template = make_template(tmp_path_factory.mktemp("versions") / "copier-levels", "v1.0.0")
     hook = template / "extensions" / "rendering" / "closing.py"
-    hook.write_text(hook.read_text() + '\n\ndef greeting() -> str:\n    """New in this version."""\n    return "hello from v1.1.0"\n')
+    hook.write_text(
+        hook.read_text()
+        + '\n\ndef greeting() -> str:\n    """New in this version."""\n    return "hello from v1.1.0"\n'
+    )
     extension = template / "extensions" / "rendering" / "hook.py"
     text = extension.read_text()
     assert text.count("            all_layers=self.manifests,\n") == 1
     extension.write_text(
         text.replace(
-            "            all_layers=self.manifests,\n", "            all_layers=self.manifests,\n            greeting=closing.greeting,\n"
+            "            all_layers=self.manifests,\n",
+            "            all_layers=self.manifests,\n            greeting=closing.greeting,\n",
         )
     )
     layer = template / "levels" / "1-basic"
     branches = layer / "docs" / "branches.md.jinja"
-    branches.write_text(branches.read_text().replace("# Branches and pull requests\n", "# Branches and pull requests, [[ greeting() ]]\n"))
+    branches.write_text(
+        branches.read_text().replace(
+            "# Branches and pull requests\n", "# Branches and pull requests, [[ greeting() ]]\n"
+        )
+    )
     pyproject = layer / "pyproject.toml.jinja"
-    pyproject.write_text(pyproject.read_text().replace("show_missing = true\n", "show_missing = true\nskip_covered = true\n"))
+    pyproject.write_text(
+        pyproject.read_text().replace("show_missing = true\n", "show_missing = true\nskip_covered = true\n")
+    )
     (layer / "docs" / "new.md").write_text("New in v1.1.0\n")
     manifest = layer / "_level" / "level.yml"
-    manifest.write_text(manifest.read_text().replace("files:\n", 'files:\n  - {path: docs/new.md, owner: shared, why: "new"}\n'))
+    manifest.write_text(
+        manifest.read_text().replace(
+            "files:\n", 'files:\n  - {path: docs/new.md, owner: shared, why: "new"}\n'
+        )
+    )
     release(template, "v1.1.0")
     return template
 
 
 @pytest.mark.parametrize(("old", "new"), [(1, 1), (2, 2), (4, 4), (1, 4), (4, 1)])
-def test_a_new_version_whose_extension_differs_comes_with_edits_kept(tmp_path: Path, two_versions: Path, old: int, new: int) -> None:
+def test_a_new_version_whose_extension_differs_comes_with_edits_kept(
+    tmp_path: Path, two_versions: Path, old: int, new: int
+) -> None:
     fresh = Project(tmp_path / "fresh" / "shop", two_versions).copy(ref="v1.1.0", level=new)
     project = Project(tmp_path / "shop", two_versions).copy(ref="v1.0.0", level=old)
     plain = Project(tmp_path / "plain" / "shop", two_versions)
@@ -160,13 +195,18 @@ def test_a_new_version_whose_extension_differs_comes_with_edits_kept(tmp_path: P
     assert {path: got[path] for path in want} == want
 
 
-def test_a_line_that_both_changed_is_marked_and_listed(tmp_path: Path, two_versions: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_line_that_both_changed_is_marked_and_listed(
+    tmp_path: Path, two_versions: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     project = Project(tmp_path / "shop", two_versions).copy(ref="v1.0.0")
     project.replace("docs/branches.md", "# Branches and pull requests\n", "# How we branch\n")
     project.commit().update("v1.1.0")
     assert project.conflicts() == ["docs/branches.md"]
     assert "<<<<<<<" in project.read("docs/branches.md")
-    assert "conflict: docs/branches.md: both you and the template changed the same lines" in capfd.readouterr().err
+    assert (
+        "conflict: docs/branches.md: both you and the template changed the same lines"
+        in capfd.readouterr().err
+    )
 
 
 def test_a_path_of_theirs_that_a_new_version_would_write_is_kept(tmp_path: Path, two_versions: Path) -> None:
@@ -180,16 +220,24 @@ def test_a_path_of_theirs_that_a_new_version_would_write_is_kept(tmp_path: Path,
 # Promise 5: pure rendering
 
 
-def test_what_stands_in_the_project_changes_nothing_that_is_rendered(at_level: AtLevel, fresh: AtLevel) -> None:
+def test_what_stands_in_the_project_changes_nothing_that_is_rendered(
+    at_level: AtLevel, fresh: AtLevel
+) -> None:
     project = at_level(1)
     project.write("services/extra/app.py", "from flask import Flask\n\napp = Flask(__name__)\n")
-    project.write("shop/__init__.py", "from flask import Flask\n\n\ndef create_app():\n    return Flask(__name__)\n")
+    project.write(
+        "shop/__init__.py", "from flask import Flask\n\n\ndef create_app():\n    return Flask(__name__)\n"
+    )
     project.commit().move(2)
     got = without_answers(project)
-    assert {path: entry for path, entry in got.items() if not path.startswith(("services/extra", "shop/"))} == without_answers(fresh(2))
+    assert {
+        path: entry for path, entry in got.items() if not path.startswith(("services/extra", "shop/"))
+    } == without_answers(fresh(2))
 
 
-def test_a_copy_elsewhere_from_the_same_answers_is_the_same(tmp_path: Path, template: Path, fresh: AtLevel) -> None:
+def test_a_copy_elsewhere_from_the_same_answers_is_the_same(
+    tmp_path: Path, template: Path, fresh: AtLevel
+) -> None:
     expected = fresh(4, two=True)
     data = {key: value for key, value in expected.answers().items() if not key.startswith("_")}
     project = Project(tmp_path / "elsewhere" / "another-name", template).copy(**data)
@@ -199,7 +247,9 @@ def test_a_copy_elsewhere_from_the_same_answers_is_the_same(tmp_path: Path, temp
 # Migrations
 
 
-def test_migrations_of_the_crossed_layers_run_in_order_and_can_run_twice(at_level: AtLevel, capfd: pytest.CaptureFixture[str]) -> None:
+def test_migrations_of_the_crossed_layers_run_in_order_and_can_run_twice(
+    at_level: AtLevel, capfd: pytest.CaptureFixture[str]
+) -> None:
     project = at_level(1).move(4)
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("level ")]
     assert said == [
@@ -208,18 +258,26 @@ def test_migrations_of_the_crossed_layers_run_in_order_and_can_run_twice(at_leve
     ]
     assert "config/staging.env" not in project.tree(), "it will hold secrets"
     script = ROOT / "extensions" / "after_update.py"
-    again = subprocess.run(["python3", str(script), str(ROOT)], cwd=project.folder, capture_output=True, text=True, check=True)
+    again = subprocess.run(
+        ["python3", str(script), str(ROOT)], cwd=project.folder, capture_output=True, text=True, check=True
+    )
     assert (again.stdout, again.stderr) == ("", "")
 
     (project.folder / "runtime/__pycache__").mkdir()
-    project.write("config/security-exceptions.txt", project.read("config/security-exceptions.txt") + "PYSEC-2020-1 2020-01-31 old\n")
+    project.write(
+        "config/security-exceptions.txt",
+        project.read("config/security-exceptions.txt") + "PYSEC-2020-1 2020-01-31 old\n",
+    )
     project.commit().move(1).commit()
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("level ")]
     assert [line.split(":")[0] for line in said] == ["level 2"] * 3
     assert not (project.folder / "runtime").exists()
     assert (project.folder / "config/staging.env").exists()
     project.move(3)
-    assert "level 3: config/security-exceptions.txt: the exception for PYSEC-2020-1 ended on 2020-01-31" in capfd.readouterr().err
+    assert (
+        "level 3: config/security-exceptions.txt: the exception for PYSEC-2020-1 ended on 2020-01-31"
+        in capfd.readouterr().err
+    )
 
 
 def test_a_job_of_yours_in_the_checks_workflow_is_named_when_pushes_go_elsewhere(
@@ -232,7 +290,9 @@ def test_a_job_of_yours_in_the_checks_workflow_is_named_when_pushes_go_elsewhere
     assert line.endswith("a job of yours that a push shall run too goes there (mine)")
 
 
-def test_the_lock_file_follows_what_a_move_changes(tmp_path: Path, two_versions: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_lock_file_follows_what_a_move_changes(
+    tmp_path: Path, two_versions: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """uv itself is stood in for: it needs a package index."""
     project = Project(tmp_path / "shop", two_versions).copy(ref="v1.0.0")
     project.write("uv.lock", "version = 1\n")
@@ -258,7 +318,9 @@ esac
 
 @pytest.mark.parametrize("where", ["named by uv itself", "in the project's .cache"])
 @pytest.mark.parametrize("what", ["", "fits", "fails"])
-def test_the_lock_file_follows_where_uv_is_not_on_path(at_level: AtLevel, where: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lock_file_follows_where_uv_is_not_on_path(
+    at_level: AtLevel, where: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = at_level(1)
     uv = project.folder / (".cache/uv-venv/bin/uv" if "cache" in where else ".elsewhere/uv")
     project.write(uv.relative_to(project.folder).as_posix(), UV)
@@ -273,14 +335,21 @@ def test_the_lock_file_follows_where_uv_is_not_on_path(at_level: AtLevel, where:
         monkeypatch.setenv("UV", str(uv))
     layer = ROOT / "levels/1-basic/_level/migrate.py"
     said = list(migrate._load(layer).stay(project.folder))
-    sure = "pyproject.toml changed, and uv.lock could not be made anew (nothing fits): run `make install` and commit it"
+    sure = (
+        "pyproject.toml changed, and uv.lock could not be made anew (nothing fits): run `make install` and"
+        " commit it"
+    )
     assert said == {"": ["uv.lock follows pyproject.toml"], "fits": [], "fails": [sure]}[what]
     assert project.read("uv.lock") == ("version = 1\n" if what else "version = 1\nlocked\n")
 
 
-def test_a_migration_that_fails_is_told_and_the_move_stands(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_migration_that_fails_is_told_and_the_move_stands(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     template = make_template(tmp_path / "template", "v1.0.0")
-    (template / "levels/3-professional/_level/migrate.py").write_text("def enter(project):\n    yield 1 / 0\n")
+    (template / "levels/3-professional/_level/migrate.py").write_text(
+        "def enter(project):\n    yield 1 / 0\n"
+    )
     release(template, "v1.1.0")
     project = Project(tmp_path / "shop", template).copy().move(3)
     assert "level 3: enter failed (ZeroDivisionError: division by zero)" in capfd.readouterr().err
@@ -306,18 +375,30 @@ def test_the_short_form_leaves_a_service_what_it_is(at_level: AtLevel, services:
     }
 
 
-def test_a_service_is_added_with_everything_that_the_level_has_for_it(at_level: AtLevel, fresh: AtLevel) -> None:
+def test_a_service_is_added_with_everything_that_the_level_has_for_it(
+    at_level: AtLevel, fresh: AtLevel
+) -> None:
     project = at_level(2)
     project.update(copier.VcsRef.CURRENT, services=[*project.answers()["services"], "orders"])
-    assert {"services/orders/app.py", "services/orders/health.py", "tests/unit/orders/test_orders_app.py"} <= set(project.tree())
+    assert {
+        "services/orders/app.py",
+        "services/orders/health.py",
+        "tests/unit/orders/test_orders_app.py",
+    } <= set(project.tree())
     assert '"orders"' in project.read("config/levels.json")
 
 
-def test_a_service_that_drops_out_keeps_what_people_put_into_it(at_level: AtLevel, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_service_that_drops_out_keeps_what_people_put_into_it(
+    at_level: AtLevel, capfd: pytest.CaptureFixture[str]
+) -> None:
     project = at_level(2, two=True)
-    project.write("services/telegram_bot/worker.py", project.read("services/telegram_bot/worker.py") + "\n# mine\n")
+    project.write(
+        "services/telegram_bot/worker.py", project.read("services/telegram_bot/worker.py") + "\n# mine\n"
+    )
     project.write("services/telegram_bot/commands.py", '"""Mine."""\n')
-    project.write("services/telegram_bot/health.py", project.read("services/telegram_bot/health.py") + "\n# mine\n")
+    project.write(
+        "services/telegram_bot/health.py", project.read("services/telegram_bot/health.py") + "\n# mine\n"
+    )
     project.commit().update(copier.VcsRef.CURRENT, services=project.answers()["services"][:1])
     said = capfd.readouterr().err
     assert project.read("services/telegram_bot/worker.py").endswith("# mine\n")
@@ -350,7 +431,9 @@ def test_a_service_that_is_renamed_keeps_its_folder_and_edits(at_level: AtLevel)
     project.commit().update(copier.VcsRef.CURRENT, services=services)
     assert project.conflicts() == []
     assert '"/mine"' in project.read("services/api/app.py")
-    assert "def test_mine" in project.read("tests/unit/api/test_api_app.py"), "an edited test stays where it was"
+    assert "def test_mine" in project.read("tests/unit/api/test_api_app.py"), (
+        "an edited test stays where it was"
+    )
     assert (project.folder / "tests/unit/orders/test_orders_app.py").exists()
 
 
@@ -363,7 +446,9 @@ def test_a_file_taken_over_stays_and_can_be_given_back(at_level: AtLevel, fresh:
     assert project.read("Dockerfile") == "FROM scratch\n"
     project.replace(".copier-answers.yml", "keep:\n- Dockerfile\n", "keep: []\n")
     project.commit().move(3)
-    assert project.read("Dockerfile") == "FROM scratch\n", "given back means: merged again, with this as the person's edit"
+    assert project.read("Dockerfile") == "FROM scratch\n", (
+        "given back means: merged again, with this as the person's edit"
+    )
     assert project.answers()["keep"] == []
 
 

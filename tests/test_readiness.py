@@ -1,4 +1,6 @@
-"""The answer `readiness`: what is proposed, what is rendered from it, and how it changes with the services."""
+"""The answer `readiness`: what is proposed, what is rendered from it, and how it changes with the
+services.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def test_a_new_service_has_nothing_to_check(project: Project) -> None:
     assert not [path for path in project.tree() if "probes" in path or "readiness" in path]
 
 
-def test_what_the_code_runs_on_is_proposed_with_its_lines(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_the_code_runs_on_is_proposed_with_its_lines(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
     project.write("shop/__init__.py", APP)
     project.write("requirements.txt", "flask\nredis\n")
     copier.run_copy(str(project.template), project.folder, defaults=True, unsafe=True)
@@ -101,20 +105,30 @@ def test_only_what_is_checked_is_rendered(project: Project) -> None:
 
 
 def test_every_kind_renders_and_stays_through_all_levels(project: Project) -> None:
-    entries = [{"service": "api", "kind": kind, "target": f"{kind.upper()}_URL", "required": True} for kind in readiness.PROBES]
+    entries = [
+        {"service": "api", "kind": kind, "target": f"{kind.upper()}_URL", "required": True}
+        for kind in readiness.PROBES
+    ]
     entries += [
-        {**one, "target": f"{one['kind'].upper()}_2", "client": "db.py:client"} for one in entries if one["kind"] in readiness.BY_CLIENT
+        {**one, "target": f"{one['kind'].upper()}_2", "client": "db.py:client"}
+        for one in entries
+        if one["kind"] in readiness.BY_CLIENT
     ]
     project.copy(readiness=entries)
     before = project.tree()
-    assert {path for path in before if "/probes/" in path} == {f"services/api/probes/{name}_probe.py" for name in readiness.MODULES}
+    assert {path for path in before if "/probes/" in path} == {
+        f"services/api/probes/{name}_probe.py" for name in readiness.MODULES
+    }
     project.move(4).commit("up").move(1)
     assert project.tree().keys() == before.keys()
     assert project.answers()["readiness"] == entries
 
 
 def test_the_checks_of_a_service_go_with_it(project: Project) -> None:
-    project.copy(services=["api", "orders"], readiness=[{"service": "orders", **DATABASE}, {"service": "api", **DATABASE}])
+    project.copy(
+        services=["api", "orders"],
+        readiness=[{"service": "orders", **DATABASE}, {"service": "api", **DATABASE}],
+    )
     project.update(copier.VcsRef.CURRENT, services=["api"])
     assert project.answers()["readiness"] == [{"service": "api", **DATABASE}]
     assert not (project.folder / "services/orders/readiness.json").exists()
@@ -124,13 +138,19 @@ def test_the_checks_of_a_service_go_with_it(project: Project) -> None:
 
 def test_an_edited_answer_is_taken(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.copy()
-    project.replace(".copier-answers.yml", "readiness: []", f"readiness: {json.dumps([{'service': 'api', **DATABASE}])}")
+    project.replace(
+        ".copier-answers.yml", "readiness: []", f"readiness: {json.dumps([{'service': 'api', **DATABASE}])}"
+    )
     monkeypatch.chdir(project.folder)
     assert moves.move(project.folder, {"level": 1}) == 0
     assert (project.folder / "services/api/readiness.json").is_file()
-    fresh = Project(project.folder.parent / "fresh", project.template).copy(readiness=[{"service": "api", **DATABASE}])
+    fresh = Project(project.folder.parent / "fresh", project.template).copy(
+        readiness=[{"service": "api", **DATABASE}]
+    )
     theirs, ours = fresh.tree(), project.tree()
-    assert {path for path in theirs.keys() | ours.keys() if theirs.get(path) != ours.get(path)} <= {".copier-answers.yml"}
+    assert {path for path in theirs.keys() | ours.keys() if theirs.get(path) != ours.get(path)} <= {
+        ".copier-answers.yml"
+    }
 
 
 @pytest.mark.parametrize(
@@ -140,19 +160,44 @@ def test_an_edited_answer_is_taken(project: Project, monkeypatch: pytest.MonkeyP
         ({"service": "api", **DATABASE, "target": "redis://:hunter2@x"}, 'as DATABASE_URL, got "..."'),
         ({"service": "api"}, "readiness[0]: expected a mapping with service, kind, target, required"),
         ({"service": "apii", "kind": "own"}, "readiness[0].service: expected one of api, got apii"),
-        ({"service": "api", **DATABASE, "kind": "own"}, "readiness[0]: expected {service: api, kind: own} and no more"),
-        ({"service": "api", **DATABASE, "required": "yes"}, 'readiness[0].required: expected true or false, got "yes"'),
+        (
+            {"service": "api", **DATABASE, "kind": "own"},
+            "readiness[0]: expected {service: api, kind: own} and no more",
+        ),
+        (
+            {"service": "api", **DATABASE, "required": "yes"},
+            'readiness[0].required: expected true or false, got "yes"',
+        ),
         ("postgresql", "readiness[0]: expected a mapping"),
-        ({"service": "api", **DATABASE, "target": ""}, "readiness[0].target: expected the name of the setting"),
+        (
+            {"service": "api", **DATABASE, "target": ""},
+            "readiness[0].target: expected the name of the setting",
+        ),
         *[
             ({"service": "api", **DATABASE, "client": where}, "readiness[0].client: expected FILE.py:NAME")
-            for where in ("../db.py:engine", "/db.py:engine", "a/../db.py:engine", "db.py", "db:engine", "db.py:a-b", "db.py:a.b", "", None)
+            for where in (
+                "../db.py:engine",
+                "/db.py:engine",
+                "a/../db.py:engine",
+                "db.py",
+                "db:engine",
+                "db.py:a-b",
+                "db.py:a.b",
+                "",
+                None,
+            )
         ],
         ({"service": "api", **DATABASE, "client": "redis://:hunter2@x"}, 'got "redis://...@x"'),
-        ({"service": "api", **DATABASE, "kind": "http", "client": "a.py:b"}, "readiness[0].client: http is asked by its target alone"),
+        (
+            {"service": "api", **DATABASE, "kind": "http", "client": "a.py:b"},
+            "readiness[0].client: http is asked by its target alone",
+        ),
         (
             {"service": "api", **DATABASE, "kind": "s3", "target": "", "client": "a.py:b"},
-            "readiness[0].target: a client needs a name to ask for; say which setting holds it, as UPLOAD_BUCKET",
+            (
+                "readiness[0].target: a client needs a name to ask for; say which setting holds it, as"
+                " UPLOAD_BUCKET"
+            ),
         ),
         (
             {"service": "api", **DATABASE, "colour": "red"},
@@ -160,7 +205,9 @@ def test_an_edited_answer_is_taken(project: Project, monkeypatch: pytest.MonkeyP
         ),
     ],
 )
-def test_what_cannot_be_checked_is_refused_before_anything_is_written(project: Project, entry: Any, said: str) -> None:
+def test_what_cannot_be_checked_is_refused_before_anything_is_written(
+    project: Project, entry: Any, said: str
+) -> None:
     with pytest.raises(UserMessageError) as error:
         project.copy(services=["api"], readiness=[entry])
     assert said in str(error.value)

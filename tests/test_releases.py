@@ -78,8 +78,9 @@ def test_a_shallow_clone_says_how_to_get_an_old_release(tmp_path: Path) -> None:
     first = git(full, "rev-list", "--max-parents=0", "HEAD").strip()
     git(tmp_path, "clone", "--quiet", "--depth=1", full.as_uri(), "shallow")
     assert missing(first, full) == ""
-    assert missing(first, tmp_path / "shallow") == (
-        f"this clone is shallow and has no commit {first[:12]}: `git fetch --unshallow` brings it"
+    assert (
+        missing(first, tmp_path / "shallow")
+        == f"this clone is shallow and has no commit {first[:12]}: `git fetch --unshallow` brings it"
     )
     assert "never pushed" in missing(A, full)
 

@@ -45,7 +45,9 @@ def repository(tmp_path: Path, template: Path) -> Project:
 def seeds(project: Project) -> list[str]:
     """The test files of the person's modules."""
     found = (project.folder / "tests/unit").glob("*/test_*.py")
-    return sorted(path.name for path in found if not path.name.endswith(("_health.py", "_app.py", "_worker.py")))
+    return sorted(
+        path.name for path in found if not path.name.endswith(("_health.py", "_app.py", "_worker.py"))
+    )
 
 
 def test_an_adopted_module_gets_tests_that_hold(repository: Project) -> None:
@@ -53,12 +55,16 @@ def test_an_adopted_module_gets_tests_that_hold(repository: Project) -> None:
     assert seeds(repository) == ["test_pay_prices.py"]
     text = repository.read("tests/unit/pay/test_pay_prices.py")
     assert "services/pay/prices.py:6" in text and "pytest.raises(ValueError)" in text
-    code = pytest.main(["-q", "-p", "no:cacheprovider", str(repository.folder / "tests/unit/pay/test_pay_prices.py")])
+    code = pytest.main(
+        ["-q", "-p", "no:cacheprovider", str(repository.folder / "tests/unit/pay/test_pay_prices.py")]
+    )
     assert code == 0
     sys.modules.pop("prices", None)
 
 
-def test_a_large_adoption_gets_a_handful_of_files(repository: Project, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_large_adoption_gets_a_handful_of_files(
+    repository: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
     for number in range(20):
         repository.write(f"services/pay/part{number}.py", PRICES)
     repository.commit().copy("v1.0.0")
@@ -66,18 +72,29 @@ def test_a_large_adoption_gets_a_handful_of_files(repository: Project, capfd: py
     assert "17 modules more were not looked at: `make install stubs`" in capfd.readouterr().err
 
 
-def test_what_has_to_be_tried_before_it_is_written_is_told(repository: Project, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_has_to_be_tried_before_it_is_written_is_told(
+    repository: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
     repository.write("services/pay/web.py", "import flask\n" + PRICES)
     example = '\n\ndef half(n):\n    """\n    >>> half(4)\n    2\n    """\n    return n // 2\n'
     repository.write("services/pay/prices.py", PRICES + example)
     repository.commit().copy("v1.0.0")
-    assert "half(4)" not in repository.read("tests/unit/pay/test_pay_prices.py"), "nothing of theirs is run without an environment"
+    assert "half(4)" not in repository.read("tests/unit/pay/test_pay_prices.py"), (
+        "nothing of theirs is run without an environment"
+    )
     said = capfd.readouterr().err
-    assert "tests more must be tried first, such as docstring examples: `make install stubs` writes those that are green" in said
-    assert "2 modules more were not looked at: `make install stubs` writes what can be asserted" in said, "app.py, too"
+    assert (
+        "tests more must be tried first, such as docstring examples: `make install stubs` writes those that"
+        " are green" in said
+    )
+    assert "2 modules more were not looked at: `make install stubs` writes what can be asserted" in said, (
+        "app.py, too"
+    )
 
 
-def test_a_person_who_wants_nothing_run_is_not_told_to_run_it(repository: Project, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_person_who_wants_nothing_run_is_not_told_to_run_it(
+    repository: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
     repository.copy("v1.0.0", seed_tests="read")
     said = capfd.readouterr().err
     assert "prices.py" in said and "tried first" not in said and "install stubs" not in said
@@ -85,7 +102,9 @@ def test_a_person_who_wants_nothing_run_is_not_told_to_run_it(repository: Projec
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
 @pytest.mark.parametrize(("said", "files"), [("all", 21), ("", 10), ("none", 5)])
-def test_in_a_terminal_a_person_is_asked_before_more_are_written(repository: Project, template: Path, said: str, files: int) -> None:
+def test_in_a_terminal_a_person_is_asked_before_more_are_written(
+    repository: Project, template: Path, said: str, files: int
+) -> None:
     import pty
 
     for number in range(20):
@@ -94,11 +113,16 @@ def test_in_a_terminal_a_person_is_asked_before_more_are_written(repository: Pro
     git(repository.folder, "reset", "--quiet", "HEAD~1")  # as it is while Copier runs
     ours, theirs = pty.openpty()
     script = [sys.executable, str(template / "extensions/after_copy.py"), str(template), "ask"]
-    with subprocess.Popen(script, cwd=repository.folder, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with subprocess.Popen(
+        script, cwd=repository.folder, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
         os.write(ours, f"{said}\n".encode())
         assert process.stdout is not None
         told = process.stdout.read().decode()
-    assert "16 modules of yours have no test file of their own. Write tests for 5 of them now, for all, or for none? [5/all/none]" in told
+    assert (
+        "16 modules of yours have no test file of their own. Write tests for 5 of them now, for all, or for"
+        " none? [5/all/none]" in told
+    )
     assert len(seeds(repository)) == files
 
 
@@ -113,7 +137,9 @@ def test_in_a_terminal_a_person_is_asked_before_more_are_written(repository: Pro
         ("prices.py", "def broken(:\n"),
     ],
 )
-def test_what_could_be_red_is_not_written_where_nothing_is_run(repository: Project, file: str, text: str) -> None:
+def test_what_could_be_red_is_not_written_where_nothing_is_run(
+    repository: Project, file: str, text: str
+) -> None:
     repository.write(f"services/pay/{file}", text)
     repository.commit().copy("v1.0.0")
     assert seeds(repository) == []
@@ -144,7 +170,9 @@ def test_with_an_environment_each_is_tried_first(repository: Project) -> None:
     (bin / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (bin / "python").chmod(0o755)
     repository.write(
-        "services/pay/prices.py", PRICES + '\n\ndef half(n: int) -> int:\n    """\n    >>> half(4)\n    3\n    """\n    return n // 2\n'
+        "services/pay/prices.py",
+        PRICES
+        + '\n\ndef half(n: int) -> int:\n    """\n    >>> half(4)\n    3\n    """\n    return n // 2\n',
     )
     repository.commit().copy("v1.0.0")
     text = repository.read("tests/unit/pay/test_pay_prices.py")
@@ -152,14 +180,19 @@ def test_with_an_environment_each_is_tried_first(repository: Project) -> None:
     assert "half(4) == 3" not in text, "the example is wrong, and a red test is not written"
 
 
-def test_a_new_module_gets_tests_at_the_next_move_and_only_then(at_level: AtLevel, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_new_module_gets_tests_at_the_next_move_and_only_then(
+    at_level: AtLevel, capfd: pytest.CaptureFixture[str]
+) -> None:
     project = at_level(1)
     assert seeds(project) == []
     project.write("services/api/prices.py", PRICES)
     project.commit().move(2)
     seed = project.folder / "tests/unit/api/test_api_prices.py"
     assert seeds(project) == ["test_api_prices.py"]
-    assert "tests/unit/api/test_api_prices.py: 2 tests from services/api/prices.py, yours now" in capfd.readouterr().err
+    assert (
+        "tests/unit/api/test_api_prices.py: 2 tests from services/api/prices.py, yours now"
+        in capfd.readouterr().err
+    )
     ast.parse(seed.read_text())
     project.commit()
     # The person's: an edit stays, and one that is deleted doesn't come back.

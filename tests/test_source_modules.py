@@ -1,4 +1,6 @@
-"""What the reader says of a module: everything that is defined is found, and what can't be read is named with its reason."""
+"""What the reader says of a module: everything that is defined is found, and what can't be read is named with
+its reason.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,7 @@ def unread(content: bytes) -> Unread:
 
 
 def test_every_definition_is_found_wherever_it_stands() -> None:
-    found = module(
-        """
+    found = module("""
         import sys
         def plain(): pass
         async def waits(): pass
@@ -82,15 +83,32 @@ def test_every_definition_is_found_wherever_it_stands() -> None:
                 def ninth(): pass
             case _:
                 async def tenth(): pass
-        """
-    )
+        """)
     assert [one.qualname for one in found.functions] == [
         *("plain", "waits", "Cart.add", "Cart.save", "Cart.save.<locals>.inner", "Cart.Line.total"),
-        *("outer", "outer.<locals>.inner", "outer.<locals>.inner.<locals>.Local.deep", "there", "elsewhere", "here"),
+        *(
+            "outer",
+            "outer.<locals>.inner",
+            "outer.<locals>.inner.<locals>.Local.deep",
+            "there",
+            "elsewhere",
+            "here",
+        ),
         *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"),
     ]
-    assert [one.qualname for one in found.classes] == ["Cart", "Cart.Line", "outer.<locals>.inner.<locals>.Local"]
-    assert [one.name for one in found.functions if one.is_async] == ["waits", "save", "inner", "here", "eighth", "tenth"]
+    assert [one.qualname for one in found.classes] == [
+        "Cart",
+        "Cart.Line",
+        "outer.<locals>.inner.<locals>.Local",
+    ]
+    assert [one.name for one in found.functions if one.is_async] == [
+        "waits",
+        "save",
+        "inner",
+        "here",
+        "eighth",
+        "tenth",
+    ]
     assert {one.name for one in found.functions if one.nested} == {"inner", "deep"}
     assert {one.name: one.conditional for one in found.functions if one.conditional} == {
         "there": 'if sys.platform == "win32"',
@@ -99,12 +117,21 @@ def test_every_definition_is_found_wherever_it_stands() -> None:
         "first": "try",
         "second": "except (ImportError, OSError)",
         "third": "try",
-        **{"sixth": "for", "seventh": "for", "eighth": "while plain()", "ninth": "match plain()", "tenth": "match plain()"},
+        **{
+            "sixth": "for",
+            "seventh": "for",
+            "eighth": "while plain()",
+            "ninth": "match plain()",
+            "tenth": "match plain()",
+        },
     }
 
 
 def test_a_method_is_as_conditional_and_as_hidden_as_its_class() -> None:
-    found = module("if TYPE_CHECKING:\n    class A:\n        def f(self): pass\ndef g():\n    class B:\n        def h(self): pass\n")
+    found = module(
+        "if TYPE_CHECKING:\n    class A:\n        def f(self): pass\ndef g():\n    class B:\n        def"
+        " h(self): pass\n"
+    )
     by_name = {one.name: one for one in found.functions}
     assert by_name["f"].conditional == "if TYPE_CHECKING" and not by_name["f"].nested
     assert by_name["h"].nested and found.classes[1].nested
@@ -143,12 +170,15 @@ def test_the_kind_of_a_method(head: str, kind: str) -> None:
 
 def test_outside_a_class_it_is_a_function() -> None:
     found = module("@staticmethod\ndef f(): pass\nclass A:\n    def m(self):\n        def g(): pass\n")
-    assert [(one.kind, one.owner) for one in found.functions] == [("function", ""), ("method", "A"), ("function", "")]
+    assert [(one.kind, one.owner) for one in found.functions] == [
+        ("function", ""),
+        ("method", "A"),
+        ("function", ""),
+    ]
 
 
 def test_a_generator_is_one_by_its_own_yields_only() -> None:
-    found = module(
-        """
+    found = module("""
         def words(): "yield"
         def a(): yield
         async def b():
@@ -164,14 +194,20 @@ def test_a_generator_is_one_by_its_own_yields_only() -> None:
             class Inner((yield)): pass
         def g():
             return lambda x=(yield): x
-        """
-    )
-    assert [one.qualname for one in found.functions if one.is_generator] == ["a", "b", "c", "d.<locals>.inner", "e", "f", "g"]
+        """)
+    assert [one.qualname for one in found.functions if one.is_generator] == [
+        "a",
+        "b",
+        "c",
+        "d.<locals>.inner",
+        "e",
+        "f",
+        "g",
+    ]
 
 
 def test_what_a_later_definition_replaces_is_marked() -> None:
-    found = module(
-        """
+    found = module("""
         @overload
         def f(x: int): ...
         @overload
@@ -194,9 +230,12 @@ def test_what_a_later_definition_replaces_is_marked() -> None:
             def size(self, value): ...
             def f(self): ...
         class A: ...
-        """
-    )
-    assert [(one.name, one.line) for one in found.functions if one.replaced] == [("f", 3), ("f", 5), ("i", 15)]
+        """)
+    assert [(one.name, one.line) for one in found.functions if one.replaced] == [
+        ("f", 3),
+        ("f", 5),
+        ("i", 15),
+    ]
     assert [one.replaced for one in found.classes] == [True, False]
 
 
@@ -204,14 +243,12 @@ def test_what_a_later_definition_replaces_is_marked() -> None:
 
 
 def test_parameters_come_with_kind_annotation_and_default() -> None:
-    found = function(
-        """
+    found = function("""
         def f(a, b: int = 1, /, c: "list[int]" = [2], *rest: str, d, e: dict[
             str,   # a comment
             int] = "}", **others: Any) -> tuple[int,
             str]: pass
-        """
-    )
+        """)
     assert [(one.name, one.kind, one.annotation, one.default) for one in found.parameters] == [
         ("a", "positional-only", None, None),
         ("b", "positional-only", "int", "1"),
@@ -226,8 +263,7 @@ def test_parameters_come_with_kind_annotation_and_default() -> None:
 
 
 def test_guards_at_the_head_and_the_parameter_that_each_tests() -> None:
-    found = function(
-        '''
+    found = function('''
         def f(size: int, name=None, *, limit=3):
             """Say."""
             import math
@@ -243,8 +279,7 @@ def test_guards_at_the_head_and_the_parameter_that_each_tests() -> None:
                 raise ValueError
             if size == 5:
                 raise ValueError
-        '''
-    )
+        ''')
     assert [(one.text, one.parameter, one.exception, one.line, one.exit_line) for one in found.guards] == [
         ("size < 0", "size", "ValueError", 5, 6),
         ("not isinstance(name, str)", "name", "errors.Wrong", 7, 9),
@@ -270,8 +305,13 @@ def test_what_is_no_guard(body: str) -> None:
 
 
 def test_a_guard_may_return_and_says_what() -> None:
-    found = function("def f(size):\n    if size < 0:\n        return\n    elif size == 0:\n        return [size]\n    return 1\n").guards
-    assert [(one.text, one.exception, one.answer and ast.unparse(one.answer), one.exit_line) for one in found] == [
+    found = function(
+        "def f(size):\n    if size < 0:\n        return\n    elif size == 0:\n        return [size]\n   "
+        " return 1\n"
+    ).guards
+    assert [
+        (one.text, one.exception, one.answer and ast.unparse(one.answer), one.exit_line) for one in found
+    ] == [
         ("size < 0", "", None, 3),
         ("size == 0", "", "[size]", 5),
     ]
@@ -279,20 +319,23 @@ def test_a_guard_may_return_and_says_what() -> None:
 
 def test_a_guard_on_the_state_of_the_object_tests_no_parameter() -> None:
     found = module(
-        "class A:\n    def f(self, x):\n        if self.closed: raise E\n        if x > self.top: raise E\n        if x: raise E\n"
+        "class A:\n    def f(self, x):\n        if self.closed: raise E\n        if x > self.top: raise E\n  "
+        "      if x: raise E\n"
     )
     assert [one.parameter for one in found.functions[0].guards] == [None, None, "x"]
     assert found.functions[0].guards[1].names == ("x", "self")
 
 
 def test_raises_are_those_of_the_function_itself() -> None:
-    found = module("def f():\n    def g(): raise A\n    try: h()\n    except E as e: raise\n    if x:\n        raise b.C(1)\n    raise e\n")
+    found = module(
+        "def f():\n    def g(): raise A\n    try: h()\n    except E as e: raise\n    if x:\n        raise"
+        " b.C(1)\n    raise e\n"
+    )
     assert [one.raises for one in found.functions] == [("b.C", "e"), ("A",)]
 
 
 def test_doctests_have_their_lines_options_and_expected_exceptions() -> None:
-    found = function(
-        '''
+    found = function('''
         def double(x):
             r"""Twice.
 
@@ -306,8 +349,7 @@ def test_doctests_have_their_lines_options_and_expected_exceptions() -> None:
               ...
             TypeError: no
             """
-        '''
-    )
+        ''')
     assert [(one.source, one.want, one.line) for one in found.examples] == [
         ("double(2)\n", "4\n", 5),
         ("double(\n    3)  # doctest: +ELLIPSIS, -SKIP\n", "6...\n", 7),
@@ -319,15 +361,16 @@ def test_doctests_have_their_lines_options_and_expected_exceptions() -> None:
 
 
 def test_examples_of_a_module_and_a_class_and_one_that_doctest_rejects() -> None:
-    found = module('">>> 1\\n1"\nclass A:\n    """>>> 2\n    2\n    """\ndef f():\n    """\n    >>>1\n    """\n')
+    found = module(
+        '">>> 1\\n1"\nclass A:\n    """>>> 2\n    2\n    """\ndef f():\n    """\n    >>>1\n    """\n'
+    )
     assert [one.line for one in (*found.examples, *found.classes[0].examples)] == [1, 3]
     assert found.functions[0].examples == ()
     assert [(one.line, "lacks blank after >>>" in one.reason) for one in found.unread] == [(7, True)]
 
 
 def test_dataclasses_by_whatever_name_they_are_imported() -> None:
-    found = module(
-        """
+    found = module("""
         import dataclasses as dc
         from dataclasses import dataclass as record, field, KW_ONLY
         from typing import ClassVar
@@ -349,11 +392,19 @@ def test_dataclasses_by_whatever_name_they_are_imported() -> None:
         @attrs.define
         class Other:
             x: int
-        """
-    )
+        """)
     line, opened, other = found.classes
-    assert (line.dataclass, line.frozen, opened.dataclass, opened.frozen, other.dataclass) == (True, True, True, False, False)
-    assert [(one.name, one.annotation, one.default, one.required, one.init, one.keyword_only) for one in line.fields] == [
+    assert (line.dataclass, line.frozen, opened.dataclass, opened.frozen, other.dataclass) == (
+        True,
+        True,
+        True,
+        False,
+        False,
+    )
+    assert [
+        (one.name, one.annotation, one.default, one.required, one.init, one.keyword_only)
+        for one in line.fields
+    ] == [
         ("name", "str", None, True, True, False),
         ("count", "int", "1", False, True, False),
         ("tags", "list[str]", "field(default_factory=list)", False, True, False),
@@ -365,8 +416,7 @@ def test_dataclasses_by_whatever_name_they_are_imported() -> None:
 
 
 def test_enums_and_their_members() -> None:
-    found = module(
-        """
+    found = module("""
         import enum
         from enum import StrEnum as Text
         class Colour(enum.Enum):
@@ -386,8 +436,7 @@ def test_enums_and_their_members() -> None:
         class Enum: ...
         class No(Enum):
             A = 1
-        """
-    )
+        """)
     colour, _, shade, _, no = found.classes
     assert [(one.name, one.value) for one in colour.members] == [
         ("RED", "1"),
@@ -401,8 +450,7 @@ def test_enums_and_their_members() -> None:
 
 
 def test_imports_say_what_they_bind_and_where() -> None:
-    found = module(
-        """
+    found = module("""
         import a.b, c as d
         from .e import f as g
         from .. import *
@@ -412,8 +460,7 @@ def test_imports_say_what_they_bind_and_where() -> None:
             redis = None
         def h():
             from flask import Flask
-        """
-    )
+        """)
     assert [(one.name, one.module, one.attribute, one.local, one.conditional) for one in found.imports] == [
         ("a", "a.b", None, False, ""),
         ("d", "c", None, False, ""),
@@ -425,7 +472,12 @@ def test_imports_say_what_they_bind_and_where() -> None:
 
 
 @pytest.mark.parametrize(
-    "head", ["# @generated by tool", "#!/usr/bin/env python\n# AUTO-GENERATED. DO NOT EDIT", "# Generated by Django 5.0"]
+    "head",
+    [
+        "# @generated by tool",
+        "#!/usr/bin/env python\n# AUTO-GENERATED. DO NOT EDIT",
+        "# Generated by Django 5.0",
+    ],
 )
 def test_generated_files_are_told(head: str) -> None:
     assert module(head + "\nx = 1\n").generated
@@ -453,7 +505,11 @@ WORDS = 'def grüße(größe: "Maß" = "süß"): pass\n'
 )
 def test_text_is_right_in_every_encoding_and_with_every_line_end(content: bytes) -> None:
     found = module(content).functions[0]
-    assert (found.name, found.parameters[0].annotation, found.parameters[0].default) == ("grüße", "Maß", '"süß"')
+    assert (found.name, found.parameters[0].annotation, found.parameters[0].default) == (
+        "grüße",
+        "Maß",
+        '"süß"',
+    )
 
 
 @pytest.mark.parametrize(
@@ -470,7 +526,11 @@ def test_text_is_right_in_every_encoding_and_with_every_line_end(content: bytes)
         (b"x = " + b"-" * 200_000 + b"1", "nested too deep", 0),
         (b"x = a" + b".b" * 100_000, "nested too deep", 0),
         (b"x = 1" + b" + 1" * 100_000, "nested too deep", 0),
-        (b"if x:\n" + b"".join(b" " * n + b"if x:\n" for n in range(1, 200)), "too many levels of indentation", 101),
+        (
+            b"if x:\n" + b"".join(b" " * n + b"if x:\n" for n in range(1, 200)),
+            "too many levels of indentation",
+            101,
+        ),
         (b"x = '" + b"a" * LARGEST + b"'", "more than 4,000,000 bytes", 0),
         (b"x = [" + b"1," * 600_000 + b"]", "more than 500,000 words", 0),
         (b"print 'hello'\n", "Missing parentheses", 1),
@@ -491,7 +551,9 @@ def test_a_deep_program_that_parses_is_read() -> None:
 
 def test_a_file_of_fifty_thousand_lines() -> None:
     text = b"".join(
-        b"async def f%d(value: int) -> int:\n    if value < 0:\n        raise ValueError\n    return value\n\n" % n for n in range(10_000)
+        b"async def f%d(value: int) -> int:\n    if value < 0:\n        raise ValueError\n    return"
+        b" value\n\n" % n
+        for n in range(10_000)
     )
     found = module(text)
     assert text.count(b"\n") == 50_000 and len(found.functions) == 10_000
@@ -516,8 +578,7 @@ def test_a_file_made_to_be_slow_is_read(text: str) -> None:
 
 def test_of_a_file_for_another_python_the_names_are_known() -> None:
     found = unread(
-        textwrap.dedent(
-            '''
+        textwrap.dedent('''
             """
             def not_this(): pass
             """
@@ -533,8 +594,7 @@ def test_of_a_file_for_another_python_the_names_are_known() -> None:
                     def inner(): pass
             with x:
                 class Last: pass
-            '''
-        ).encode()
+            ''').encode()
     )
     assert [(one.qualname, one.line, one.is_class, one.is_async) for one in found.names] == [
         ("Cart", 6, True, False),
@@ -547,10 +607,16 @@ def test_of_a_file_for_another_python_the_names_are_known() -> None:
 
 
 def test_a_bracket_that_is_never_closed_hides_no_names() -> None:
-    assert [one.qualname for one in unread(b"x = (\n\ndef f():\n    pass\nasync def g(): pass\n").names] == ["f", "g"]
+    assert [one.qualname for one in unread(b"x = (\n\ndef f():\n    pass\nasync def g(): pass\n").names] == [
+        "f",
+        "g",
+    ]
 
 
-@pytest.mark.parametrize("content", [b"class A[T]:\n    def f[U](self): pass\n", b"type A = int\n", b"""x = f'{a["b"]}' f"{'\\n'}"\n"""])
+@pytest.mark.parametrize(
+    "content",
+    [b"class A[T]:\n    def f[U](self): pass\n", b"type A = int\n", b"""x = f'{a["b"]}' f"{'\\n'}"\n"""],
+)
 def test_the_newest_syntax_is_read_or_named(content: bytes) -> None:
     found = read(content, "shop.py")
     if sys.version_info >= (3, 12):
@@ -603,6 +669,8 @@ def test_a_file_that_is_gone_is_reported(tmp_path: Path) -> None:
 
 def test_reading_brings_no_heavy_modules_along() -> None:
     """Copier loads the reader when it renders."""
-    code = "import sys, extensions.source.modules; print({'doctest', 'unittest', 'copier'} & set(sys.modules))"
+    code = (
+        "import sys, extensions.source.modules; print({'doctest', 'unittest', 'copier'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

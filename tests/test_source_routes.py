@@ -20,8 +20,14 @@ def pairs(expected: Sequence[str]) -> list[tuple[str, str]]:
     """(rule, method), sorted, with HEAD and OPTIONS as Flask adds them."""
     found = []
     for line in expected:
-        head, *methods = line.split(" ") if "any(" not in line else [line.rpartition(" ")[0], line.rpartition(" ")[2]]
-        for method in {*methods, *(["HEAD"] if "GET" in methods else []), *(["OPTIONS"] if "!OPTIONS" not in methods else [])}:
+        head, *methods = (
+            line.split(" ") if "any(" not in line else [line.rpartition(" ")[0], line.rpartition(" ")[2]]
+        )
+        for method in {
+            *methods,
+            *(["HEAD"] if "GET" in methods else []),
+            *(["OPTIONS"] if "!OPTIONS" not in methods else []),
+        }:
             if method[0] != "!":
                 found.append((head, method))
     return sorted(found)
@@ -37,7 +43,9 @@ def test_each_route_is_found_and_none_is_wrong(tmp_path: Path, name: str) -> Non
     source = SOURCES[name]
     source.write(tmp_path)
     found = routes.find(tmp_path, service(source.app))
-    assert sorted((one.rule, method) for one in found.routes for method in one.methods) == pairs(source.routes)
+    assert sorted((one.rule, method) for one in found.routes for method in one.methods) == pairs(
+        source.routes
+    )
     said = [f"{one.file}:{one.line} {one.why}" for one in found.unresolved]
     assert len(said) == len(source.unresolved), said
     for part in source.unresolved:
@@ -52,7 +60,9 @@ def test_the_extension_point_of_the_template_is_followed(tmp_path: Path) -> None
     found = routes.find(tmp_path, entry)
     assert [one.rule for one in found.routes] == ["/static/<path:filename>", "/counts/<name>"]
     assert found.unresolved == ()
-    Source({"runtime/more.py": "def init(app, name):\n    app.add_url_rule('/more', 'more', len)\n"}, []).write(tmp_path)
+    Source(
+        {"runtime/more.py": "def init(app, name):\n    app.add_url_rule('/more', 'more', len)\n"}, []
+    ).write(tmp_path)
     assert "/more" in [one.rule for one in routes.find(tmp_path, entry).routes]
 
 
@@ -62,7 +72,10 @@ def test_the_extension_point_of_the_template_is_followed(tmp_path: Path) -> None
         ("@app.get('/health')\ndef health(): return ''", {"/health": "shop.py:4"}),
         ("@app.get('/health/')\ndef health(): return ''", {"/health/": "shop.py:4"}),
         (
-            "b = Blueprint('b', __name__, url_prefix='/readiness')\n@b.get('')\ndef r(): return ''\napp.register_blueprint(b)",
+            (
+                "b = Blueprint('b', __name__, url_prefix='/readiness')\n@b.get('')\ndef r(): return"
+                " ''\napp.register_blueprint(b)"
+            ),
             {"/readiness": "shop.py:5"},
         ),
         ("@app.get('/<path:page>')\ndef page(page): return '/health'", {}),
@@ -176,7 +189,8 @@ def test_a_route_says_where_its_view_stands_and_what_it_says_of_itself(tmp_path:
     found = read(
         tmp_path,
         {
-            "app.py": """
+            "app.py": (
+                """
                 from flask import Flask
                 from views import Item
                 app = Flask(__name__, static_folder=None)
@@ -190,8 +204,10 @@ def test_a_route_says_where_its_view_stands_and_what_it_says_of_itself(tmp_path:
                     \"\"\"
 
                 app.add_url_rule("/item", view_func=Item.as_view("item"), strict_slashes=True)
-            """,
-            "views.py": """
+            """
+            ),
+            "views.py": (
+                """
                 from flask.views import MethodView
 
                 class Item(MethodView):
@@ -201,7 +217,8 @@ def test_a_route_says_where_its_view_stands_and_what_it_says_of_itself(tmp_path:
                         \"\"\"Show it.\"\"\"
 
                     def put(self): ...
-            """,
+            """
+            ),
         },
     )
     index, item = found.routes
@@ -212,7 +229,13 @@ def test_a_route_says_where_its_view_stands_and_what_it_says_of_itself(tmp_path:
         "The front page.\n\nMore.",
         False,
     )
-    assert (item.file, item.line, item.registered, item.endpoint, item.strict_slashes) == ("views.py", 3, "app.py:13", "item", True)
+    assert (item.file, item.line, item.registered, item.endpoint, item.strict_slashes) == (
+        "views.py",
+        3,
+        "app.py:13",
+        "item",
+        True,
+    )
     assert item.by_method == {
         "GET": routes.View("Item.get", "views.py", 6, "Show it."),
         "PUT": routes.View("Item.put", "views.py", 9, ""),
@@ -233,7 +256,8 @@ def test_extensions_that_register_routes_are_named_not_guessed(tmp_path: Path) -
     found = read(
         tmp_path,
         {
-            "app.py": """
+            "app.py": (
+                """
                 from flask import Flask
                 from flask_restx import Api, Resource
                 from flask_cors import CORS
@@ -248,6 +272,7 @@ def test_extensions_that_register_routes_are_named_not_guessed(tmp_path: Path) -
                 api.add_resource(Things, "/more")
                 app.url_map.add(1)
             """
+            )
         },
     )
     assert found.routes == ()
@@ -259,19 +284,30 @@ def test_blueprints_and_files_that_nothing_reaches_are_named(tmp_path: Path) -> 
     found = read(
         tmp_path,
         {
-            "app.py": "from flask import Flask, Blueprint\napp = Flask(__name__)\nbp = Blueprint('b', 'b')\n@bp.get('/')\ndef v(): ...\n",
+            "app.py": (
+                "from flask import Flask, Blueprint\napp = Flask(__name__)\nbp = Blueprint('b',"
+                " 'b')\n@bp.get('/')\ndef v(): ...\n"
+            ),
             "plugins/late.py": "from flask import Blueprint\nbp = Blueprint('late', __name__)\n",
             "broken.py": "import flask\napp.route(\n",
         },
     )
-    assert [(one.file, one.line) for one in found.unresolved] == [("app.py", 3), ("broken.py", 2), ("plugins/late.py", 2)]
+    assert [(one.file, one.line) for one in found.unresolved] == [
+        ("app.py", 3),
+        ("broken.py", 2),
+        ("plugins/late.py", 2),
+    ]
 
 
 def test_an_app_that_cannot_be_told_gives_no_routes_and_says_so(tmp_path: Path) -> None:
     two = "from flask import Flask\na = Flask(__name__)\nb = Flask(__name__)\n"
     found = read(tmp_path, {"app.py": two}, app="")
     assert found.routes == () and "can't be told" in found.unresolved[-1].why
-    one = read(tmp_path / "one", {"made.py": "from flask import Flask\ndef create_app(x):\n    return Flask(__name__)\n"}, app="")
+    one = read(
+        tmp_path / "one",
+        {"made.py": "from flask import Flask\ndef create_app(x):\n    return Flask(__name__)\n"},
+        app="",
+    )
     assert [route.rule for route in one.routes] == ["/static/<path:filename>"]
 
 
@@ -305,7 +341,10 @@ def test_an_app_that_cannot_be_told_gives_no_routes_and_says_so(tmp_path: Path) 
         "match 1:\n    case 1: pass",
         "try:\n    raise ValueError\nexcept* ValueError:\n    pass",
         "import a.b.c.d",
-        "import importlib\nimportlib.import_module('..x', 'y')\nimportlib.import_module('.x')\nimportlib.import_module('\\0')",
+        (
+            "import importlib\nimportlib.import_module('..x',"
+            " 'y')\nimportlib.import_module('.x')\nimportlib.import_module('\\0')"
+        ),
         "app.route('/')(1)\napp.route()\napp.add_url_rule()\napp.register_blueprint()\napp.get()",
         "app.register_blueprint(app)\napp.url_map = 1",
         "x = [[a for a in b] for b in [[1]] * 2]",
@@ -318,7 +357,10 @@ def test_an_app_that_cannot_be_told_gives_no_routes_and_says_so(tmp_path: Path) 
     ],
 )
 def test_no_source_makes_the_reader_fail(tmp_path: Path, text: str) -> None:
-    found = read(tmp_path, {"app.py": "from flask import Flask\napp = Flask(__name__, static_folder=None)\n" + text + "\n"})
+    found = read(
+        tmp_path,
+        {"app.py": "from flask import Flask\napp = Flask(__name__, static_folder=None)\n" + text + "\n"},
+    )
     assert all(isinstance(one.why, str) for one in found.unresolved)
 
 
@@ -356,7 +398,8 @@ def test_the_resources_of_flask_restful_are_routes(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         {
-            "app.py": """
+            "app.py": (
+                """
                 from flask import Blueprint, Flask
                 from flask_restful import Api, Resource
                 from views import Thing, Things
@@ -373,8 +416,10 @@ def test_the_resources_of_flask_restful_are_routes(tmp_path: Path) -> None:
                 later.add_resource(Thing, "/thing/<int:id>")
                 later.init_app(part)
                 app.register_blueprint(part)
-            """,
-            "views.py": """
+            """
+            ),
+            "views.py": (
+                """
                 from flask_login import login_required
                 from flask_restful import Resource
 
@@ -387,17 +432,24 @@ def test_the_resources_of_flask_restful_are_routes(tmp_path: Path) -> None:
 
                 class Thing(Base):
                     def delete(self, id): ...
-            """,
+            """
+            ),
         },
     )
-    told = [(one.rule, one.endpoint, [method for method in one.methods if method not in ("HEAD", "OPTIONS")]) for one in found.routes]
+    told = [
+        (one.rule, one.endpoint, [method for method in one.methods if method not in ("HEAD", "OPTIONS")])
+        for one in found.routes
+    ]
     assert told == [
         ("/api/things", "things", ["GET", "POST"]),
         ("/api/all", "things", ["GET", "POST"]),
         ("/api/one", "first", ["GET"]),
         ("/part/thing/<int:id>", "part.thing", ["DELETE"]),
     ]
-    assert [[auth.name for auth in one.auth] for one in found.routes] == [["login_required"]] * 2 + [[], ["login_required"]]
+    assert [[auth.name for auth in one.auth] for one in found.routes] == [["login_required"]] * 2 + [
+        [],
+        ["login_required"],
+    ]
     assert found.unresolved == ()
 
 
@@ -405,7 +457,8 @@ def test_what_is_not_known_of_flask_restful_is_named(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         {
-            "app.py": """
+            "app.py": (
+                """
                 import os
                 from flask import Flask
                 from flask_restful import Api, Resource
@@ -419,6 +472,7 @@ def test_what_is_not_known_of_flask_restful_is_named(tmp_path: Path) -> None:
                 if os.environ.get("FOUR"):
                     api.add_resource(Thing, "/four")
             """
+            )
         },
     )
     assert found.routes == ()

@@ -52,7 +52,14 @@ def for_all_repositories(folder: Path, text: str) -> dict[str, str]:
 def hooks(folder: Path) -> str:
     """A folder in which each hook that a move could run refuses."""
     folder.mkdir()
-    for name in ("pre-commit", "commit-msg", "prepare-commit-msg", "post-checkout", "post-index-change", "reference-transaction"):
+    for name in (
+        "pre-commit",
+        "commit-msg",
+        "prepare-commit-msg",
+        "post-checkout",
+        "post-index-change",
+        "reference-transaction",
+    ):
         (folder / name).write_text(TICKET)
         (folder / name).chmod(0o755)
     return str(folder)
@@ -85,11 +92,17 @@ def test_hooks_for_all_repositories_do_not_stop_a_move(at_level: AtLevel, tmp_pa
     moved(project, **settings(core_hooksPath=hooks(tmp_path / "hooks")))
     git(project.folder, "config", "core.hooksPath", str(tmp_path / "hooks"))
     git(project.folder, "add", "--all")
-    later = subprocess.run(["git", "commit", "-m", "x"], cwd=project.folder, capture_output=True, text=True, check=False)
-    assert later.returncode != 0 and "ticket number missing" in later.stderr, "the person's own commits have their hooks"
+    later = subprocess.run(
+        ["git", "commit", "-m", "x"], cwd=project.folder, capture_output=True, text=True, check=False
+    )
+    assert later.returncode != 0 and "ticket number missing" in later.stderr, (
+        "the person's own commits have their hooks"
+    )
 
 
-def test_hooks_from_a_template_folder_or_a_git_c_do_not_stop_a_move(at_level: AtLevel, tmp_path: Path) -> None:
+def test_hooks_from_a_template_folder_or_a_git_c_do_not_stop_a_move(
+    at_level: AtLevel, tmp_path: Path
+) -> None:
     (tmp_path / "template").mkdir()
     hooks(tmp_path / "template/hooks")
     own = for_all_repositories(tmp_path, f"[init]\n\ttemplateDir = {tmp_path / 'template'}\n")
@@ -100,25 +113,50 @@ def test_hooks_from_a_template_folder_or_a_git_c_do_not_stop_a_move(at_level: At
     "text",
     [
         "[core]\n\tautocrlf = true\n\tsafecrlf = true\n",
-        "[apply]\n\twhitespace = error\n\tignoreWhitespace = change\n[core]\n\twhitespace = tab-in-indent,trailing-space\n",
-        "[apply]\n\twhitespace = fix\n[commit]\n\tgpgSign = true\n[user]\n\tuseConfigOnly = true\n[gpg]\n\tprogram = false\n",
-        "[status]\n\tshowUntrackedFiles = no\n\trelativePaths = true\n[core]\n\tquotePath = false\n\tfsmonitor = false\n",
-        "[merge]\n\tconflictStyle = zdiff3\n[diff]\n\texternal = false\n\tnoprefix = true\n\tmnemonicPrefix = true\n\tcolorMoved = zebra\n",
-        "[init]\n\tdefaultObjectFormat = sha256\n\tdefaultBranch = trunk\n[color]\n\tui = always\n[safe]\n\tbareRepository = explicit\n",
+        (
+            "[apply]\n\twhitespace = error\n\tignoreWhitespace = change\n[core]\n\twhitespace ="
+            " tab-in-indent,trailing-space\n"
+        ),
+        (
+            "[apply]\n\twhitespace = fix\n[commit]\n\tgpgSign = true\n[user]\n\tuseConfigOnly ="
+            " true\n[gpg]\n\tprogram = false\n"
+        ),
+        (
+            "[status]\n\tshowUntrackedFiles = no\n\trelativePaths = true\n[core]\n\tquotePath ="
+            " false\n\tfsmonitor = false\n"
+        ),
+        (
+            "[merge]\n\tconflictStyle = zdiff3\n[diff]\n\texternal = false\n\tnoprefix ="
+            " true\n\tmnemonicPrefix = true\n\tcolorMoved = zebra\n"
+        ),
+        (
+            "[init]\n\tdefaultObjectFormat = sha256\n\tdefaultBranch = trunk\n[color]\n\tui ="
+            " always\n[safe]\n\tbareRepository = explicit\n"
+        ),
     ],
 )
-def test_a_persons_settings_change_nothing(at_level: AtLevel, fresh: AtLevel, tmp_path: Path, text: str) -> None:
+def test_a_persons_settings_change_nothing(
+    at_level: AtLevel, fresh: AtLevel, tmp_path: Path, text: str
+) -> None:
     project = edited(at_level(1))
     moved(project, **for_all_repositories(tmp_path, text))
     git(project.folder, "checkout", "HEAD", "--", "README.md")
-    ours = {path: entry for path, entry in fresh(2).tree().items() if path not in (".copier-answers.yml", "README.md")}
+    ours = {
+        path: entry
+        for path, entry in fresh(2).tree().items()
+        if path not in (".copier-answers.yml", "README.md")
+    }
     assert {path: entry for path, entry in project.tree().items() if path in ours} == ours
 
 
-def test_files_that_a_person_ignores_or_calls_binary_everywhere_keep_their_edits(at_level: AtLevel, tmp_path: Path) -> None:
+def test_files_that_a_person_ignores_or_calls_binary_everywhere_keep_their_edits(
+    at_level: AtLevel, tmp_path: Path
+) -> None:
     (tmp_path / "ignored").write_text("README.md\nfeature-flags.yml\n")
     (tmp_path / "attributes").write_text("*.md -diff\n*.yml binary\n")
-    own = for_all_repositories(tmp_path, f"[core]\n\texcludesFile = {tmp_path}/ignored\n\tattributesFile = {tmp_path}/attributes\n")
+    own = for_all_repositories(
+        tmp_path, f"[core]\n\texcludesFile = {tmp_path}/ignored\n\tattributesFile = {tmp_path}/attributes\n"
+    )
     project = edited(at_level(1))
     project.write("config/feature-flags.yml", project.read("config/feature-flags.yml") + "# ours\n")
     moved(project.commit(), **own)
@@ -136,9 +174,15 @@ def test_a_hook_that_stops_git_all_the_same_is_named() -> None:
 
     from extensions.moving.moves import _complaint
 
-    stopped = ProcessExecutionError(["/usr/bin/git", "-c", "a=b", "clone", "--", "x"], 1, "", "ticket number missing\n")
-    assert _complaint(stopped).startswith("git clone: ticket number missing (not git's own words but a hook's")
-    stopped = ProcessExecutionError(["/usr/bin/git", "clone"], 128, "", "Cloning\nfatal: repository '/x' does not exist\n")
+    stopped = ProcessExecutionError(
+        ["/usr/bin/git", "-c", "a=b", "clone", "--", "x"], 1, "", "ticket number missing\n"
+    )
+    assert _complaint(stopped).startswith(
+        "git clone: ticket number missing (not git's own words but a hook's"
+    )
+    stopped = ProcessExecutionError(
+        ["/usr/bin/git", "clone"], 128, "", "Cloning\nfatal: repository '/x' does not exist\n"
+    )
     assert _complaint(stopped) == "git clone: repository '/x' does not exist"
 
 
@@ -147,11 +191,18 @@ def test_a_hook_that_stops_git_all_the_same_is_named() -> None:
 
 def test_the_variables_of_one_repository_are_those_that_git_lists() -> None:
     listed = set(git(ROOT, "rev-parse", "--local-env-vars").split())
-    assert listed - set(OF_ONE_REPOSITORY) == {"GIT_CONFIG_PARAMETERS", "GIT_CONFIG_COUNT"}, "which hold settings of a person or of CI"
+    assert listed - set(OF_ONE_REPOSITORY) == {
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_CONFIG_COUNT",
+    }, "which hold settings of a person or of CI"
 
 
-@pytest.mark.parametrize("command", [("preview", "2"), ("record", "deploy"), ("evolution", "--offline"), ("propose", "--dry-run")])
-def test_a_command_in_a_hook_speaks_of_the_folder_that_it_is_run_in(at_level: AtLevel, tmp_path: Path, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "command", [("preview", "2"), ("record", "deploy"), ("evolution", "--offline"), ("propose", "--dry-run")]
+)
+def test_a_command_in_a_hook_speaks_of_the_folder_that_it_is_run_in(
+    at_level: AtLevel, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     project = at_level(1)
     other = tmp_path / "other"
     git(tmp_path, "init", "--quiet", "other")
@@ -174,7 +225,13 @@ def test_a_command_in_a_hook_speaks_of_the_folder_that_it_is_run_in(at_level: At
 def test_a_move_with_a_hooks_variables_is_the_move_without(at_level: AtLevel, tmp_path: Path) -> None:
     git(tmp_path, "init", "--quiet", "other")
     other = str(tmp_path / "other")
-    moved(edited(at_level(1)), GIT_DIR=f"{other}/.git", GIT_WORK_TREE=other, GIT_EXTERNAL_DIFF="false", GIT_LITERAL_PATHSPECS="1")
+    moved(
+        edited(at_level(1)),
+        GIT_DIR=f"{other}/.git",
+        GIT_WORK_TREE=other,
+        GIT_EXTERNAL_DIFF="false",
+        GIT_LITERAL_PATHSPECS="1",
+    )
 
 
 def test_a_preview_in_a_hook_of_a_linked_worktree(at_level: AtLevel, tmp_path: Path) -> None:
@@ -184,32 +241,55 @@ def test_a_preview_in_a_hook_of_a_linked_worktree(at_level: AtLevel, tmp_path: P
     hook.write_text(f"#!/bin/sh\nPYTHONPATH={ROOT} {sys.executable} -m extensions preview 2 >&2\n")
     hook.chmod(0o755)
     git(project.folder, "worktree", "add", "--quiet", "../tree", "-b", "side")
-    done = subprocess.run(["git", "commit", "--allow-empty", "-m", "x"], cwd=tmp_path / "tree", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "commit", "--allow-empty", "-m", "x"],
+        cwd=tmp_path / "tree",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0 and done.stderr.startswith("Moving from level 1 to 2."), done.stderr
 
 
 # Git that refuses
 
-root_only = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a folder to another owner")
+root_only = pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="only root can give a folder to another owner"
+)
 
 
 @root_only
 @pytest.mark.parametrize(
-    "command", [("upgrade", "2"), ("update",), ("preview", "2"), ("record", "deploy"), ("evolution",), ("todo",), ("set", "runner=x")]
+    "command",
+    [
+        ("upgrade", "2"),
+        ("update",),
+        ("preview", "2"),
+        ("record", "deploy"),
+        ("evolution",),
+        ("todo",),
+        ("set", "runner=x"),
+    ],
 )
-def test_a_project_of_another_owner_is_told_by_gits_own_reason(at_level: AtLevel, command: tuple[str, ...]) -> None:
+def test_a_project_of_another_owner_is_told_by_gits_own_reason(
+    at_level: AtLevel, command: tuple[str, ...]
+) -> None:
     project = at_level(1)
     for path in (project.folder, project.folder / ".git"):
         os.chown(path, 12345, 12345)
     done = levels(project.folder, *command)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"levels: git: detected dubious ownership in repository at '{project.folder}'")
+    assert done.stderr.startswith(
+        f"levels: git: detected dubious ownership in repository at '{project.folder}'"
+    )
     assert f"git config --global --add safe.directory {project.folder}" in done.stderr
     assert not (project.folder / "config/deploys.jsonl").exists()
 
 
 @root_only
-def test_a_template_of_another_owner_is_told_by_gits_own_reason(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_template_of_another_owner_is_told_by_gits_own_reason(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from extensions.moving import moves
 
     clone = tmp_path / "clone"
@@ -243,7 +323,9 @@ def japanese(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("locale")
     made = folder / "ja_JP.EUC-JP"
     if shutil.which("localedef"):
-        subprocess.run(["localedef", "-i", "ja_JP", "-f", "EUC-JP", str(made)], capture_output=True, check=False)
+        subprocess.run(
+            ["localedef", "-i", "ja_JP", "-f", "EUC-JP", str(made)], capture_output=True, check=False
+        )
     if not made.is_dir():
         pytest.skip("needs localedef and /usr/share/i18n")
     return {"LOCPATH": str(folder), "LC_ALL": "ja_JP.EUC-JP"}
@@ -252,28 +334,55 @@ def japanese(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 LINES = {
     "letters of three scripts": "\nGröße, prix en €, 値段. Ende der Zeile und noch etwas.\n".encode(),
     "latin-1": "\nGröße und Maße, nicht in UTF-8 geschrieben, ganz ohne.\n".encode("latin-1"),
-    "a byte order mark, stray surrogates and a carriage return": (b"\n\xef\xbb\xbfa\xed\xa0\x80b\xff\xfe mixed, a CR at the end\r\n"),
+    "a byte order mark, stray surrogates and a carriage return": (
+        b"\n\xef\xbb\xbfa\xed\xa0\x80b\xff\xfe mixed, a CR at the end\r\n"
+    ),
 }
 PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 @pytest.mark.parametrize("lines", LINES.values(), ids=LINES)
 @pytest.mark.parametrize("where", ["japanese", "plain C", "UTF-8"])
-def test_each_byte_of_a_persons_lines_stays(at_level: AtLevel, request: pytest.FixtureRequest, lines: bytes, where: str) -> None:
+def test_each_byte_of_a_persons_lines_stays(
+    at_level: AtLevel, request: pytest.FixtureRequest, lines: bytes, where: str
+) -> None:
     project = edited(at_level(1), lines)
     (project.folder / "docs/größe.md").write_bytes(lines)
     project.commit()
-    locale = request.getfixturevalue("japanese") if where == "japanese" else PLAIN if where == "plain C" else {"LC_ALL": "C.UTF-8"}
+    locale = (
+        request.getfixturevalue("japanese")
+        if where == "japanese"
+        else PLAIN
+        if where == "plain C"
+        else {"LC_ALL": "C.UTF-8"}
+    )
     moved(project, **locale)
     assert (project.folder / "README.md").read_bytes().endswith(lines)
     assert (project.folder / "docs/größe.md").read_bytes() == lines
 
 
-@pytest.mark.parametrize(("lines", "locale"), [("latin-1", {"LC_ALL": "C.UTF-8"}), ("letters of three scripts", PLAIN)])
-def test_plain_copier_is_refused_before_it_drops_a_letter(at_level: AtLevel, lines: str, locale: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("lines", "locale"), [("latin-1", {"LC_ALL": "C.UTF-8"}), ("letters of three scripts", PLAIN)]
+)
+def test_plain_copier_is_refused_before_it_drops_a_letter(
+    at_level: AtLevel, lines: str, locale: dict[str, str]
+) -> None:
     project = edited(at_level(1), LINES[lines])
-    command = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--vcs-ref=:current:", "--data", "level=2", "-q"]
-    done = subprocess.run(command, cwd=project.folder, env={**os.environ, **locale}, capture_output=True, text=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "copier",
+        "update",
+        "--trust",
+        "--defaults",
+        "--vcs-ref=:current:",
+        "--data",
+        "level=2",
+        "-q",
+    ]
+    done = subprocess.run(
+        command, cwd=project.folder, env={**os.environ, **locale}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "README.md: holds letters that `copier update` would drop in this locale" in done.stderr
     assert "Traceback" not in done.stderr and git(project.folder, "status", "--porcelain") == ""
@@ -286,14 +395,33 @@ def test_plain_copier_has_no_hooks_either(at_level: AtLevel, tmp_path: Path) -> 
         (tmp_path / name).write_text(TICKET)
         (tmp_path / name).chmod(0o755)
     own = for_all_repositories(tmp_path, f"[core]\n\thooksPath = {tmp_path}\n[apply]\n\twhitespace = error\n")
-    command = [sys.executable, "-m", "copier", "update", "--trust", "--defaults", "--vcs-ref=:current:", "--data", "level=2", "-q"]
-    done = subprocess.run(command, cwd=project.folder, env={**os.environ, **own, "LC_ALL": "C.UTF-8"}, capture_output=True, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "copier",
+        "update",
+        "--trust",
+        "--defaults",
+        "--vcs-ref=:current:",
+        "--data",
+        "level=2",
+        "-q",
+    ]
+    done = subprocess.run(
+        command,
+        cwd=project.folder,
+        env={**os.environ, **own, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert (project.folder / "README.md").read_bytes().endswith(LINES["letters of three scripts"])
     assert project.answers()["level"] == 2
 
 
-def test_a_merged_file_that_git_takes_for_data_is_refused_before_anything_is_written(at_level: AtLevel) -> None:
+def test_a_merged_file_that_git_takes_for_data_is_refused_before_anything_is_written(
+    at_level: AtLevel,
+) -> None:
     project = at_level(1)
     (project.folder / "README.md").write_bytes((project.read("README.md") + "ours\n").encode("utf-16"))
     project.commit()
@@ -309,7 +437,11 @@ def test_a_merged_file_that_git_takes_for_data_is_refused_before_anything_is_wri
 def test_a_checkout_with_carriage_returns_is_moved(at_level: AtLevel, tmp_path: Path) -> None:
     project = edited(at_level(1))
     own = for_all_repositories(tmp_path, "[core]\n\tautocrlf = true\n\tsafecrlf = warn\n")
-    subprocess.run(["git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone")], env={**os.environ, **own}, check=True)
+    subprocess.run(
+        ["git", "clone", "--quiet", str(project.folder), str(tmp_path / "clone")],
+        env={**os.environ, **own},
+        check=True,
+    )
     clone = Project(tmp_path / "clone", project.template)
     assert b"\r\n" in (clone.folder / "README.md").read_bytes()
     done = levels(clone.folder, "upgrade", "2", **own)
@@ -360,7 +492,9 @@ def adopt(project: Path, *data: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("kind", [submodule, worktree, clone])
-def test_a_service_in_another_repository_is_left_out_with_a_line(tmp_path: Path, kind: Callable[[Path, Path, str], None]) -> None:
+def test_a_service_in_another_repository_is_left_out_with_a_line(
+    tmp_path: Path, kind: Callable[[Path, Path, str], None]
+) -> None:
     project = tmp_path / "shop"
     starting(project)
     kind(project, tmp_path / "pay", "services/pay")
@@ -368,7 +502,13 @@ def test_a_service_in_another_repository_is_left_out_with_a_line(tmp_path: Path,
     done = adopt(project)
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
-    assert said.count("services/pay: left out, a git repository of its own, such as a submodule: nothing is written there") == 1
+    assert (
+        said.count(
+            "services/pay: left out, a git repository of its own, such as a submodule: nothing is written"
+            " there"
+        )
+        == 1
+    )
     assert git(project / "services/pay", "status", "--porcelain") == inner == ""
     assert [one["name"] for one in Project(project, project).answers()["services"]] == ["api"]
 
@@ -378,10 +518,15 @@ def test_a_service_in_another_repository_is_left_out_with_a_line(tmp_path: Path,
     [
         (("services=[api, {name: pay, path: services/pay}]",), "services/pay: a git repository of its own"),
         (("services=[api, {name: pay, path: link}]",), "link: a git repository of its own"),
-        (("services=[api, {name: pay, path: services/pay/inner}]",), "services/pay: a git repository of its own"),
+        (
+            ("services=[api, {name: pay, path: services/pay/inner}]",),
+            "services/pay: a git repository of its own",
+        ),
     ],
 )
-def test_nothing_is_written_into_another_repository_that_a_person_names(tmp_path: Path, data: tuple[str, ...], what: str) -> None:
+def test_nothing_is_written_into_another_repository_that_a_person_names(
+    tmp_path: Path, data: tuple[str, ...], what: str
+) -> None:
     project = tmp_path / "shop"
     starting(project)
     submodule(project, tmp_path / "pay", "services/pay")
@@ -414,7 +559,9 @@ def test_a_docs_folder_that_is_a_submodule_is_left_alone_when_asked_for(tmp_path
 def test_a_relative_address_is_told_at_the_copy_with_the_way_out(template: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "copier", "copy", "--trust", "--defaults", "--data", "project_name=shop"]
     relative = os.path.relpath(template, tmp_path)
-    done = subprocess.run([*command, relative, "deep/shop"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, relative, "deep/shop"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     told = [line for line in done.stderr.splitlines() if "_src_path" in line]
     assert len(told) == 1 and "a full path, and commit it" in told[0], done.stderr
     project = Project(tmp_path / "deep/shop", template)
@@ -427,7 +574,9 @@ def test_a_relative_address_is_told_at_the_copy_with_the_way_out(template: Path,
     refused = levels(project.folder, "upgrade", "2")
     assert refused.returncode == 2 and "_src_path: commit the template's new address first" in refused.stderr
     assert levels(project.commit().folder, "upgrade", "2").returncode == 0
-    done = subprocess.run([*command, str(template), "full"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, str(template), "full"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     assert "_src_path" not in done.stderr
 
 
@@ -438,7 +587,10 @@ def test_a_moved_template_is_told_in_one_line(at_level: AtLevel) -> None:
     wrapper = [sys.executable, "ci/levels.py", "preview", "2"]
     said = subprocess.run(wrapper, cwd=project.folder, capture_output=True, text=True, check=False)
     assert said.returncode == 2 and said.stderr.count("\n") == 1
-    assert "no folder on this machine: write the template's address there, such as gh:owner/name, and commit it" in said.stderr
+    assert (
+        "no folder on this machine: write the template's address there, such as gh:owner/name, and commit it"
+        in said.stderr
+    )
 
 
 # Answers
@@ -458,10 +610,19 @@ def test_set_changes_answers_and_renders_again(at_level: AtLevel) -> None:
     ("pair", "message"),
     [
         ("default_branch", "levels: default_branch: expected KEY=VALUE, as default_branch=trunk\n"),
-        ("defualt_branch=x", "levels: defualt_branch=x: there is no such answer; did you mean default_branch?\n"),
-        ("default_branch=a b", 'levels: default_branch: expected a branch name of letters, digits and . _ - /, got "a b"\n'),
+        (
+            "defualt_branch=x",
+            "levels: defualt_branch=x: there is no such answer; did you mean default_branch?\n",
+        ),
+        (
+            "default_branch=a b",
+            'levels: default_branch: expected a branch name of letters, digits and . _ - /, got "a b"\n',
+        ),
         ("keep=-Dockerfile", "levels: Dockerfile: expected one of keep: nothing is kept\n"),
-        ("keep=notes.md", "levels: notes.md: expected a file of the template's; the others are yours anyway\n"),
+        (
+            "keep=notes.md",
+            "levels: notes.md: expected a file of the template's; the others are yours anyway\n",
+        ),
         ("keep=+../x", "levels: keep[0]: expected a path inside the project"),
         ("services=[", "levels: services: expected YAML"),
     ],
@@ -481,13 +642,21 @@ def test_make_hands_the_answers_to_set(at_level: AtLevel, make: str, monkeypatch
     if shutil.which(make) is None:
         pytest.skip(f"needs {make}")
     script = at_level(1).folder / "ci/levels.py"
-    script.write_text("import os\nprint(os.environ['MAKEFLAGS'], end='\\0')\nprint(os.environ['services'], end='')\n")
+    script.write_text(
+        "import os\nprint(os.environ['MAKEFLAGS'], end='\\0')\nprint(os.environ['services'], end='')\n"
+    )
     given = ["services=[api, {name: bot, kind: worker}]", f"PYTHON={sys.executable}", "runner=x"]
     done = subprocess.run(
-        [make, "-s", "-f", "levels.mk", "set", *given], cwd=script.parent.parent, capture_output=True, text=True, check=True
+        [make, "-s", "-f", "levels.mk", "set", *given],
+        cwd=script.parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     flags, services = done.stdout.split("\0")
-    assert sorted(set_.from_make({"MAKEFLAGS": flags, "services": services, "runner": "x", "level": "4"})) == ["runner=x", given[0]]
+    assert sorted(
+        set_.from_make({"MAKEFLAGS": flags, "services": services, "runner": "x", "level": "4"})
+    ) == ["runner=x", given[0]]
 
 
 # Versions that are recorded

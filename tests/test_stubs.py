@@ -48,7 +48,10 @@ def test_an_example_of_a_docstring_becomes_an_assertion(call: str, want: str, bo
 
 
 def test_an_example_that_raises_asserts_the_exception_and_its_message() -> None:
-    source = 'def f(x):\n    """\n    >>> f(0)\n    Traceback (most recent call last):\n      ...\n    ValueError: no "zero"\n    """\n'
+    source = (
+        'def f(x):\n    """\n    >>> f(0)\n    Traceback (most recent call last):\n      ...\n    ValueError:'
+        ' no "zero"\n    """\n'
+    )
     assert (
         bodies(source)["test_f_examples"]
         == "with pytest.raises(ValueError) as caught:\n    f(0)\nassert str(caught.value) == 'no \"zero\"'"
@@ -56,7 +59,10 @@ def test_an_example_that_raises_asserts_the_exception_and_its_message() -> None:
 
 
 def test_what_stands_before_an_example_is_kept_in_order_and_imports_go_to_the_top() -> None:
-    source = 'def f(x):\n    """\n    >>> import math\n    >>> y = math.pi\n    >>> f(y)\n    3\n    >>> z = 1\n    """\n'
+    source = (
+        'def f(x):\n    """\n    >>> import math\n    >>> y = math.pi\n    >>> f(y)\n    3\n    >>> z = 1\n  '
+        '  """\n'
+    )
     (one,) = found(source).candidates
     assert one.body == ("y = math.pi", "assert f(y) == 3")
     assert one.imports == (("math", ""),)
@@ -93,8 +99,12 @@ GUARDS = {
 
 
 @pytest.mark.parametrize(("parameters", "condition", "call"), GUARDS.values(), ids=GUARDS)
-def test_a_guard_is_violated_by_a_value_that_its_condition_names(parameters: str, condition: str, call: str) -> None:
-    source = f"MAX = 100\n\ndef f({parameters}):\n    if {condition}:\n        raise ValueError\n    return 1\n"
+def test_a_guard_is_violated_by_a_value_that_its_condition_names(
+    parameters: str, condition: str, call: str
+) -> None:
+    source = (
+        f"MAX = 100\n\ndef f({parameters}):\n    if {condition}:\n        raise ValueError\n    return 1\n"
+    )
     told = bodies(source)
     (guard,) = [body for name, body in told.items() if "_rejects_" in name]
     assert guard == f"with pytest.raises(ValueError):\n    {call}"
@@ -105,8 +115,14 @@ def test_a_guard_is_violated_by_a_value_that_its_condition_names(parameters: str
 
 
 TAILS = {
-    "a constant, at the edge of what is refused": ("if n < 0:\n        raise ValueError\n    return 'ok'", ['assert f(0) == "ok"']),
-    "a constant, at the edge of what is answered": ("if n > MAX:\n        return 'many'\n    return 'few'", ['assert f(100) == "few"']),
+    "a constant, at the edge of what is refused": (
+        "if n < 0:\n        raise ValueError\n    return 'ok'",
+        ['assert f(0) == "ok"'],
+    ),
+    "a constant, at the edge of what is answered": (
+        "if n > MAX:\n        return 'many'\n    return 'few'",
+        ['assert f(100) == "few"'],
+    ),
     "a comparison": ("return n >= 3", ["assert f(3) is True", "assert f(2) is False"]),
     "a membership": ("return n in NAMES", ['assert f("a") is True', "assert f(None) is False"]),
     "a comparison after guards": (
@@ -117,7 +133,10 @@ TAILS = {
     "nothing but a constant": ("return 1", []),
     "something done before": ("n = abs(n)\n    return n > 1", []),
     "something done after guards": (
-        "if n == 1:\n        return 0\n    elif n == 2:\n        return 0\n    if n == 3:\n        n = 5\n    return n",
+        (
+            "if n == 1:\n        return 0\n    elif n == 2:\n        return 0\n    if n == 3:\n        n ="
+            " 5\n    return n"
+        ),
         [],
     ),
     "an else": ("if n == 1:\n        return 0\n    else:\n        n = 5\n    return n", []),
@@ -127,7 +146,9 @@ TAILS = {
 @pytest.mark.parametrize(("body", "wanted"), TAILS.values(), ids=TAILS)
 def test_a_simple_return_after_the_guards_is_asserted(body: str, wanted: list[str]) -> None:
     source = f"MAX = 100\nNAMES = ('a', 'b')\n\ndef f(n):\n    {body}\n"
-    told = [one for one in found(source).candidates if one.kind == "answer" and one.line == source.count("\n")]
+    told = [
+        one for one in found(source).candidates if one.kind == "answer" and one.line == source.count("\n")
+    ]
     assert [line for one in told for line in one.body] == wanted
     namespace: dict[str, Any] = {}
     exec(source, namespace)
@@ -149,9 +170,10 @@ def test_an_async_function_is_awaited() -> None:
 
 def test_enums_dataclasses_and_pairs_come_back() -> None:
     source = (
-        "import enum\nfrom dataclasses import dataclass\nclass Color(enum.Enum):\n    RED = 1\n    BLUE = enum.auto()\n"
-        "@dataclass(frozen=True)\nclass Point:\n    x: int\n    name: str = ''\n"
-        "def encode_id(number: int) -> str:\n    return str(number)\ndef decode_id(text: str) -> int:\n    return int(text)\n"
+        "import enum\nfrom dataclasses import dataclass\nclass Color(enum.Enum):\n    RED = 1\n    BLUE ="
+        " enum.auto()\n@dataclass(frozen=True)\nclass Point:\n    x: int\n    name: str = ''\ndef"
+        " encode_id(number: int) -> str:\n    return str(number)\ndef decode_id(text: str) -> int:\n   "
+        " return int(text)\n"
     )
     told = bodies(source)
     assert told["test_color_members"] == 'assert Color["RED"].value == 1\nassert Color(1) is Color["RED"]'
@@ -179,9 +201,12 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("parameters", "condition", "leaves", "body"), ANSWERS.values(), ids=ANSWERS)
-def test_what_the_head_of_a_function_answers_is_asserted(parameters: str, condition: str, leaves: str, body: str) -> None:
+def test_what_the_head_of_a_function_answers_is_asserted(
+    parameters: str, condition: str, leaves: str, body: str
+) -> None:
     source = (
-        f"from typing import Any as Item\nMAX = 100\n\ndef f({parameters}):\n    if {condition}:\n        {leaves}\n    return value.x()\n"
+        f"from typing import Any as Item\nMAX = 100\n\ndef f({parameters}):\n    if {condition}:\n       "
+        f" {leaves}\n    return value.x()\n"
     )
     (one,) = found(source).candidates
     assert one.body == (body,)
@@ -219,34 +244,47 @@ STRATEGIES = {
     "Point": "st.builds(Point, x=st.integers(-1000, 1000), color=st.sampled_from(Color))",
 }
 TYPES = (
-    "import datetime as dt\nimport enum\nfrom dataclasses import dataclass\nfrom decimal import Decimal\nfrom pathlib import Path\n"
-    "from typing import Annotated, Any, Literal, Optional, Protocol\n\nclass Color(enum.Enum):\n    RED = 1\n\n"
-    "@dataclass\nclass Point:\n    x: int\n    color: Color\n    name: str = ''\n\n@dataclass\nclass Node:\n    next: 'Node'\n\n"
-    "class Cart:\n    def __init__(self, owner: str) -> None: pass\n    def size(self, extra: int = 0) -> int: return extra\n\n"
-    "class Sized(Protocol): pass\n\n"
+    "import datetime as dt\nimport enum\nfrom dataclasses import dataclass\nfrom decimal import Decimal\nfrom"
+    " pathlib import Path\nfrom typing import Annotated, Any, Literal, Optional, Protocol\n\nclass"
+    " Color(enum.Enum):\n    RED = 1\n\n@dataclass\nclass Point:\n    x: int\n    color: Color\n    name: str"
+    " = ''\n\n@dataclass\nclass Node:\n    next: 'Node'\n\nclass Cart:\n    def __init__(self, owner: str) ->"
+    " None: pass\n    def size(self, extra: int = 0) -> int: return extra\n\nclass Sized(Protocol): pass\n\n"
 )
 
 
 @pytest.mark.parametrize(("annotation", "strategy"), STRATEGIES.items())
 def test_hypothesis_makes_values_for_an_annotation(annotation: str, strategy: str) -> None:
     told = bodies(TYPES + f"def f(value: {annotation}) -> bool:\n    return True\n")
-    assert given_and_body(told["test_f_returns_bool"]) == (f"value={strategy}", ["assert isinstance(f(value), bool)"])
+    assert given_and_body(told["test_f_returns_bool"]) == (
+        f"value={strategy}",
+        ["assert isinstance(f(value), bool)"],
+    )
 
 
 @pytest.mark.parametrize(
-    "annotation", ["Any", "Node", "list[Any]", "Sized", "Cart", "dict", "Callable[[], int]", "unknown.Name", "int | Any"]
+    "annotation",
+    ["Any", "Node", "list[Any]", "Sized", "Cart", "dict", "Callable[[], int]", "unknown.Name", "int | Any"],
 )
 def test_nothing_makes_values_of_what_the_source_does_not_tell(annotation: str) -> None:
     assert (
-        reasons(TYPES + f"def f(value: {annotation}) -> bool:\n    return True\n")["f"] == f"nothing makes values for value: {annotation}"
+        reasons(TYPES + f"def f(value: {annotation}) -> bool:\n    return True\n")["f"]
+        == f"nothing makes values for value: {annotation}"
     )
 
 
 RETURNS = {
     "str | None": ["result = f(x)", "assert result is None or isinstance(result, str)"],
     "float": ["assert isinstance(f(x), float | int)"],
-    "list[Point]": ["result = f(x)", "assert isinstance(result, list)", "assert all(isinstance(one, Point) for one in result)"],
-    "dict[str, int]": ["result = f(x)", "assert isinstance(result, dict)", "assert all(isinstance(one, int) for one in result.values())"],
+    "list[Point]": [
+        "result = f(x)",
+        "assert isinstance(result, list)",
+        "assert all(isinstance(one, Point) for one in result)",
+    ],
+    "dict[str, int]": [
+        "result = f(x)",
+        "assert isinstance(result, dict)",
+        "assert all(isinstance(one, int) for one in result.values())",
+    ],
     "Literal['a', 'b']": ['assert f(x) in ["a", "b"]'],
     "dt.date": ["assert isinstance(f(x), dt.date)"],
     "'Point'": ["assert isinstance(f(x), Point)"],
@@ -266,7 +304,10 @@ def test_an_annotation_that_tests_nothing_is_a_reason(annotation: str) -> None:
 
 
 def test_values_that_a_function_says_to_refuse_do_not_count() -> None:
-    source = 'class Refused(Exception): pass\n\ndef f(x: int) -> int:\n    """Raises OverflowError where it is large."""\n'
+    source = (
+        'class Refused(Exception): pass\n\ndef f(x: int) -> int:\n    """Raises OverflowError where it is'
+        ' large."""\n'
+    )
     told = bodies(source + "    x += 1\n    if x:\n        raise Refused\n    return x\n")
     assert given_and_body(told["test_f_returns_int"])[1] == [
         "try:",
@@ -278,7 +319,10 @@ def test_values_that_a_function_says_to_refuse_do_not_count() -> None:
 
 
 REFUSALS = {
-    "a guard": ("if x < 0:\n        raise ValueError", ["except ValueError:", "    assert x < 0", "    reject()"]),
+    "a guard": (
+        "if x < 0:\n        raise ValueError",
+        ["except ValueError:", "    assert x < 0", "    reject()"],
+    ),
     "two guards": (
         "if x < 0 or x > MAX:\n        raise ValueError\n    if not x:\n        raise ValueError",
         ["except ValueError:", "    assert (x < 0 or x > MAX) or not x", "    reject()"],
@@ -291,23 +335,39 @@ REFUSALS = {
         "if x < 0:\n        raise ValueError\n    x += 1\n    if x == 9:\n        raise ValueError",
         ["except ValueError:", "    reject()"],
     ),
-    "what only the function knows": ("if x < y:\n        raise ValueError", ["except ValueError:", "    reject()"]),
-    "what linters would write in another way": ("if x == None:\n        raise ValueError", ["except ValueError:", "    reject()"]),
+    "what only the function knows": (
+        "if x < y:\n        raise ValueError",
+        ["except ValueError:", "    reject()"],
+    ),
+    "what linters would write in another way": (
+        "if x == None:\n        raise ValueError",
+        ["except ValueError:", "    reject()"],
+    ),
 }
 
 
 @pytest.mark.parametrize(("body", "wanted"), REFUSALS.values(), ids=REFUSALS)
 def test_only_what_the_guards_name_may_be_refused(body: str, wanted: list[str]) -> None:
     told = bodies(f"MAX = 100\n\ndef f(x: int, y=1) -> int:\n    {body}\n    return len(str(x)) * 1\n")
-    assert given_and_body(told["test_f_returns_int"])[1] == ["try:", "    result = f(x)", *wanted, "assert isinstance(result, int)"]
+    assert given_and_body(told["test_f_returns_int"])[1] == [
+        "try:",
+        "    result = f(x)",
+        *wanted,
+        "assert isinstance(result, int)",
+    ]
 
 
 def test_a_method_is_called_on_an_object_that_its_class_tells_how_to_make() -> None:
     given, body = given_and_body(bodies(TYPES)["test_cart_size_returns_int"])
     assert given == "owner=st.text(), extra=st.integers(-1000, 1000)"
     assert body == ["assert isinstance(Cart(owner).size(extra=extra), int)"]
-    assert reasons("class A(Base):\n    def f(self, x: int) -> int:\n        return x\n") == {"A.f": returns.UNKNOWN_OBJECT}
-    assert reasons("class A:\n    def __init__(self):\n        open('x')\n    def f(self, x: int) -> int:\n        return x\n") == {
+    assert reasons("class A(Base):\n    def f(self, x: int) -> int:\n        return x\n") == {
+        "A.f": returns.UNKNOWN_OBJECT
+    }
+    assert reasons(
+        "class A:\n    def __init__(self):\n        open('x')\n    def f(self, x: int) -> int:\n       "
+        " return x\n"
+    ) == {
         "A.__init__": returns.UNKNOWN_OBJECT,
         "A.f": returns.UNKNOWN_OBJECT,
     }
@@ -354,7 +414,8 @@ def test_what_happens_when_a_call_outside_fails_is_asserted() -> None:
     told = {one.name: one for one in find(module, "prices").candidates if one.kind == "outage"}
     assert {name: "\n".join(one.body) for name, one in told.items()} == {
         "test_cached_when_cache_get_raises_connection_error": (
-            'failing = patch("prices.cache.get", side_effect=ConnectionError("down"))\nwith failing:\n    assert cached("a") == ""'
+            'failing = patch("prices.cache.get", side_effect=ConnectionError("down"))\nwith failing:\n   '
+            ' assert cached("a") == ""'
         ),
         "test_fetch_when_requests_get_raises_timeout": (
             'failing = patch("prices.requests.get", side_effect=requests.Timeout("down"))\n'
@@ -362,12 +423,21 @@ def test_what_happens_when_a_call_outside_fails_is_asserted() -> None:
         ),
     }
     assert ("requests", "") in told["test_fetch_when_requests_get_raises_timeout"].imports
-    assert [one for one in find(module, "prices", frozenset({"requests", "redis"})).candidates if one.kind == "outage"] == [], "its own"
+    assert [
+        one
+        for one in find(module, "prices", frozenset({"requests", "redis"})).candidates
+        if one.kind == "outage"
+    ] == [], "its own"
 
 
 def test_what_goes_outside_is_not_called_with_invented_values_nor_through_a_helper_either() -> None:
-    source = REACHES + "\n\ndef through(name: str) -> bool:\n    return known(name)\n\ndef _rm(path):\n    shutil.rmtree(path)\n"
-    told = reasons("import shutil\n" + source + "\n\ndef clean(path: str) -> bool:\n    _rm(path)\n    return True\n")
+    source = (
+        REACHES + "\n\ndef through(name: str) -> bool:\n    return known(name)\n\ndef _rm(path):\n   "
+        " shutil.rmtree(path)\n"
+    )
+    told = reasons(
+        "import shutil\n" + source + "\n\ndef clean(path: str) -> bool:\n    _rm(path)\n    return True\n"
+    )
     assert told["known"] == told["through"] == "side effects: it calls requests.head"
     assert told["clean"] == "side effects: it calls shutil.rmtree"
 
@@ -380,7 +450,10 @@ def test_what_goes_outside_is_not_called_with_invented_values_nor_through_a_help
         ("def f(x: str) -> None: pass", "returns nothing"),
         ("def f(x: Path) -> str: return str(x)", "nothing makes values for x: Path"),
         ("def f(x: str) -> str:\n    return open(x).read()", "side effects: it calls open"),
-        ("import requests\ndef f(x: str) -> str:\n    return requests.get(x).text", "side effects: it calls requests.get"),
+        (
+            "import requests\ndef f(x: str) -> str:\n    return requests.get(x).text",
+            "side effects: it calls requests.get",
+        ),
         ("@retry\ndef f(x: str) -> str: return x", "decorated: what @retry makes of it isn't known"),
         ("def f(x: int) -> int:\n    yield x", "a generator without examples"),
         ("if FAST:\n    def f(x: int) -> int: return x", "defined only in `if FAST`"),
@@ -394,23 +467,37 @@ def test_a_function_without_an_expected_value_has_its_reason(source: str, reason
 UNSURE = {
     "a message that may fail": "def f(x: float):\n    if not x:\n        raise ValueError(f'bad {x:.2f}')",
     "a message of another": "def f(a, x: int):\n    if x < 0:\n        raise ValueError(a.name)",
-    "a message put together": "def f(a, x: int):\n    if x < 0:\n        text = a.name\n        raise ValueError(text)",
-    "a function that makes the exception": "def error(t): return ValueError(t)\ndef f(x):\n    if x is None:\n        raise error('x')",
-    "an exception with an __init__": "class E(Exception):\n    def __init__(self, a, b): pass\n"
-    "def f(x):\n    if x is None:\n        raise E",
+    "a message put together": (
+        "def f(a, x: int):\n    if x < 0:\n        text = a.name\n        raise ValueError(text)"
+    ),
+    "a function that makes the exception": (
+        "def error(t): return ValueError(t)\ndef f(x):\n    if x is None:\n        raise error('x')"
+    ),
+    "an exception with an __init__": (
+        "class E(Exception):\n    def __init__(self, a, b): pass\n"
+        "def f(x):\n    if x is None:\n        raise E"
+    ),
     "an instance": "BAD = ValueError('x')\ndef f(x):\n    if x is None:\n        raise BAD",
     "the end of an iteration": "async def f(x):\n    if x is None:\n        raise StopIteration",
     "an import before": "def f(x):\n    import nothere\n    if x is None:\n        raise ValueError",
     "an answer that changes": "H = {}\nH['a'] = 1\ndef f(x):\n    if x is None:\n        return H",
-    "a constant that may be another": "LIMIT = 1\ntry:\n    from local import LIMIT\nexcept ImportError: pass\n"
-    "def f(x):\n    if x > LIMIT:\n        raise ValueError",
-    "a global": "SEP = 1\ndef g():\n    global SEP\n    SEP = 2\ndef f(x):\n    if x > SEP:\n        raise ValueError",
+    "a constant that may be another": (
+        "LIMIT = 1\ntry:\n    from local import LIMIT\nexcept ImportError: pass\n"
+        "def f(x):\n    if x > LIMIT:\n        raise ValueError"
+    ),
+    "a global": (
+        "SEP = 1\ndef g():\n    global SEP\n    SEP = 2\ndef f(x):\n    if x > SEP:\n        raise ValueError"
+    ),
     "which object it is": "UNSET = '<unset>'\ndef f(x):\n    if x is UNSET:\n        return None",
     "a class and its object": "def f(x):\n    if callable(x):\n        raise ValueError",
     "a name of its own": "def len(x): return 9\ndef f(x):\n    if len(x) < 1:\n        raise ValueError",
     "a name that is bound again": "def f(x):\n    if x is None:\n        raise ValueError\nf = g(f)",
-    "an enum with a value of its own": "import enum\nclass C(enum.Enum):\n    A = 1\n    @property\n    def value(self): return 2",
-    "a field that is mangled": "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass A:\n    __x: int",
+    "an enum with a value of its own": (
+        "import enum\nclass C(enum.Enum):\n    A = 1\n    @property\n    def value(self): return 2"
+    ),
+    "a field that is mangled": (
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass A:\n    __x: int"
+    ),
 }
 
 
@@ -424,11 +511,18 @@ def test_routes_refuse_other_methods_and_strangers(tmp_path: Path) -> None:
 
     (tmp_path / "services/api").mkdir(parents=True)
     (tmp_path / "services/api/app.py").write_text(
-        "from flask import Flask\nfrom flask_login import login_required\n\ndef create_app():\n    app = Flask(__name__)\n\n"
-        "    @app.get('/items/<int:number>')\n    def item(number):\n        return 'x'\n\n"
-        "    @app.delete('/<path:anything>')\n    @login_required\n    def gone(anything):\n        return 'x'\n\n    return app\n"
+        "from flask import Flask\nfrom flask_login import login_required\n\ndef create_app():\n    app ="
+        " Flask(__name__)\n\n    @app.get('/items/<int:number>')\n    def item(number):\n        return"
+        " 'x'\n\n    @app.delete('/<path:anything>')\n    @login_required\n    def gone(anything):\n       "
+        " return 'x'\n\n    return app\n"
     )
-    service = {"name": "api", "path": "services/api", "kind": "web", "code": "ours", "app": "app:create_app()"}
+    service = {
+        "name": "api",
+        "path": "services/api",
+        "kind": "web",
+        "code": "ours",
+        "app": "app:create_app()",
+    }
     tests: list[Candidate] = web.of_file(
         routes_of(tmp_path, service), "services/api/app.py", {}, lambda name, suffix: f"test_{name}_{suffix}"
     )

@@ -1,4 +1,6 @@
-"""The files that `levels stubs` writes: that they are text, that nothing of a person's is touched, and what is run before."""
+"""The files that `levels stubs` writes: that they are text, that nothing of a person's is touched, and what
+is run before.
+"""
 
 from __future__ import annotations
 
@@ -48,16 +50,27 @@ def ruff(*files: Path) -> None:
 
 
 HOSTILE = [
-    'def f(x="\\"\\"\\"\\nimport os"):\n    """\n    >>> f("a\\\\nb\\\\x00\\\\u202e")\n    "x\'\\\\""\n    """\n',
-    'import enum\nclass E(enum.Enum):\n    A = \'\\x1b[31m\\n"""\'\n    B = \'\\udc80\'\n    C = "it\'s \\"x\\""\n',
+    (
+        'def f(x="\\"\\"\\"\\nimport os"):\n    """\n    >>> f("a\\\\nb\\\\x00\\\\u202e")\n    "x\'\\\\""\n  '
+        '  """\n'
+    ),
+    (
+        "import enum\nclass E(enum.Enum):\n    A = '\\x1b[31m\\n\"\"\"'\n    B = '\\udc80'\n    C = \"it's"
+        ' \\"x\\""\n'
+    ),
     "def f(a):\n    if a == '\\n# services/x.py:1 gone()':\n        raise ValueError\n",
     'def ünï(größe: int) -> int:\n    """\n    >>> ünï(1)\n    1\n    """\n    return größe\n',
-    "from dataclasses import dataclass\n@dataclass\nclass D:\n    x: 'int'\n    type: str\n    y: 'Literal[\"a\\\\nb\"]' = ''\n",
+    (
+        "from dataclasses import dataclass\n@dataclass\nclass D:\n    x: 'int'\n    type: str\n    y:"
+        " 'Literal[\"a\\\\nb\"]' = ''\n"
+    ),
 ]
 
 
 @pytest.mark.parametrize("source", HOSTILE)
-@pytest.mark.parametrize("path", ["services/api/a.py", 'services/api/"""\n\x1b.py', "services/api/" + "long" * 40 + ".py"])
+@pytest.mark.parametrize(
+    "path", ["services/api/a.py", 'services/api/"""\n\x1b.py', "services/api/" + "long" * 40 + ".py"]
+)
 def test_text_of_the_source_stays_text(source: str, path: str, tmp_path: Path) -> None:
     one = found(source, path)
     assert one.candidates
@@ -111,10 +124,13 @@ def f(x: int, *, y: str) -> str:
 def test_what_is_written_passes_the_linter_and_formatter_of_the_project(tmp_path: Path) -> None:
     one = found(EVERYTHING)
     assert len(one.candidates) == 7
-    for file in ("services/api/m.py", "a/b.py", "a/b-c.py"):  # linters look where the project's own modules are
+    # Linters look where the project's own modules are.
+    for file in ("services/api/m.py", "a/b.py", "a/b-c.py"):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
-    for number, place in enumerate((Place("services/api/m.py", "m"), Place("a/b.py", "a.b", "."), Place("a/b-c.py", "b-c", "a"))):
+    for number, place in enumerate(
+        (Place("services/api/m.py", "m"), Place("a/b.py", "a.b", "."), Place("a/b-c.py", "b-c", "a"))
+    ):
         (tmp_path / f"test_{number}.py").write_bytes(render(place, one.candidates, one.without))
     ruff(*tmp_path.glob("*.py"))
 
@@ -143,7 +159,9 @@ class TestCart:
 
 @pytest.mark.parametrize("coding", ["utf-8", "latin-1", "utf-8-sig"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_ten_rounds_of_adding_functions_leave_every_byte_of_a_person_in_place(coding: str, end: str, tmp_path: Path) -> None:
+def test_ten_rounds_of_adding_functions_leave_every_byte_of_a_person_in_place(
+    coding: str, end: str, tmp_path: Path
+) -> None:
     content = THEIRS.format(coding=coding.removesuffix("-sig")).replace("\n", end).encode(coding)
     place = Place("services/api/m.py", "m", None)
     theirs = content
@@ -163,12 +181,16 @@ def test_ten_rounds_of_adding_functions_leave_every_byte_of_a_person_in_place(co
     assert text.count("import pytest") == 1
     for n in range(11):
         assert text.count(f"def test_f{n}_returns_int(") == 1
-    (tmp_path / "m.py").write_text("".join(f"def f{n}(x: int) -> int:\n    return x + {n}\n\n" for n in range(11)))
+    (tmp_path / "m.py").write_text(
+        "".join(f"def f{n}(x: int) -> int:\n    return x + {n}\n\n" for n in range(11))
+    )
     (tmp_path / "test_m.py").write_bytes(content)
     pytest_says(tmp_path, "test_m.py")
 
 
-def test_a_test_that_is_not_wanted_is_a_name_in_a_comment(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_test_that_is_not_wanted_is_a_name_in_a_comment(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = "def f(x: int) -> int:\n    return x * 2\n\ndef g(x: int) -> int:\n    return x * 2\n"
     (shop / TESTS).parent.mkdir(parents=True)
     (shop / TESTS).write_text("# test_f_returns_int: not wanted\n")
@@ -189,12 +211,21 @@ def test_a_file_that_cannot_be_read_or_has_not_the_characters_is_not_added_to() 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small project with a service whose folder no import statement can name, and this environment as its own."""
+    """A small project with a service whose folder no import statement can name, and this environment as its
+    own.
+    """
     (tmp_path / "services/telegram-bot").mkdir(parents=True)
-    service = {"name": "telegram-bot", "path": "services/telegram-bot", "kind": "worker", "code": "theirs", "app": "worker.py"}
+    service = {
+        "name": "telegram-bot",
+        "path": "services/telegram-bot",
+        "kind": "worker",
+        "code": "theirs",
+        "app": "worker.py",
+    }
     (tmp_path / ".copier-answers.yml").write_text(json.dumps({"level": 1, "services": [service]}))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # this environment has many, and they take seconds
+    # This environment has many, and they take seconds.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setattr(run, "interpreter", lambda project: Path(sys.executable))
     return tmp_path
 
@@ -210,15 +241,19 @@ def written(shop: Path, source: str, *options: str, capsys: pytest.CaptureFixtur
     return report
 
 
-def test_only_what_is_green_is_written_and_the_project_is_not_touched(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_what_is_green_is_written_and_the_project_is_not_touched(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = (
-        "from pathlib import Path\nimport socket\n\ndef good(x: int) -> int:\n    return x\n\ndef wrong(x: int) -> str:\n    return x\n\n"
-        "def ends(x: int) -> int:\n    return __builtins__['__import__']('os').__dict__['_' + 'exit'](0)\n\n"
-        "def talks(x: str) -> str:\n    getattr(socket, 'create' + '_connection')(('127.0.0.1', 9))\n    return x\n\n"
-        "def litters(x: int) -> int:\n    getattr(Path('litter'), 'write' + '_text')('x')\n    return x\n\n"
-        f"def escapes(x: int) -> int:\n    getattr(Path({str(shop / 'escaped')!r}), 'write' + '_text')('x')\n    return x\n\n"
-        "def once(x: int) -> int:\n    if not Path('/proc').exists() and x: raise ValueError\n    return x if isinstance(x, int) else 0\n\n"
-        "def some(x: str) -> int:\n    x = x.strip()\n    if x:\n        return 1\n    raise LookupError\n"
+        "from pathlib import Path\nimport socket\n\ndef good(x: int) -> int:\n    return x\n\ndef wrong(x:"
+        " int) -> str:\n    return x\n\ndef ends(x: int) -> int:\n    return"
+        " __builtins__['__import__']('os').__dict__['_' + 'exit'](0)\n\ndef talks(x: str) -> str:\n   "
+        " getattr(socket, 'create' + '_connection')(('127.0.0.1', 9))\n    return x\n\ndef litters(x: int)"
+        " -> int:\n    getattr(Path('litter'), 'write' + '_text')('x')\n    return x\n\ndef escapes(x: int)"
+        f" -> int:\n    getattr(Path({str(shop / 'escaped')!r}), 'write' + '_text')('x')\n    return x\n\ndef"
+        " once(x: int) -> int:\n    if not Path('/proc').exists() and x: raise ValueError\n    return x if"
+        " isinstance(x, int) else 0\n\ndef some(x: str) -> int:\n    x = x.strip()\n    if x:\n       "
+        " return 1\n    raise LookupError\n"
     )
     report = written(shop, source, capsys=capsys)
     (one,) = report["modules"]
@@ -226,22 +261,37 @@ def test_only_what_is_green_is_written_and_the_project_is_not_touched(shop: Path
     why = {test["function"]: test["why"] for test in one["demoted"]}
     assert "Permission" in why["escapes"]
     assert "isinstance" in why["wrong"] and "ended the run" in why["ends"] and "no network" in why["talks"]
-    assert sorted(str(path.relative_to(shop)) for path in shop.rglob("*") if path.is_file()) == [".copier-answers.yml", MODULE, TESTS]
+    assert sorted(str(path.relative_to(shop)) for path in shop.rglob("*") if path.is_file()) == [
+        ".copier-answers.yml",
+        MODULE,
+        TESTS,
+    ]
     text = (shop / TESTS).read_text()
     assert "except LookupError:\n            reject()" in text
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS], cwd=shop, capture_output=True, check=False
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS],
+        cwd=shop,
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 
 
 def test_a_test_that_hangs_ends_at_its_time(shop: Path) -> None:
-    (shop / MODULE).write_text("def hangs(x: int) -> int:\n    while True: pass\n\ndef good(x: int) -> int:\n    return x\n")
-    modules = stubs.chosen(shop, {"services": json.loads((shop / ".copier-answers.yml").read_text())["services"]}, [])
+    (shop / MODULE).write_text(
+        "def hangs(x: int) -> int:\n    while True: pass\n\ndef good(x: int) -> int:\n    return x\n"
+    )
+    modules = stubs.chosen(
+        shop, {"services": json.loads((shop / ".copier-answers.yml").read_text())["services"]}, []
+    )
     one = stubs.plan(shop, *modules[0])
     assert isinstance(one, stubs.Stub)
     outcomes = run.run(
-        shop, {one.test: render(one.place, one.tests)}, {one.test: [test.name for test in one.tests]}, Path(sys.executable), each=2
+        shop,
+        {one.test: render(one.place, one.tests)},
+        {one.test: [test.name for test in one.tests]},
+        Path(sys.executable),
+        each=2,
     )
     told = {(name, outcome.green, outcome.why.split(":")[0]) for (_, name, _), outcome in outcomes.items()}
     assert told == {("test_hangs_returns_int", False, "TooLong"), ("test_good_returns_int", True, "")}
@@ -250,10 +300,14 @@ def test_a_test_that_hangs_ends_at_its_time(shop: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_who_interrupts_a_run_does_not_wait_for_it(shop: Path) -> None:
     (shop / MODULE).write_text("import time\n\ndef hangs(x: int) -> int:\n    while True: time.sleep(0.1)\n")
-    here = "import sys; from pathlib import Path; from extensions import cli; from extensions.stubs import run"
+    here = (
+        "import sys; from pathlib import Path; from extensions import cli; from extensions.stubs import run"
+    )
     command = f"{here}; run.interpreter = lambda project: Path(sys.executable); sys.exit(cli.main(['stubs']))"
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    started = subprocess.Popen([sys.executable, "-c", command], cwd=shop, env=env, stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen(
+        [sys.executable, "-c", command], cwd=shop, env=env, stderr=subprocess.PIPE, text=True
+    )
     assert started.stderr and "running 1 candidate of 1 module" in started.stderr.readline()
     time.sleep(1)  # the two runs have begun
     started.send_signal(signal.SIGINT)
@@ -264,10 +318,18 @@ def test_who_interrupts_a_run_does_not_wait_for_it(shop: Path) -> None:
     assert not (shop / "tests").exists()
 
 
-def test_changed_and_gone_functions_are_told_and_their_tests_left_alone(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    written(shop, "def price(amount: int) -> int:\n    return amount\n\ndef old(x: int) -> int:\n    return x\n", capsys=capsys)
+def test_changed_and_gone_functions_are_told_and_their_tests_left_alone(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(
+        shop,
+        "def price(amount: int) -> int:\n    return amount\n\ndef old(x: int) -> int:\n    return x\n",
+        capsys=capsys,
+    )
     before = (shop / TESTS).read_bytes()
-    report = written(shop, "\n\ndef price(amount: int, rate: int = 1) -> int:\n    return amount * rate\n", capsys=capsys)
+    report = written(
+        shop, "\n\ndef price(amount: int, rate: int = 1) -> int:\n    return amount * rate\n", capsys=capsys
+    )
     (one,) = report["modules"]
     assert one["signature_changed"] == [{"test_says": "price(amount)", "code_says": "price(amount, rate=1)"}]
     assert one["function_gone"] == ["old(x)"]
@@ -279,12 +341,21 @@ def test_a_view_inside_of_create_app_is_there_at_the_second_run(
     shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stubs, "judge", lambda *ignored: None)  # Flask may not be installed here
-    service = {"name": "api", "path": "services/api", "kind": "web", "code": "theirs", "app": "app:create_app()"}
+    service = {
+        "name": "api",
+        "path": "services/api",
+        "kind": "web",
+        "code": "theirs",
+        "app": "app:create_app()",
+    }
     (shop / ".copier-answers.yml").write_text(json.dumps({"level": 1, "services": [service]}))
     (shop / "services/api").mkdir()
     code = "from flask import Flask\nfrom flask.views import MethodView\n\n\nclass Base(MethodView):\n"
     code += "    def get(self):\n        return 'x'\n\n\nclass Cart(Base):\n    pass\n\n\ndef create_app():\n"
-    code += "    app = Flask(__name__)\n\n    @app.get('/items/<int:number>')\n    def item(number):\n        return 'x'\n\n"
+    code += (
+        "    app = Flask(__name__)\n\n    @app.get('/items/<int:number>')\n    def item(number):\n       "
+        " return 'x'\n\n"
+    )
     code += "    app.add_url_rule('/cart', view_func=Cart.as_view('cart'))\n    return app\n"
     (shop / "services/api/app.py").write_text(code)
     assert cli.main(["stubs", "--json"]) == 0
@@ -304,8 +375,12 @@ def test_a_view_inside_of_create_app_is_there_at_the_second_run(
 
 
 STAY = [
-    # What stands inside of a function is there, and so is what is inherited, imported from where it went, or assigned.
-    ("def make():\n    def price(amount: int) -> int:\n        return amount\n    return price\n", "a function inside of another"),
+    # What stands inside of a function is there, and so is what is inherited, imported from where it went, or
+    # assigned.
+    (
+        "def make():\n    def price(amount: int) -> int:\n        return amount\n    return price\n",
+        "a function inside of another",
+    ),
     ("from decimal import Decimal as price\n", "imported"),
     ("from os.path import *\n", "maybe imported"),
     ("import functools\nprice = functools.partial(int, base=2)\n", "assigned"),
@@ -314,16 +389,22 @@ STAY = [
 
 
 @pytest.mark.parametrize("source", [source for source, _ in STAY], ids=[why for _, why in STAY])
-def test_a_function_that_may_be_there_is_not_told_as_gone(source: str, shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_function_that_may_be_there_is_not_told_as_gone(
+    source: str, shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     written(shop, "def price(amount: int) -> int:\n    return amount\n", capsys=capsys)
     assert (shop / TESTS).exists()
     assert written(shop, source, capsys=capsys)["modules"][0]["function_gone"] == []
 
 
-def test_a_method_that_went_from_a_class_without_bases_is_gone(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_method_that_went_from_a_class_without_bases_is_gone(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     method = "    def price(self, amount: int) -> int:\n        return amount\n"
     kept = "class Other:\n" + method
-    written(shop, f"class Shop:\n    def __init__(self) -> None:\n        pass\n{method}\n\n{kept}", capsys=capsys)
+    written(
+        shop, f"class Shop:\n    def __init__(self) -> None:\n        pass\n{method}\n\n{kept}", capsys=capsys
+    )
     assert "def test_Shop__price" in (shop / TESTS).read_text() or "Shop.price(" in (shop / TESTS).read_text()
     for bases, gone in (("", ["Shop.price(self, amount)"]), ("(Other)", [])):
         source = f"{kept}\n\nclass Shop{bases}:\n    def __init__(self) -> None:\n        pass\n"
@@ -331,7 +412,9 @@ def test_a_method_that_went_from_a_class_without_bases_is_gone(shop: Path, capsy
 
 
 def test_the_report_counts_in_english(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (shop / MODULE).write_text("def price(amount: int) -> int:\n    return amount\n\ndef odd(x):\n    return x\n")
+    (shop / MODULE).write_text(
+        "def price(amount: int) -> int:\n    return amount\n\ndef odd(x):\n    return x\n"
+    )
     assert cli.main(["stubs"]) == 0
     said = capsys.readouterr().out
     assert "2 functions and methods read; tests assert something of 1\n1 new test in 1 file\n" in said
@@ -347,7 +430,9 @@ def test_the_report_counts_in_english(shop: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == "There is no module of yours to write tests for\n"
 
 
-def test_code_that_is_not_to_be_run_gets_only_what_reading_shows(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_code_that_is_not_to_be_run_gets_only_what_reading_shows(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = "import enum\nclass Color(enum.Enum):\n    RED = 1\n\n"
     source += "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n"
     report = written(shop, source, "--read", capsys=capsys)
@@ -355,11 +440,15 @@ def test_code_that_is_not_to_be_run_gets_only_what_reading_shows(shop: Path, cap
     assert not report["run"]
 
 
-@pytest.mark.parametrize("line", ["import nothere", "raise SystemExit", "import os\nTOKEN = os.environ['TOKEN']", "print(1)"])
+@pytest.mark.parametrize(
+    "line", ["import nothere", "raise SystemExit", "import os\nTOKEN = os.environ['TOKEN']", "print(1)"]
+)
 def test_of_a_module_whose_import_may_do_something_nothing_is_written_unseen(
     shop: Path, capsys: pytest.CaptureFixture[str], line: str
 ) -> None:
-    report = written(shop, f"{line}\n\ndef f(x: int):\n    if x < 0:\n        raise ValueError\n", "--read", capsys=capsys)
+    report = written(
+        shop, f"{line}\n\ndef f(x: int):\n    if x < 0:\n        raise ValueError\n", "--read", capsys=capsys
+    )
     assert report["tests_written"] == 0
     assert "importing its module may run code" in report["modules"][0]["demoted"][0]["why"]
 
@@ -367,7 +456,10 @@ def test_of_a_module_whose_import_may_do_something_nothing_is_written_unseen(
 def test_two_services_may_have_modules_of_one_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    services = [{"name": name, "path": f"services/{name}", "kind": "worker", "code": "theirs", "app": ""} for name in ("a", "b")]
+    services = [
+        {"name": name, "path": f"services/{name}", "kind": "worker", "code": "theirs", "app": ""}
+        for name in ("a", "b")
+    ]
     for number, name in enumerate("ab"):
         (tmp_path / f"services/{name}").mkdir(parents=True)
         (tmp_path / f"services/{name}/utils.py").write_text(
@@ -382,7 +474,9 @@ def test_two_services_may_have_modules_of_one_name(
     pytest_says(tmp_path, "tests/unit")
 
 
-def test_a_module_that_keeps_the_process_or_hangs_costs_only_its_own_tests(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_module_that_keeps_the_process_or_hangs_costs_only_its_own_tests(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     thread = "import threading, time\nthreading.Thread(target=lambda: time.sleep(600)).start()\n"
     source = "def f(x):\n    if x is None:\n        return 1\n    return x.y\n"
     (shop / "services/telegram-bot/keeps.py").write_text(thread + source)
@@ -390,10 +484,14 @@ def test_a_module_that_keeps_the_process_or_hangs_costs_only_its_own_tests(shop:
     assert report["tests_written"] == 2
 
 
-def test_who_said_once_that_code_is_not_to_be_run_need_not_say_it_again(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_said_once_that_code_is_not_to_be_run_need_not_say_it_again(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     recorded = json.loads((shop / ".copier-answers.yml").read_text())
     (shop / ".copier-answers.yml").write_text(json.dumps({**recorded, "seed_tests": "read"}))
-    report = written(shop, "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys)
+    report = written(
+        shop, "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys
+    )
     assert [test["kind"] for test in report["modules"][0]["written"]] == ["guard", "answer"]
     assert not report["run"] and "seed_tests: read" in report["why_not_run"]
 
@@ -402,13 +500,17 @@ def test_without_hypothesis_what_needs_it_is_told_and_the_rest_is_written(
     shop: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "has", lambda python, module: module != "hypothesis")
-    report = written(shop, "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys)
+    report = written(
+        shop, "def f(x: int) -> int:\n    if x < 0:\n        raise ValueError\n    return x\n", capsys=capsys
+    )
     (one,) = report["modules"]
     assert [test["kind"] for test in one["written"]] == ["guard", "answer"]
     assert [test["why"] for test in one["demoted"]] == [stubs.NO_HYPOTHESIS]
 
 
-def test_a_function_of_which_no_candidate_is_green_gets_a_skeleton(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_function_of_which_no_candidate_is_green_gets_a_skeleton(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     written(shop, "def f(x: int) -> str:\n    return x\n", "--all", capsys=capsys)
     text = (shop / TESTS).read_text()
     assert 'reason="to be written: AssertionError' in text and "def test_f_does_what" in text
@@ -423,18 +525,27 @@ def test_skeletons_are_skips_with_their_reason(shop: Path, capsys: pytest.Captur
     assert (shop / TESTS).read_bytes() == before
 
 
-def test_a_skeleton_patches_what_is_outside_where_the_code_reaches_it(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_skeleton_patches_what_is_outside_where_the_code_reaches_it(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = "import json\nimport requests\nfrom boto3 import client\n\n\ndef fetch(name: str) -> str:\n"
-    source += "    found = requests.get(json.dumps(name), timeout=3)\n    client('s3')\n    return found.text\n"
+    source += (
+        "    found = requests.get(json.dumps(name), timeout=3)\n    client('s3')\n    return found.text\n"
+    )
     written(shop, source, "--all", capsys=capsys)
     text = (shop / TESTS).read_text()
     patched = re.findall(r'patch\("([^"]+)"\)', text)
-    assert [one.rsplit(".", 2 if "requests" in one else 1)[1:] for one in patched] == [["requests", "get"], ["client"]]
+    assert [one.rsplit(".", 2 if "requests" in one else 1)[1:] for one in patched] == [
+        ["requests", "get"],
+        ["client"],
+    ]
     ruff(shop / TESTS)
 
 
 @pytest.mark.parametrize("path", ["services/none.py", "../elsewhere", "README.md", "\x1b[31m"])
-def test_a_path_that_is_not_there_is_one_line_and_exit_2(shop: Path, path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_that_is_not_there_is_one_line_and_exit_2(
+    shop: Path, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["stubs", path]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and told.isprintable() is False and "\x1b" not in told
@@ -446,9 +557,15 @@ def test_two_modules_do_not_share_a_test_file(shop: Path, capsys: pytest.Capture
     for name in ("a/b.py", "a_b.py"):
         (shop / "services/telegram-bot" / name).write_text("def f(x: int) -> int:\n    return x\n")
     report = written(shop, "", capsys=capsys)
-    assert [one["not_appended"] for one in report["modules"]] == [None, "it is for the tests of services/telegram-bot/a/b.py", None]
+    assert [one["not_appended"] for one in report["modules"]] == [
+        None,
+        "it is for the tests of services/telegram-bot/a/b.py",
+        None,
+    ]
 
 
-def test_a_module_that_cannot_be_read_is_in_the_report(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_module_that_cannot_be_read_is_in_the_report(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     report = written(shop, "def f(:\n", capsys=capsys)
     assert report["unparsed"][0]["file"] == MODULE

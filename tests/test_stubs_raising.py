@@ -32,12 +32,16 @@ EXPRESSIONS = {
 def indirectly(source: str, name: str = "f") -> set[str]:
     module = read(source.encode(), "m.py")
     assert isinstance(module, Module)
-    return set(raising.indirectly(Subject(module), next(one for one in module.functions if one.qualname == name)))
+    return set(
+        raising.indirectly(Subject(module), next(one for one in module.functions if one.qualname == name))
+    )
 
 
 @pytest.mark.parametrize(("expression", "wanted"), EXPRESSIONS.items())
 def test_what_an_expression_raises_for_some_values(expression: str, wanted: set[str]) -> None:
-    assert indirectly(f"def f(x, y):\n    return {expression}\n") == (wanted if "lambda" not in expression else set())
+    assert indirectly(f"def f(x, y):\n    return {expression}\n") == (
+        wanted if "lambda" not in expression else set()
+    )
 
 
 def test_what_is_called_in_the_module_counts_too_and_circles_end() -> None:

@@ -1,4 +1,6 @@
-"""The language of triggers: what the original wrote parses as it stands, and means what a person would take it to mean."""
+"""The language of triggers: what the original wrote parses as it stands, and means what a person would take
+it to mean.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +27,39 @@ MONTH = 12 / 365.25
 
 CASES: list[tuple[str, dict[str, Any], bool | None]] = [
     # The original's roadmap, with what stood only in its Python.
-    ("when_team_size > 2 OR deployment_frequency > weekly", {"team_size": 3, "deployment_frequency": 0}, True),
-    ("when_team_size > 2 OR deployment_frequency > weekly", {"team_size": 2, "deployment_frequency": DAY}, True),
-    ("when_team_size > 2 OR deployment_frequency > weekly", {"team_size": 2, "deployment_frequency": WEEK}, False),
+    (
+        "when_team_size > 2 OR deployment_frequency > weekly",
+        {"team_size": 3, "deployment_frequency": 0},
+        True,
+    ),
+    (
+        "when_team_size > 2 OR deployment_frequency > weekly",
+        {"team_size": 2, "deployment_frequency": DAY},
+        True,
+    ),
+    (
+        "when_team_size > 2 OR deployment_frequency > weekly",
+        {"team_size": 2, "deployment_frequency": WEEK},
+        False,
+    ),
     ("when_team_size > 2 OR deployment_frequency > weekly", {"team_size": 2}, UNKNOWN),
     ("when_team_size > 2 OR deployment_frequency > weekly", {"team_size": 3}, True),
-    ("when_team_size > 2 OR deployment_frequency > weekly OR manual_errors > 1_per_month", {"manual_errors": 2 * MONTH}, True),
-    ("when_production_traffic > 1000_users OR uptime_requirement > 99%", {"production_traffic.users": 1001}, True),
+    (
+        "when_team_size > 2 OR deployment_frequency > weekly OR manual_errors > 1_per_month",
+        {"manual_errors": 2 * MONTH},
+        True,
+    ),
+    (
+        "when_production_traffic > 1000_users OR uptime_requirement > 99%",
+        {"production_traffic.users": 1001},
+        True,
+    ),
     ("when_production_traffic > 1000_users OR uptime_requirement > 99%", {"uptime_requirement": 0.999}, True),
-    ("when_production_traffic > 1000_users OR uptime_requirement > 99%", {"production_traffic.requests": 1001}, UNKNOWN),
+    (
+        "when_production_traffic > 1000_users OR uptime_requirement > 99%",
+        {"production_traffic.requests": 1001},
+        UNKNOWN,
+    ),
     (
         "when_production_traffic > 1000_users OR uptime_requirement > 99%",
         {"production_traffic.users": 1000, "uptime_requirement": 0.99},
@@ -41,7 +67,11 @@ CASES: list[tuple[str, dict[str, Any], bool | None]] = [
     ),
     ("when_multiple_services OR geographic_distribution", {"multiple_services": True}, True),
     ("when_multiple_services OR geographic_distribution", {"multiple_services": False}, UNKNOWN),
-    ("when_multiple_services OR geographic_distribution", {"multiple_services": False, "geographic_distribution": False}, False),
+    (
+        "when_multiple_services OR geographic_distribution",
+        {"multiple_services": False, "geographic_distribution": False},
+        False,
+    ),
     # The original's flags.
     ("when deployment_frequency > weekly", {"deployment_frequency": 8 / 56}, False),
     ("when deployment_frequency > weekly", {"deployment_frequency": 9 / 56}, True),
@@ -52,8 +82,16 @@ CASES: list[tuple[str, dict[str, Any], bool | None]] = [
     ("when production_traffic > 100_requests_per_minute", {"production_traffic.requests": 101}, True),
     ("when production_traffic > 100_requests_per_minute", {"production_traffic.requests": 100}, False),
     ("when production_traffic > 100_requests_per_minute", {"production_traffic.users": 101}, UNKNOWN),
-    ("when handling_user_data OR production_deployment", {"handling_user_data": UNKNOWN, "production_deployment": True}, True),
-    ("when handling_user_data OR production_deployment", {"handling_user_data": False, "production_deployment": False}, False),
+    (
+        "when handling_user_data OR production_deployment",
+        {"handling_user_data": UNKNOWN, "production_deployment": True},
+        True,
+    ),
+    (
+        "when handling_user_data OR production_deployment",
+        {"handling_user_data": False, "production_deployment": False},
+        False,
+    ),
     ("when uptime_requirement > 99.9%", {"uptime_requirement": 0.999}, False),
     ("when uptime_requirement > 99.9%", {"uptime_requirement": 0.9995}, True),
     ("when uptime_requirement > 99.9%", {}, UNKNOWN),
@@ -109,9 +147,21 @@ CASES: list[tuple[str, dict[str, Any], bool | None]] = [
     ("a_b_testing.enabled == false", {"flags": {"a_b_testing": False}}, True),
     # and, or, not, parentheses.
     ("team_size > 2 and service_count > 2", {"team_size": 3, "service_count": 2}, False),
-    ("team_size > 2 AND service_count > 2 OR multiple_services", {"team_size": 0, "service_count": 0, "multiple_services": True}, True),
-    ("multiple_services OR team_size > 2 AND service_count > 2", {"multiple_services": True, "team_size": 0, "service_count": 0}, True),
-    ("(multiple_services OR team_size > 2) AND service_count > 2", {"multiple_services": True, "service_count": 0}, False),
+    (
+        "team_size > 2 AND service_count > 2 OR multiple_services",
+        {"team_size": 0, "service_count": 0, "multiple_services": True},
+        True,
+    ),
+    (
+        "multiple_services OR team_size > 2 AND service_count > 2",
+        {"multiple_services": True, "team_size": 0, "service_count": 0},
+        True,
+    ),
+    (
+        "(multiple_services OR team_size > 2) AND service_count > 2",
+        {"multiple_services": True, "service_count": 0},
+        False,
+    ),
     ("not multiple_services", {"multiple_services": False}, True),
     ("NOT multiple_services AND team_size > 2", {"multiple_services": False, "team_size": 2}, False),
     ("NOT (multiple_services AND team_size > 2)", {"multiple_services": False, "team_size": 2}, True),
@@ -160,7 +210,11 @@ ERRORS: list[tuple[str, int, str]] = [
     ("production_traffic > 7000_users_per_week", 22, "expected users a day or requests a minute"),
     ("production_traffic.users > 100_requests_per_minute", 28, "expected users a day to compare"),
     ("user_base > 100_requests_per_minute", 13, "expected users"),
-    ("uptime_requirement > 99", 22, "expected a ratio to compare uptime_requirement with, such as 99.9%, got '99'"),
+    (
+        "uptime_requirement > 99",
+        22,
+        "expected a ratio to compare uptime_requirement with, such as 99.9%, got '99'",
+    ),
     ("uptime_requirement > 0.99", 22, "expected a ratio"),
     ("uptime_requirement > 101%", 22, "expected 100% at most"),
     ("deployment_frequency > weakly", 24, "did you mean weekly?"),
@@ -196,19 +250,28 @@ ERRORS: list[tuple[str, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "given", "expected"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)])
-def test_a_trigger_comes_to_what_a_person_would_say(text: str, given: dict[str, Any], expected: bool | None) -> None:
+@pytest.mark.parametrize(
+    ("text", "given", "expected"), CASES, ids=[f"{n}-{case[0]}" for n, case in enumerate(CASES)]
+)
+def test_a_trigger_comes_to_what_a_person_would_say(
+    text: str, given: dict[str, Any], expected: bool | None
+) -> None:
     values = {name: value for name, value in given.items() if name != "flags"}
     assert set(values) <= set(registry.METRICS)
     assert parse(text).evaluate(values, given.get("flags", {})).value is expected
 
 
-@pytest.mark.parametrize(("text", "column", "message"), ERRORS, ids=[f"{n}-{case[0][:40]!r}" for n, case in enumerate(ERRORS)])
+@pytest.mark.parametrize(
+    ("text", "column", "message"), ERRORS, ids=[f"{n}-{case[0][:40]!r}" for n, case in enumerate(ERRORS)]
+)
 def test_a_mistake_is_told_in_one_line_with_its_column(text: str, column: int, message: str) -> None:
     with pytest.raises(TriggerError) as raised:
         parse(text, "config/evolution.yml, line 5")
     told = str(raised.value)
-    assert told.startswith(f"config/evolution.yml, line 5{f', column {column}' if column > 1 or len(text) < 10_000 else ''}: expected")
+    assert told.startswith(
+        f"config/evolution.yml, line 5{f', column {column}' if column > 1 or len(text) < 10_000 else ''}:"
+        " expected"
+    )
     assert (raised.value.column, message in told) == (column, True), told
     assert told.isprintable() and len(told) < 300
 
@@ -220,7 +283,9 @@ def test_what_yaml_reads_as_something_else_is_no_trigger(value: Any) -> None:
 
 
 def test_every_trigger_that_the_template_ships_parses() -> None:
-    flags = yaml.safe_load((ROOT / "levels/1-basic/config/feature-flags.yml").read_text(encoding="utf-8"))["features"]
+    flags = yaml.safe_load((ROOT / "levels/1-basic/config/feature-flags.yml").read_text(encoding="utf-8"))[
+        "features"
+    ]
     shipped = [flag["trigger"] for flag in flags.values() if "trigger" in flag]
     shipped += [manifest.trigger for manifest in layers.manifests(ROOT) if manifest.trigger]
     assert len(shipped) == 6 + 3
@@ -231,14 +296,20 @@ def test_every_trigger_that_the_template_ships_parses() -> None:
 def test_the_parts_say_value_and_threshold_in_words() -> None:
     trigger = parse("when_team_size > 2 OR deployment_frequency > weekly AND NOT staging_deployment.enabled")
     outcome = trigger.evaluate({"team_size": 2, "deployment_frequency": 3 / 7}, {"staging_deployment": False})
-    told = [(p.text, shown(p.value, p.metric), p.comparison, shown(p.threshold, p.metric), p.outcome) for p in outcome.parts]
+    told = [
+        (p.text, shown(p.value, p.metric), p.comparison, shown(p.threshold, p.metric), p.outcome)
+        for p in outcome.parts
+    ]
     assert told == [
         ("team_size > 2", "2 people", ">", "2 people", False),
         ("deployment_frequency > weekly", "3 a week", ">", "weekly (1 a week)", True),
         ("staging_deployment.enabled", "off", "==", "on", False),
     ]
     assert outcome.value is True
-    assert (trigger.metrics, trigger.flags) == (("team_size", "deployment_frequency"), ("staging_deployment",))
+    assert (trigger.metrics, trigger.flags) == (
+        ("team_size", "deployment_frequency"),
+        ("staging_deployment",),
+    )
 
 
 @pytest.mark.parametrize(
@@ -268,7 +339,11 @@ def test_values_are_shown_as_people_read_them(value: float | None, metric: str, 
 
 def test_no_metric_is_a_word_of_the_language() -> None:
     for name in registry.METRICS:
-        assert not set(name.split(".")) & KEYWORDS and not name.startswith("when_") and not name.endswith(".enabled")
+        assert (
+            not set(name.split(".")) & KEYWORDS
+            and not name.startswith("when_")
+            and not name.endswith(".enabled")
+        )
 
 
 def test_the_page_of_metrics_is_the_registry() -> None:
@@ -292,7 +367,9 @@ COMPARED = {
 small = st.integers(0, 9)
 rates = st.one_of(
     st.sampled_from(sorted(ORDINALS.items())),
-    st.tuples(small, st.sampled_from(sorted(PERIODS))).map(lambda pair: (f"{pair[0]}_per_{pair[1]}", pair[0] / PERIODS[pair[1]])),
+    st.tuples(small, st.sampled_from(sorted(PERIODS))).map(
+        lambda pair: (f"{pair[0]}_per_{pair[1]}", pair[0] / PERIODS[pair[1]])
+    ),
 )
 quantities = {
     "team_size": small.map(lambda n: (f"{n}", Q(n))),
@@ -321,7 +398,8 @@ trees = st.recursive(
     ),
     max_leaves=12,
 )
-# In canonical units; each metric is known or not. The values are those that quantities above can take, so that edges are met.
+# In canonical units; each metric is known or not. The values are those that quantities above can take, so
+# that edges are met.
 worlds = st.fixed_dictionaries(
     {name: st.one_of(st.none(), drawn.map(lambda pair: pair[1])) for name, drawn in quantities.items()}
     | {name: st.sampled_from([None, True, False]) for name in truths}
@@ -329,7 +407,9 @@ worlds = st.fixed_dictionaries(
 
 
 def written(tree: tuple[Any, ...], spell: random.Random, around: str = "") -> str:
-    """A tree as a person may write it: no parentheses where AND binds closer, any case, any space, some parentheses too many."""
+    """A tree as a person may write it: no parentheses where AND binds closer, any case, any space, some
+    parentheses too many.
+    """
     space, word = spell.choice([" ", "  ", "\n"]), spell.choice([str.upper, str.lower, str.title])
     if tree[0] == "compare":
         name = tree[1].partition(".")[0] if spell.random() < 0.5 else tree[1]
@@ -346,7 +426,9 @@ def written(tree: tuple[Any, ...], spell: random.Random, around: str = "") -> st
 
 
 def meant(tree: tuple[Any, ...], world: dict[str, Any]) -> Fraction:
-    """1 for true, 0 for false, 1/2 for unknown: Kleene's AND is the lowest, OR the highest, NOT what is left to 1."""
+    """1 for true, 0 for false, 1/2 for unknown: Kleene's AND is the lowest, OR the highest, NOT what is left
+    to 1.
+    """
     if tree[0] == "truth":
         return Q(1, 2) if world[tree[1]] is None else Q(world[tree[1]])
     if tree[0] == "compare":
@@ -359,18 +441,30 @@ def meant(tree: tuple[Any, ...], world: dict[str, Any]) -> Fraction:
 
 @pytest.mark.soak
 @settings(max_examples=scaled(10_000), deadline=None, derandomize=True, database=None)
-@given(tree=trees, world=worlds, seed=st.integers(0, 2**32), start=st.sampled_from(["", "when ", "when_", "WHEN  "]))
-def test_the_parser_agrees_with_another_evaluator(tree: tuple[Any, ...], world: dict[str, Any], seed: int, start: str) -> None:
+@given(
+    tree=trees,
+    world=worlds,
+    seed=st.integers(0, 2**32),
+    start=st.sampled_from(["", "when ", "when_", "WHEN  "]),
+)
+def test_the_parser_agrees_with_another_evaluator(
+    tree: tuple[Any, ...], world: dict[str, Any], seed: int, start: str
+) -> None:
     text = written(tree, random.Random(seed))
     text = start + text if not start.endswith("_") or re.match(r"\w", text) else text
-    values = {name: value if value is None or isinstance(value, bool) else float(value) for name, value in world.items()}
+    values = {
+        name: value if value is None or isinstance(value, bool) else float(value)
+        for name, value in world.items()
+    }
     flags = {name.removesuffix(".enabled"): values.pop(name) for name in truths if name.endswith(".enabled")}
     outcome = parse(text).evaluate(values, flags)
     assert {Q(1): True, Q(0): False, Q(1, 2): None}[meant(tree, world)] is outcome.value, text
 
 
 def random_texts(count: int) -> list[str]:
-    """Noise, shreds of triggers in any order, and triggers with a mistake: a character dropped, doubled or changed."""
+    """Noise, shreds of triggers in any order, and triggers with a mistake: a character dropped, doubled or
+    changed.
+    """
     spell = random.Random(20261124)
     shreds = [
         *registry.names(),
@@ -393,19 +487,29 @@ def random_texts(count: int) -> list[str]:
     for number in range(count):
         if number % 3 == 0:
             texts.append(
-                "".join(chr(spell.choice([spell.randrange(32, 127), spell.randrange(0x110000)])) for _ in range(spell.randrange(200)))
+                "".join(
+                    chr(spell.choice([spell.randrange(32, 127), spell.randrange(0x110000)]))
+                    for _ in range(spell.randrange(200))
+                )
             )
         elif number % 3 == 1:
-            texts.append(spell.choice(["", " "]).join(spell.choice(shreds) for _ in range(spell.randrange(200))))
+            texts.append(
+                spell.choice(["", " "]).join(spell.choice(shreds) for _ in range(spell.randrange(200)))
+            )
         else:
             text = spell.choice(whole)
             at = spell.randrange(len(text))
-            texts.append(text[:at] + spell.choice(["", text[at] * 2, chr(spell.randrange(33, 127))]) + text[at + 1 :])
+            texts.append(
+                text[:at] + spell.choice(["", text[at] * 2, chr(spell.randrange(33, 127))]) + text[at + 1 :]
+            )
     return texts
 
 
 def outcome_of(text: str) -> tuple[bool, float]:
-    """Whether a text is a trigger, and the processor time in seconds that the answer took. Raises what isn't a clean error."""
+    """Whether a text is a trigger, and the processor time in seconds that the answer took.
+
+    Raises what isn't a clean error.
+    """
     start = time.process_time()
     try:
         assert parse(text).evaluate({}).value in (None, True, False)

@@ -28,9 +28,16 @@ def suites(level: int) -> set[str]:
 
 @pytest.mark.parametrize("two", [False, True], ids=["one service", "two services"])
 @pytest.mark.parametrize("level", [2, 3, 4])
-def test_nothing_is_built_or_deployed_that_the_checks_of_that_commit_have_not_passed(fresh: AtLevel, level: int, two: bool) -> None:
+def test_nothing_is_built_or_deployed_that_the_checks_of_that_commit_have_not_passed(
+    fresh: AtLevel, level: int, two: bool
+) -> None:
     workflows = graph.read(fresh(level, two).folder)
-    acting = {(file, name) for file, one in workflows.items() for name, job in one["jobs"].items() if graph.acts(job)}
+    acting = {
+        (file, name)
+        for file, one in workflows.items()
+        for name, job in one["jobs"].items()
+        if graph.acts(job)
+    }
     assert acting == {(STAGING, "images"), (STAGING, "deploy")}
     assert {"check", "integration"} <= suites(level)
     assert graph.unchecked(workflows, suites(level)) == []

@@ -1,4 +1,6 @@
-"""The endpoints of health.py, which answers them in front of the application: they are in no route of its own."""
+"""The endpoints of health.py, which answers them in front of the application: they are in no route of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,11 @@ READINESS = {
     "required": ["ready", "status", "checks"],
 }
 PROBES: dict[str, tuple[str, str, dict[str, tuple[str, dict[str, Any]]]]] = {
-    "health": ("Liveness probe", "The process answers; nothing else is looked at.", {"200": ("It lives.", HEALTH)}),
+    "health": (
+        "Liveness probe",
+        "The process answers; nothing else is looked at.",
+        {"200": ("It lives.", HEALTH)},
+    ),
     "readiness": (
         "Readiness probe",
         "Whether traffic may be sent here.",
@@ -48,7 +54,8 @@ PROBES: dict[str, tuple[str, str, dict[str, tuple[str, dict[str, Any]]]]] = {
 
 
 def endpoints(project: Path, service: Mapping[str, str], found: Routes) -> dict[str, dict[str, Any]]:
-    """The paths that the service's health.py answers, each with its GET operation; none where nothing calls it.
+    """The paths that the service's health.py answers, each with its GET operation; none where nothing calls
+    it.
 
     /health and /readiness are left to the application where it has that very rule.
     """
@@ -56,7 +63,9 @@ def endpoints(project: Path, service: Mapping[str, str], found: Routes) -> dict[
         return {}
     theirs = {route.rule.rstrip("/") for route in found.routes}
     paths = {path: probe for probe in PROBES for path in (f"/-/{probe}", f"/{probe}")}
-    return {path: _operation(service, path, probe) for path, probe in sorted(paths.items()) if path not in theirs}
+    return {
+        path: _operation(service, path, probe) for path, probe in sorted(paths.items()) if path not in theirs
+    }
 
 
 def file(service: Mapping[str, str]) -> str:
@@ -68,8 +77,14 @@ def _called(project: Path, service: Mapping[str, str]) -> bool:
     if not (project / file(service)).is_file():
         return False
     folder = service["path"]
-    paths = [posixpath.normpath(posixpath.join(folder, below, name)) for below, names in walk(project / folder) for name in names]
-    return bool(read_code(project, [path for path in paths if not aside(path) and path != file(service)]).init_calls)
+    paths = [
+        posixpath.normpath(posixpath.join(folder, below, name))
+        for below, names in walk(project / folder)
+        for name in names
+    ]
+    return bool(
+        read_code(project, [path for path in paths if not aside(path) and path != file(service)]).init_calls
+    )
 
 
 def _operation(service: Mapping[str, str], path: str, probe: str) -> dict[str, Any]:
@@ -80,7 +95,8 @@ def _operation(service: Mapping[str, str], path: str, probe: str) -> dict[str, A
         "description": description,
         "tags": ["health"],
         "responses": {
-            code: {"description": said, "content": {"application/json": {"schema": schema}}} for code, (said, schema) in answers.items()
+            code: {"description": said, "content": {"application/json": {"schema": schema}}}
+            for code, (said, schema) in answers.items()
         },
         "x-answered-by": file(service),
     }

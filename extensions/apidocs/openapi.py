@@ -19,8 +19,18 @@ SCHEMES: dict[str, dict[str, str]] = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "basic": {"type": "http", "scheme": "basic"},
     "digest": {"type": "http", "scheme": "digest"},
-    "cookie": {"type": "apiKey", "in": "cookie", "name": "session", "description": "The session's cookie, by Flask's default name."},
-    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The usual name; the source may take another."},
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "session",
+        "description": "The session's cookie, by Flask's default name.",
+    },
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The usual name; the source may take another.",
+    },
 }
 
 
@@ -37,11 +47,14 @@ def document(
     answers: Answers = nothing,
     health: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """The document of a service. It holds what the source says; `answers` gives that of responses, `health` the paths of health.py.
+    """The document of a service.
 
-    Each operation has its rule as Flask has it (`x-rule`), the view that answers (`x-source`) and the decorators that guard it (`x-auth`).
-    Rules that OpenAPI has no place for are under `x-rules-without-place`, what the source doesn't settle under `x-unresolved`. No line
-    numbers: they change with every edit above.
+    It holds what the source says; `answers` gives that of responses, `health` the paths of health.py.
+
+    Each operation has its rule as Flask has it (`x-rule`), the view that answers (`x-source`) and the
+    decorators that guard it (`x-auth`). Rules that OpenAPI has no place for are under
+    `x-rules-without-place`, what the source doesn't settle under `x-unresolved`. No line numbers: they change
+    with every edit above.
     """
     paths: dict[str, dict[str, Any]] = {}
     shapes: dict[str, str] = {}
@@ -62,19 +75,27 @@ def document(
             elif method not in METHODS:
                 reason = "OpenAPI doesn't know the method"
             if reason:
-                without.append({"x-rule": route.rule, "method": method, "x-source": where(route, method), "why": reason})
+                without.append(
+                    {"x-rule": route.rule, "method": method, "x-source": where(route, method), "why": reason}
+                )
                 continue
             schemes |= {auth.scheme for auth in route.auth if auth.scheme}
             paths.setdefault(path, {})[method.lower()] = _operation(route, method, ids, answers)
     for path, operation in (health or {}).items():
         if "get" not in paths.get(path, {}):
-            paths.setdefault(path, {})["get"] = {**operation, "operationId": _id(operation["operationId"], ids)}
+            paths.setdefault(path, {})["get"] = {
+                **operation,
+                "operationId": _id(operation["operationId"], ids),
+            }
     result: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": f"{project}: {service}",
             "version": version or "unversioned",
-            "description": "Written by `levels api-docs` from the source. What doesn't stand there literally is left open.",
+            "description": (
+                "Written by `levels api-docs` from the source. What doesn't stand there literally is left"
+                " open."
+            ),
         },
         "servers": [{"url": "http://127.0.0.1:8000", "description": "this machine"}],
         "paths": paths,
@@ -90,13 +111,21 @@ def document(
 
 
 def documented(found: Routes) -> list[Route]:
-    """The routes that documents show: all but Flask's own static files, and rules that only give a second name to one."""
+    """The routes that documents show: all but Flask's own static files, and rules that only give a second
+    name to one.
+    """
     views = {(route.rule, route.subdomain) for route in found.routes if route.view}
-    return [route for route in found.routes if not route.static and (route.view or (route.rule, route.subdomain) not in views)]
+    return [
+        route
+        for route in found.routes
+        if not route.static and (route.view or (route.rule, route.subdomain) not in views)
+    ]
 
 
 def shown_methods(methods: tuple[str, ...]) -> list[str]:
-    """The methods without those that Flask adds by itself, HEAD beside GET and OPTIONS, unless there is nothing else."""
+    """The methods without those that Flask adds by itself, HEAD beside GET and OPTIONS, unless there is
+    nothing else.
+    """
     return sorted(set(methods) - {"HEAD", "OPTIONS"}) or sorted(methods)
 
 
@@ -110,7 +139,10 @@ def template(rule: str) -> str:
 
 
 def parts(doc: str) -> tuple[str, str]:
-    """A docstring's first line, and the rest of it. What follows a line of --- is a machine's (flasgger, apispec) and left out."""
+    """A docstring's first line, and the rest of it.
+
+    What follows a line of --- is a machine's (flasgger, apispec) and left out.
+    """
     text = re.split(r"^\s*---\s*$", inspect.cleandoc(doc), maxsplit=1, flags=re.MULTILINE)[0].strip()
     first, _, rest = text.partition("\n")
     return first.strip(), rest.strip("\n").rstrip()
@@ -150,7 +182,11 @@ def _operation(route: Route, method: str, ids: set[str], answers: Answers) -> di
     if route.auth:
         operation["x-auth"] = [auth.name for auth in route.auth]
     known = {str(status): _response(status, schema) for status, schema in answers(route, view).items()}
-    rest = "Any other answer; the source doesn't tell it literally." if known else "The source doesn't tell it literally."
+    rest = (
+        "Any other answer; the source doesn't tell it literally."
+        if known
+        else "The source doesn't tell it literally."
+    )
     operation["responses"] = {**known, "default": {"description": rest}}
     operation["x-rule"] = route.rule
     if route.subdomain:
@@ -176,7 +212,9 @@ def _id(wanted: str, ids: set[str]) -> str:
 
 
 def _security(guards: tuple[Auth, ...]) -> list[dict[str, list[str]]]:
-    """All guards together. One of which the source doesn't tell what it wants is only in `x-auth`: OpenAPI has no word for that."""
+    """All guards together. One of which the source doesn't tell what it wants is only in `x-auth`: OpenAPI
+    has no word for that.
+    """
     known: dict[str, list[str]] = {auth.scheme: [] for auth in guards if auth.scheme}
     return [known] if known else []
 
@@ -192,7 +230,10 @@ def _parameter(variable: Variable) -> dict[str, Any]:
 
 
 def schema(variable: Variable) -> dict[str, Any]:
-    """What a converter takes (werkzeug/routing/converters.py), as a JSON schema. One that is the application's own takes any text."""
+    """What a converter takes (werkzeug/routing/converters.py), as a JSON schema.
+
+    One that is the application's own takes any text.
+    """
     kind, given = variable.converter, dict(re.findall(r"(\w+)\s*=\s*([^,\s]+)", variable.arguments))
     result: dict[str, Any]
     if kind in ("int", "float"):

@@ -1,4 +1,7 @@
-"""The routes of all services as docs/api.md. Text from the project is shown as text, whatever Markdown it holds."""
+"""The routes of all services as docs/api.md.
+
+Text from the project is shown as text, whatever Markdown it holds.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,13 @@ MARK = "<!-- Written by `levels api-docs` from the source; edits are lost. -->"
 def page(project: str, services: Sequence[Documented]) -> str:
     """The page of all services."""
     lines = [MARK, "", f"# API of {text(project)}", ""]
-    lines += ["What the source says of the routes. HEAD comes with GET, and OPTIONS with every path: they are not shown.", ""]
+    lines += [
+        (
+            "What the source says of the routes. HEAD comes with GET, and OPTIONS with every path: they are"
+            " not shown."
+        ),
+        "",
+    ]
     lines += ["Answers are those that stand literally in the source; there may be others.", ""]
     for one in services:
         lines += _service(one)
@@ -31,20 +40,32 @@ def _service(one: Documented) -> list[str]:
     service, found, document = one.service, one.found, one.document.removeprefix("docs/")
     lines = [f"## {text(service['name'])}", ""]
     if not document:
-        return [*lines, "A worker: it serves no routes, other than the health endpoints of `serve_health`.", ""]
+        return [
+            *lines,
+            "A worker: it serves no routes, other than the health endpoints of `serve_health`.",
+            "",
+        ]
     at = code(service["path"]) + (f", {code(service['app'])}" if service.get("app") else "")
     lines += [f"{at}; for machines: [{document}]({quote(document)})", ""]
     routes = documented(found)
-    rows = [*(_row(route, one.answers) for route in routes), *(_probe(path, probe) for path, probe in one.health.items())]
+    rows = [
+        *(_row(route, one.answers) for route in routes),
+        *(_probe(path, probe) for path, probe in one.health.items()),
+    ]
     if rows:
-        lines += ["| path | methods | asks for | answers | what it does | source |", "| --- | --- | --- | --- | --- | --- |"]
+        lines += [
+            "| path | methods | asks for | answers | what it does | source |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
         lines += [*rows, ""]
     if not routes:
         lines += ["No route is found.", ""]
     for route in routes:
         lines += _details(route)
     if found.unresolved:
-        told = dict.fromkeys(f"- {source(it.file)}: {code(it.what)}: {text(it.why)}" for it in found.unresolved)
+        told = dict.fromkeys(
+            f"- {source(it.file)}: {code(it.what)}: {text(it.why)}" for it in found.unresolved
+        )
         lines += [f"### Not resolved in {text(service['name'])}", ""]
         lines += ["Here routes may be added in a way that the source doesn't settle:", "", *told, ""]
     return lines
@@ -67,7 +88,10 @@ def _row(route: Route, answers: Answers) -> str:
 
 def _probe(path: str, operation: Mapping[str, Any]) -> str:
     statuses = _statuses(map(int, operation["responses"]))
-    return f"| {_cell(path)} | GET |  | {statuses} | {text(operation['summary'])} | {source(operation['x-answered-by'])} |"
+    return (
+        f"| {_cell(path)} | GET |  | {statuses} | {text(operation['summary'])} |"
+        f" {source(operation['x-answered-by'])} |"
+    )
 
 
 def _statuses(found: Iterable[int]) -> str:
@@ -94,7 +118,10 @@ def _details(route: Route) -> list[str]:
     for (first, rest), methods in told.items():
         who = f"{', '.join(map(text, methods))}: " if len(told) > 1 or len(methods) < len(long) else ""
         where = view_of(route, methods[0])
-        lines += [f"{who}{text(first)}" + (f" ({source(where.file, where.name)})" if who and where else ""), ""]
+        lines += [
+            f"{who}{text(first)}" + (f" ({source(where.file, where.name)})" if who and where else ""),
+            "",
+        ]
         lines += [*_fenced(rest), ""] if rest else []
     return lines
 
@@ -116,14 +143,19 @@ def _kind(converter: str, arguments: str) -> str:
 
 
 def source(file: str, name: str = "") -> str:
-    """A link from docs/ to a file, with what to look for in it. A number of a line would be wrong after the next edit above it."""
+    """A link from docs/ to a file, with what to look for in it.
+
+    A number of a line would be wrong after the next edit above it.
+    """
     return f"[{text(file)}](../{quote(file)})" + (f": {_cell(name)}" if name else "")
 
 
 def text(value: str) -> str:
     """`value` in one line of Markdown that shows it as it is, wherever in a line it stands."""
     value = shown(re.sub(r"\s+", " ", value).strip())
-    value = re.sub(r"([\\`*_\[\]|~$]|^[#+=:-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]|:(?=//)|(?<=www)\.)", r"\\\1", value)
+    value = re.sub(
+        r"([\\`*_\[\]|~$]|^[#+=:-]|(?<=^\d)[.)]|(?<=^\d\d)[.)]|:(?=//)|(?<=www)\.)", r"\\\1", value
+    )
     return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

@@ -1,7 +1,7 @@
 """What a view answers, as far as it stands literally in its source: status codes, and the shape of JSON.
 
-Nothing is guessed. What is computed, comes from elsewhere, or passes a decorator that may change it, is left open; so an answer that
-isn't found here may be given all the same.
+Nothing is guessed. What is computed, comes from elsewhere, or passes a decorator that may change it, is left
+open; so an answer that isn't found here may be given all the same.
 """
 
 from __future__ import annotations
@@ -24,14 +24,23 @@ REGISTERING = {"route", "get", "post", "put", "patch", "delete", "head", "option
 VIEWS = {"MethodView", "View", "Resource", "flask.views.MethodView", "views.MethodView"}
 HANDLERS = (b"errorhandler", b"register_error_handler", b"handle_exception", b"handle_http_exception")
 TYPES: dict[type, str] = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
-CALLS = {"len": "integer", "int": "integer", "str": "string", "bool": "boolean", "float": "number", "dict": "object"}
+CALLS = {
+    "len": "integer",
+    "int": "integer",
+    "str": "string",
+    "bool": "boolean",
+    "float": "number",
+    "dict": "object",
+}
 RENDERED = {"flask.render_template", "flask.render_template_string"}
 WITHOUT_BODY = {204, 205, 304}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, and the schema of the JSON that comes with it; None where the body is no JSON, or isn't known."""
+    """A status, and the schema of the JSON that comes with it; None where the body is no JSON, or isn't
+    known.
+    """
 
     status: int
     json: Schema | None = None
@@ -46,9 +55,16 @@ class Reader:
         self._handled: bool | None = None
 
     def of(self, route: Route, view: View | None) -> dict[int, Schema | None]:
-        """The statuses that a view surely may answer, each with its JSON where all of that status is known."""
+        """The statuses that a view surely may answer,
+        each with its JSON where all of that status is known."""
         function, module = self._function(view)
-        if view is None or function is None or module is None or function.is_generator or not _untouched(function, module, route):
+        if (
+            view is None
+            or function is None
+            or module is None
+            or function.is_generator
+            or not _untouched(function, module, route)
+        ):
             return {}
         reading = _Reading(function, module)
         returned = [answer for node in reading.returns for answer in reading.answers(node.value)]
@@ -90,7 +106,9 @@ class Reader:
 
 
 def _untouched(function: Function, module: Module, route: Route) -> bool:
-    """Whether what a view returns reaches Flask as it is: no decorator but those that register it, and guards."""
+    """Whether what a view returns reaches Flask as it is: no decorator but those that register it, and
+    guards.
+    """
     guards = {auth.name for auth in route.auth}
     for text in function.decorators:
         dotted = text.partition("(")[0]
@@ -101,9 +119,9 @@ def _untouched(function: Function, module: Module, route: Route) -> bool:
     owner = next((one for one in module.classes if one.qualname == function.owner), None)
     if owner is None or not {base.rpartition(".")[2] for base in owner.bases} <= VIEWS:
         return False
-    bound = {target.id for node in ast.walk(owner.node) if isinstance(node, ast.Assign) for target in node.targets
-             if isinstance(target, ast.Name)}  # fmt: skip
-    return not bound & {"decorators", "method_decorators"}
+    assigned = [node for node in ast.walk(owner.node) if isinstance(node, ast.Assign)]
+    names = {target.id for node in assigned for target in node.targets if isinstance(target, ast.Name)}
+    return not names & {"decorators", "method_decorators"}
 
 
 def _both(one: Schema | None, other: Schema | None) -> Schema | None:
@@ -121,11 +139,22 @@ class _Reading:
     def __init__(self, function: Function, module: Module) -> None:
         nodes = list(_own(function.node))
         self.returns = [node for node in nodes if isinstance(node, ast.Return)]
-        stored = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
-        inner = {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
+        stored = {
+            node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        }
+        inner = {
+            node.name
+            for node in nodes
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        }
         self.local = stored | inner | {one.name for one in function.parameters}
-        self.imports = {one.name: one.module if one.attribute is None else f"{one.module}.{one.attribute}" for one in module.imports}
-        defined = [(one.name, one.qualname) for one in module.functions] + [(one.name, one.qualname) for one in module.classes]
+        self.imports = {
+            one.name: one.module if one.attribute is None else f"{one.module}.{one.attribute}"
+            for one in module.imports
+        }
+        defined = [(one.name, one.qualname) for one in module.functions] + [
+            (one.name, one.qualname) for one in module.classes
+        ]
         assigned = {
             target.id
             for node in module.tree.body
@@ -134,12 +163,18 @@ class _Reading:
             if isinstance(target, ast.Name)
         }
         self.bound = self.local | {name for name, qualname in defined if name == qualname} | assigned
-        calls = [node for node in nodes if isinstance(node, ast.Call) and self._name(node.func) in ABORTS and node.args]
+        calls = [
+            node
+            for node in nodes
+            if isinstance(node, ast.Call) and self._name(node.func) in ABORTS and node.args
+        ]
         codes = [self._status(node.args[0]) for node in calls]
         self.aborts = sorted({code for code in codes if code is not None and code >= 400})
 
     def _name(self, node: ast.expr) -> str:
-        """What a name was imported as: with `from flask import jsonify as j`, "j" is "flask.jsonify"; empty for all else."""
+        """What a name was imported as: with `from flask import jsonify as j`, "j" is "flask.jsonify"; empty
+        for all else.
+        """
         if isinstance(node, ast.Attribute):
             inner = self._name(node.value)
             return f"{inner}.{node.attr}" if inner else ""
@@ -160,7 +195,9 @@ class _Reading:
         if node is None:
             return [None]
         if isinstance(node, (ast.Constant, ast.JoinedStr)):
-            return [Answer(200) if not isinstance(node, ast.Constant) or isinstance(node.value, str) else None]
+            return [
+                Answer(200) if not isinstance(node, ast.Constant) or isinstance(node.value, str) else None
+            ]
         if isinstance(node, ast.Call):
             name = self._name(node.func)
             if name in RENDERED:
@@ -179,13 +216,19 @@ class _Reading:
         body, status = self._json(parts[0]), self._status(parts[1])
         headers = parts[2] if len(parts) == 3 else None
         if status is None:
-            text = isinstance(parts[0], ast.JoinedStr) or (isinstance(parts[0], ast.Constant) and isinstance(parts[0].value, str))
+            text = isinstance(parts[0], ast.JoinedStr) or (
+                isinstance(parts[0], ast.Constant) and isinstance(parts[0].value, str)
+            )
             if len(parts) == 3 or not isinstance(parts[1], ast.Dict) or (body is None and not text):
                 return None
             status, headers = 200, parts[1]
         if headers is not None:
             keys = headers.keys if isinstance(headers, ast.Dict) else [None]
-            plain = [key.value.lower() for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+            plain = [
+                key.value.lower()
+                for key in keys
+                if isinstance(key, ast.Constant) and isinstance(key.value, str)
+            ]
             body = body if len(plain) == len(keys) and "content-type" not in plain else None
         return Answer(status, None if status in WITHOUT_BODY else body)
 
@@ -196,7 +239,11 @@ class _Reading:
             return code if type(code) is int and 200 <= code <= 599 else None
         name = self._name(node)
         member = name.removeprefix("http.HTTPStatus.").removesuffix(".value")
-        return HTTPStatus[member].value if name.startswith("http.HTTPStatus.") and member in HTTPStatus.__members__ else None
+        return (
+            HTTPStatus[member].value
+            if name.startswith("http.HTTPStatus.") and member in HTTPStatus.__members__
+            else None
+        )
 
     def _json(self, node: ast.expr) -> Schema | None:
         """The schema of what Flask makes JSON of; None for all else."""
@@ -206,8 +253,14 @@ class _Reading:
                 if any(isinstance(one, ast.Starred) for one in node.args):
                     return {}
                 if node.args:
-                    return self._schema(node.args[0]) if len(node.args) == 1 and not node.keywords else {"type": "array"}
-                return self._object([ast.Constant(one.arg) if one.arg else None for one in node.keywords], node.keywords)
+                    return (
+                        self._schema(node.args[0])
+                        if len(node.args) == 1 and not node.keywords
+                        else {"type": "array"}
+                    )
+                return self._object(
+                    [ast.Constant(one.arg) if one.arg else None for one in node.keywords], node.keywords
+                )
             return self._schema(node) if self._builtin(node.func) == "dict" else None
         literal = (ast.Dict, ast.DictComp, ast.List, ast.ListComp)
         return self._schema(node) if isinstance(node, literal) else None
@@ -240,7 +293,9 @@ class _Reading:
         if isinstance(node, ast.Call):
             name = self._builtin(node.func)
             if name == "dict" and not node.args:
-                return self._object([ast.Constant(one.arg) if one.arg else None for one in node.keywords], node.keywords)
+                return self._object(
+                    [ast.Constant(one.arg) if one.arg else None for one in node.keywords], node.keywords
+                )
             return {"type": CALLS[name]} if name in CALLS else {}
         return {}
 
@@ -249,14 +304,26 @@ class _Reading:
         return inner if inner.get("type") in ("integer", "number") else {}
 
     def _object(self, keys: list[Any], values: list[Any]) -> Schema:
-        """An object. What stands before a `**` may be replaced by it, and a key that isn't literal may be any."""
+        """An object. What stands before a `**` may be replaced by it, and a key that isn't literal may be
+        any.
+        """
         properties: Schema = {}
         for key, value in zip(keys, values, strict=True):
-            if isinstance(key, ast.Constant) and isinstance(key.value, (str, int)) and not isinstance(key.value, bool):
-                properties[str(key.value)] = self._schema(value.value if isinstance(value, ast.keyword) else value)
+            if (
+                isinstance(key, ast.Constant)
+                and isinstance(key.value, (str, int))
+                and not isinstance(key.value, bool)
+            ):
+                properties[str(key.value)] = self._schema(
+                    value.value if isinstance(value, ast.keyword) else value
+                )
             else:
                 properties = {known: {} for known in properties}
-        return {"type": "object", "properties": properties, "required": list(properties)} if properties else {"type": "object"}
+        return (
+            {"type": "object", "properties": properties, "required": list(properties)}
+            if properties
+            else {"type": "object"}
+        )
 
 
 ABORTS = {"flask.abort", "werkzeug.exceptions.abort"}

@@ -1,4 +1,6 @@
-"""The test that holds an OpenAPI document against the app: written beside the service's other tests, in the project."""
+"""The test that holds an OpenAPI document against the app: written beside the service's other tests, in the
+project.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,10 @@ def served(app):
 
 
 def documented():
-    """Each rule with a method that the document has. What health.py answers in front of the app is no rule of it."""
+    """Each rule with a method that the document has.
+
+    What health.py answers in front of the app is no rule of it.
+    """
     operations = [(method, one) for path in DOCUMENT["paths"].values() for method, one in path.items() if "x-rule" in one]
     without = [(one["method"], one) for one in DOCUMENT.get("x-rules-without-place", [])]
     return {{(one["x-rule"], method.upper()) for method, one in operations + without}}
@@ -105,8 +110,19 @@ def test_every_route_is_documented(app):
 
 
 def route_test(document: str, complete: bool, make: str, service: Mapping[str, str]) -> str:
-    """The test of a service's document. Only where nothing was left unresolved (`complete`) must it have every route of the app."""
+    """The test of a service's document.
+
+    Only where nothing was left unresolved (`complete`) must it have every route of the app.
+    """
     module, _, call = service["app"].partition(":")
-    more = {"module": module, "name": call.removesuffix("()"), "made": "made()" if call.endswith("()") else "made"}
+    more = {
+        "module": module,
+        "name": call.removesuffix("()"),
+        "made": "made()" if call.endswith("()") else "made",
+    }
     head = (NEW if service["code"] == "ours" else THEIRS).format(mark=MARK, document=document, **more)
-    return head + TEST.format(make=make, document=document) + (EVERY.format(document=document) if complete else "")
+    return (
+        head
+        + TEST.format(make=make, document=document)
+        + (EVERY.format(document=document) if complete else "")
+    )

@@ -11,7 +11,9 @@ HELP = "write docs/api.md and OpenAPI documents from the routes in the source"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where they are out of date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 where they are out of date"
+    )
     parser.add_argument("--json", action="store_true")
 
 

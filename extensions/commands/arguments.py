@@ -48,4 +48,7 @@ def answer(pair: str, key: str, more: tuple[str, ...] = ()) -> None:
     known = ["level", *answers.CHECKS, *more]
     if key not in known:
         near = difflib.get_close_matches(key, known, 1)
-        raise Refused(f"{pair}: there is no such answer{f'; did you mean {near[0]}?' if near else ', see docs/answers.md'}")
+        raise Refused(
+            f"{pair}: there is no such"
+            f" answer{f'; did you mean {near[0]}?' if near else ', see docs/answers.md'}"
+        )

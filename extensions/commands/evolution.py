@@ -94,7 +94,11 @@ def _print(document: Mapping[str, Any]) -> None:
         say(f"  [ ] {item['title']}: {' '.join(item['fix'].splitlines())}")
     say(f"{document['next']['why']}: {document['next']['command']}")
     for stage in document["later"]:
-        say(f"Later: the trigger of level {stage['level']}, {stage['title']}, holds ({'; '.join(stage['reasons'])})", "dim")
+        say(
+            f"Later: the trigger of level {stage['level']}, {stage['title']}, holds"
+            f" ({'; '.join(stage['reasons'])})",
+            "dim",
+        )
 
     ahead = [stage for stage in document["roadmap"] if stage["level"] > document["level"]]
     if ahead:

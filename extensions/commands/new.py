@@ -16,7 +16,13 @@ HELP = "start a project, or adopt the repository that stands at DEST"
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dest", type=Path, metavar="DEST")
     parser.add_argument("--level", help="the level to start at (1)")
-    parser.add_argument("--data", action="append", default=[], metavar="KEY=VALUE", help="an answer, as for copier; can be repeated")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an answer, as for copier; can be repeated",
+    )
     parser.add_argument("--defaults", action="store_true", help="ask nothing")
 
 

@@ -38,11 +38,16 @@ def run(options: argparse.Namespace) -> int:
         taken = "it stood here before, or you took it over (`keep`), and the template leaves it alone"
         owner, why = "yours", f"{why}; {taken}"
         if name in recorded["keep"]:
-            why += f"; `{answers.make(recorded)} set keep=-{name}` shows how it differs from the template's, and hands it over"
+            why += (
+                f"; `{answers.make(recorded)} set keep=-{name}` shows how it differs from the template's, and"
+                " hands it over"
+            )
     if not level and (written := write.why_it_is_there(project, name)):
         owner, why = "ours", written
     if not level and owner == "yours" and not os.path.lexists(project / name):
-        raise Refused(f"{options.file}: there is no such file here, and the template brings none of that name")
+        raise Refused(
+            f"{options.file}: there is no such file here, and the template brings none of that name"
+        )
     if options.json:
         print(json.dumps({"file": name, "owner": owner, "level": level or None, "why": why}))
     else:

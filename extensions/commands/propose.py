@@ -12,7 +12,9 @@ HELP = "keep one issue and one pull request about the next level"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="show what it would do; GitHub is asked nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what it would do; GitHub is asked nothing"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

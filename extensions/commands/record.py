@@ -15,7 +15,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=["deploy", "rollback", "incident", "restored"])
     parser.add_argument("--environment", default="production")
     parser.add_argument("--version", help="what was deployed (the commit)")
-    parser.add_argument("--outcome", choices=["success", "failure"], default="success", help="of a deploy or a rollback")
+    parser.add_argument(
+        "--outcome", choices=["success", "failure"], default="success", help="of a deploy or a rollback"
+    )
     parser.add_argument("--at", default="", metavar="TIME", help=AT)
     parser.add_argument("--note", default="", help="one line on what happened")
 

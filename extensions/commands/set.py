@@ -17,7 +17,10 @@ from ..template.place import root
 from .arguments import answer, check, project_answers
 
 HELP = "change answers and render again, as default_branch=trunk; without any, show them"
-PAIRS = "an answer, as default_branch=trunk; keep=+FILE takes a file over, keep=-FILE shows how it differs and gives it back"
+PAIRS = (
+    "an answer, as default_branch=trunk; keep=+FILE takes a file over, keep=-FILE shows how it differs and"
+    " gives it back"
+)
 ANSWERS = ("level", *answers.CHECKS)
 
 
@@ -38,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
         data["keep"] = kept = wanted_keep(recorded, data["keep"])
         back = [path for path in recorded["keep"] if path not in kept]
         if back and (len(data) > 1 or set(kept) - set(recorded["keep"])):
-            raise Refused(f"keep: {', '.join(back)} is given back by a command of its own, as keep=-{back[0]}")
+            raise Refused(
+                f"keep: {', '.join(back)} is given back by a command of its own, as keep=-{back[0]}"
+            )
         if back:
             return max(moves.give_back(project, project_answers(project), path) for path in back)
     check(data)
@@ -69,7 +74,11 @@ def from_make(environment: Mapping[str, str]) -> list[str]:
     values on as variables.
     """
     names = re.findall(r"(?:^|\s)(\w+)=", environment.get("MAKEFLAGS", ""))
-    return [f"{name}={environment[name]}" for name in dict.fromkeys(names) if name in environment and name.islower()]
+    return [
+        f"{name}={environment[name]}"
+        for name in dict.fromkeys(names)
+        if name in environment and name.islower()
+    ]
 
 
 def wanted_keep(recorded: Mapping[str, Any], value: str) -> list[str]:
@@ -96,5 +105,9 @@ def wanted_keep(recorded: Mapping[str, Any], value: str) -> list[str]:
 def shown(recorded: Mapping[str, Any], key: str) -> str:
     """An answer as `levels set` takes it."""
     value = recorded[key]
-    text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True, width=100_000, sort_keys=False)
+    text = (
+        value
+        if isinstance(value, str)
+        else yaml.safe_dump(value, default_flow_style=True, width=100_000, sort_keys=False)
+    )
     return f"{key}={text.removesuffix('...' + chr(10)).strip()}"

@@ -16,7 +16,9 @@ ALL = "a skeleton, skipped, for each function of which nothing can be asserted"
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="*", metavar="PATH", help="modules or folders of services (all)")
     parser.add_argument("--all", action="store_true", help=ALL)
-    parser.add_argument("--read", action="store_true", help="don't run the code: write only what can't be red by reading")
+    parser.add_argument(
+        "--read", action="store_true", help="don't run the code: write only what can't be red by reading"
+    )
     parser.add_argument("--json", action="store_true")
 
 

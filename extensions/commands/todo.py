@@ -24,5 +24,9 @@ def run(options: argparse.Namespace) -> int:
     recorded = project_answers(project)
     level = level_of(options.level) if options.level is not None else None
     seen = checklist.report(project, recorded, level, offline=options.offline)
-    print(json.dumps(seen.as_json(), indent=2, ensure_ascii=False) if options.json else checklist.text(seen, recorded))
+    print(
+        json.dumps(seen.as_json(), indent=2, ensure_ascii=False)
+        if options.json
+        else checklist.text(seen, recorded)
+    )
     return 0 if seen.passed else 1

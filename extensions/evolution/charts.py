@@ -12,7 +12,10 @@ from . import triggers
 
 @dataclass(frozen=True)
 class Chart:
-    """`line` and `area` are points of SVG. `limits` are thresholds: where each is drawn, and what it says. Texts are for people."""
+    """`line` and `area` are points of SVG. `limits` are thresholds: where each is drawn, and what it says.
+
+    Texts are for people.
+    """
 
     name: str
     now: str
@@ -27,7 +30,8 @@ class Chart:
 
 
 def charts(document: Mapping[str, Any]) -> list[Chart]:
-    """A chart for each metric of the `--json` document that has a past: two days at least, of which today may be one.
+    """A chart for each metric of the `--json` document that has a past: two days at least, of which today may
+    be one.
 
     Those that triggers name come first.
     """
@@ -35,7 +39,9 @@ def charts(document: Mapping[str, Any]) -> list[Chart]:
     for stage in document["roadmap"]:
         for part in stage["parts"]:
             if not isinstance(part["threshold"], bool) and stage["level"] > document["level"]:
-                thresholds.setdefault(part["metric"], {})[part["threshold"]] = f"level {stage['level']}: {part['shown_threshold']}"
+                thresholds.setdefault(part["metric"], {})[part["threshold"]] = (
+                    f"level {stage['level']}: {part['shown_threshold']}"
+                )
     known = [(one, _history(one, document["at"][:10])) for one in document["metrics"].values()]
     known = [(one, history) for one, history in known if len(history) > 1]
     known.sort(key=lambda pair: pair[0]["metric"] not in thresholds)
@@ -50,18 +56,27 @@ def _history(one: Mapping[str, Any], today: str) -> list[tuple[str, float]]:
     return found
 
 
-def _chart(one: Mapping[str, Any], history: Sequence[tuple[str, float]], thresholds: Mapping[float, str]) -> Chart:
+def _chart(
+    one: Mapping[str, Any], history: Sequence[tuple[str, float]], thresholds: Mapping[float, str]
+) -> Chart:
     days = [date.fromisoformat(week).toordinal() for week, _ in history]
     values = [float(value) for _, value in history]
     # A threshold far beyond all values would flatten the line: then it is told and not drawn.
-    near = [limit for limit in thresholds if limit <= 4 * max(values)] or list(thresholds)[:1] if max(values) > 0 else list(thresholds)[:1]
+    near = (
+        [limit for limit in thresholds if limit <= 4 * max(values)] or list(thresholds)[:1]
+        if max(values) > 0
+        else list(thresholds)[:1]
+    )
     top = 1.15 * max(*values, *near) if near else 1.15 * max(values)
     top = top or 1.0
 
     def y(value: float) -> float:
         return round(100 - 100 * value / top, 2)
 
-    points = [(round(100 * (day - days[0]) / (days[-1] - days[0]), 2), y(value)) for day, value in zip(days, values, strict=True)]
+    points = [
+        (round(100 * (day - days[0]) / (days[-1] - days[0]), 2), y(value))
+        for day, value in zip(days, values, strict=True)
+    ]
     line = " ".join(f"{x},{height}" for x, height in points)
     rows = tuple((week, triggers.shown(value, one["metric"])) for week, value in history)
     limits = tuple((y(limit), text) for limit, text in thresholds.items() if limit in near)
@@ -75,6 +90,9 @@ def _chart(one: Mapping[str, Any], history: Sequence[tuple[str, float]], thresho
         highest=triggers.shown(max(values), one["metric"]),
         first=rows[0][0],
         last=rows[-1][0],
-        told=f"{one['name']}, week by week: {rows[0][1]} on {rows[0][0]}, {rows[-1][1]} on {rows[-1][0]}{beyond}",
+        told=(
+            f"{one['name']}, week by week: {rows[0][1]} on {rows[0][0]}, {rows[-1][1]} on"
+            f" {rows[-1][0]}{beyond}"
+        ),
         rows=rows,
     )

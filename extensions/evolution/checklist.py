@@ -36,11 +36,17 @@ class Item:
 
 
 def check(
-    project: Path, recorded: Mapping[str, Any], level: int | None = None, *, now: datetime | None = None, offline: bool = False
+    project: Path,
+    recorded: Mapping[str, Any],
+    level: int | None = None,
+    *,
+    now: datetime | None = None,
+    offline: bool = False,
 ) -> list[Item]:
     """The items of the levels up to `level`, or to the recorded one, in the order of the manifests.
 
-    Raises Refused for a config/evolution.yml that can't be read, and for an exemption from something that is no item.
+    Raises Refused for a config/evolution.yml that can't be read, and for an exemption from something that is
+    no item.
     """
     manifests = layers.manifests(root())
     exempt = roadmap.read(project, len(manifests)).exempt
@@ -51,7 +57,10 @@ def check(
     applying = layers.applying(root(), {**recorded, "services": facts.services})
     up_to = recorded["level"] if level is None else level
     return [
-        _item(manifest.level, entry.key, facts, exempt) for manifest in applying if manifest.level <= up_to for entry in manifest.checks
+        _item(manifest.level, entry.key, facts, exempt)
+        for manifest in applying
+        if manifest.level <= up_to
+        for entry in manifest.checks
     ]
 
 
@@ -65,7 +74,10 @@ def _item(level: int, key: str, facts: Facts, exempt: Mapping[str, roadmap.Line]
 
 @dataclass(frozen=True)
 class Wanted:
-    """A feature that the person wants on the road. `level` brings it, or a later version at level `later` will."""
+    """A feature that the person wants on the road.
+
+    `level` brings it, or a later version at level `later` will.
+    """
 
     feature: str
     flag: str
@@ -76,7 +88,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Report:
-    """The checklist of a project: the items up to level `held_to` count, those up to the target level are looked ahead to."""
+    """The checklist of a project: the items up to level `held_to` count, those up to the target level are
+    looked ahead to.
+    """
 
     project: str
     level: int
@@ -128,12 +142,21 @@ def _wanted(name: str, manifests: list[Manifest], level: int) -> Wanted:
 def text(seen: Report, recorded: Mapping[str, Any]) -> str:
     """A report for people. What comes from the project is escaped."""
     make = answers.make(recorded)
-    names: dict[State, str] = {"done": "done", "todo": "to do", "unknown": "unknown", "exempt": "exempt", "n/a": "don't apply"}
+    names: dict[State, str] = {
+        "done": "done",
+        "todo": "to do",
+        "unknown": "unknown",
+        "exempt": "exempt",
+        "n/a": "don't apply",
+    }
     counts = [f"{seen.counts[state]} {name}" for state, name in names.items() if seen.counts.get(state)]
     lines = [f"{seen.project}, held to level {seen.held_to}: {', '.join(counts)}"]
     for level, title in seen.titles.items():
         ahead = level > seen.held_to
-        lines += ["", f"Level {level}, {title}" + (f" (ahead: `{make} preview LEVEL={level}`)" if ahead else "")]
+        lines += [
+            "",
+            f"Level {level}, {title}" + (f" (ahead: `{make} preview LEVEL={level}`)" if ahead else ""),
+        ]
         for item in seen.items:
             if item.level == level:
                 lines += _lines(item, brief=ahead)
@@ -156,4 +179,7 @@ def _lines(item: Item, brief: bool) -> list[str]:
 
 def _told(label: str, text: str) -> list[str]:
     """Lines below an item: the first one bears the label."""
-    return [f"        {' ' * len(label) if number else label}{shown(line)}" for number, line in enumerate(text.splitlines())]
+    return [
+        f"        {' ' * len(label) if number else label}{shown(line)}"
+        for number, line in enumerate(text.splitlines())
+    ]

@@ -23,8 +23,8 @@ class Function:
 
 @dataclass
 class Code:
-    """What stands in a service: where it calls the extension point (`init_service`), its public functions, and
-    the files that can't be parsed.
+    """What stands in a service: where it calls the extension point (`init_service`), its public functions,
+    and the files that can't be parsed.
     """
 
     init_calls: list[str] = field(default_factory=list)
@@ -58,7 +58,11 @@ def read_tests(root: Path, paths: Iterable[str]) -> Tests:
     tests = Tests()
     for _, module in _modules(root, paths, tests.unparsed):
         nodes = list(ast.walk(module.tree))
-        functions = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test")]
+        functions = [
+            node
+            for node in nodes
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name.startswith("test")
+        ]
         if any(_asserts(node) for function in functions for node in ast.walk(function)):
             tests.names.update(_names(nodes))
     return tests
@@ -74,7 +78,9 @@ def _modules(root: Path, paths: Iterable[str], unparsed: list[str]) -> Iterator[
 
 
 def _calls(tree: ast.Module) -> list[int]:
-    """The lines with a call of the extension point, under the name that it was imported by or as an attribute of the module."""
+    """The lines with a call of the extension point, under the name that it was imported by or as an attribute
+    of the module.
+    """
     nodes = list(ast.walk(tree))
     imported = {
         alias.asname or alias.name
@@ -93,10 +99,14 @@ def _calls(tree: ast.Module) -> list[int]:
 
 
 def _asserts(node: ast.AST) -> bool:
-    """An assert statement, or a call of something that asserts: pytest.raises, self.assertEqual, mock.assert_called."""
+    """An assert statement, or a call of something that asserts: pytest.raises, self.assertEqual,
+    mock.assert_called.
+    """
     if isinstance(node, ast.Assert):
         return True
-    return isinstance(node, ast.Attribute) and (node.attr.startswith("assert") or node.attr in ("raises", "warns", "fail"))
+    return isinstance(node, ast.Attribute) and (
+        node.attr.startswith("assert") or node.attr in ("raises", "warns", "fail")
+    )
 
 
 def _names(nodes: Iterable[ast.AST]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The log of deploys and incidents: one JSON object a line, in the project's repository.
 
-A line has `kind`, `environment`, `version`, `at` (UTC) and `by`; a deploy and a rollback have `outcome` too; `note` may be there. Kinds:
+A line has `kind`, `environment`, `version`, `at` (UTC) and `by`; a deploy and a rollback have `outcome` too;
+`note` may be there. Kinds:
 
     deploy    a version was started there, or failed to
     rollback  the version before was started again, or failed to
@@ -42,7 +43,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class DeploymentLog:
-    """What the file holds, by time. `left_out` says what can't be used, a line each; `there` is False where there is no file."""
+    """What the file holds, by time.
+
+    `left_out` says what can't be used, a line each; `there` is False where there is no file.
+    """
 
     there: bool
     entries: tuple[Entry, ...]
@@ -53,8 +57,8 @@ class DeploymentLog:
 class Trouble:
     """Something that went wrong in an environment: a failed deploy, one that was rolled back, or an incident.
 
-    `end` is when it was over, and None while it isn't. `whole` is whether the time in between tells how long it took: of a deploy that was
-    rolled back without an incident, nobody wrote down when it began.
+    `end` is when it was over, and None while it isn't. `whole` is whether the time in between tells how long
+    it took: of a deploy that was rolled back without an incident, nobody wrote down when it began.
     """
 
     what: str
@@ -65,7 +69,10 @@ class Trouble:
 
 
 def read(project: Path, until: float) -> DeploymentLog:
-    """Read the deployment log at `project`. Lines that are broken, stand twice, or are dated after `until` are left out, and said."""
+    """Read the deployment log at `project`.
+
+    Lines that are broken, stand twice, or are dated after `until` are left out, and said.
+    """
     try:
         with open(project / FILE, "rb") as stream:
             lines = stream.read(LARGEST).decode("utf-8", "replace").splitlines()
@@ -86,7 +93,11 @@ def read(project: Path, until: float) -> DeploymentLog:
         else:
             entries.append(entry)
     twice = sum(bool(line.strip()) for line in lines) - len(entries) - len(broken) - len(future)
-    left_out = [f"{FILE}: {what} ({_numbers(found)})" for what, found in (("broken", broken), ("dated in the future", future)) if found]
+    left_out = [
+        f"{FILE}: {what} ({_numbers(found)})"
+        for what, found in (("broken", broken), ("dated in the future", future))
+        if found
+    ]
     if twice:
         stand, count = ("stands", "counts") if twice == 1 else ("stand", "count")
         left_out.append(f"{FILE}: {counted(twice, 'line')} {stand} there twice and {count} once")
@@ -95,7 +106,10 @@ def read(project: Path, until: float) -> DeploymentLog:
 
 def _numbers(found: list[int]) -> str:
     named = ", ".join(map(str, found[:5]))
-    return f"line{'s' if len(found) > 1 else ''} {named}{f' and {len(found) - 5} more' if len(found) > 5 else ''}, not counted"
+    return (
+        f"line{'s' if len(found) > 1 else ''}"
+        f" {named}{f' and {len(found) - 5} more' if len(found) > 5 else ''}, not counted"
+    )
 
 
 def _entry(line: str) -> Entry | None:
@@ -115,7 +129,8 @@ def _entry(line: str) -> Entry | None:
 
 
 def _seconds(text: str) -> float:
-    """A time of ISO 8601, in UTC where it names no zone, as seconds since 1970. Raises ValueError, TypeError."""
+    """A time of ISO 8601, in UTC where it names no zone, as seconds since 1970. Raises ValueError,
+    TypeError."""
     time = datetime.fromisoformat(text)
     return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
@@ -123,8 +138,9 @@ def _seconds(text: str) -> float:
 def troubles(entries: Iterable[Entry], environment: str) -> list[Trouble]:
     """What went wrong in an environment, in the order of the deployment log.
 
-    A failed deploy is over with the next deploy or rollback there that succeeds, an incident with a rollback that succeeds or a line
-    `restored`. A rollback is the way out of a trouble that is open; where none is, it shows one that nobody wrote down.
+    A failed deploy is over with the next deploy or rollback there that succeeds, an incident with a rollback
+    that succeeds or a line `restored`. A rollback is the way out of a trouble that is open; where none is, it
+    shows one that nobody wrote down.
     """
     found: list[Trouble] = []
     still: list[int] = []  # places of those that aren't over
@@ -150,11 +166,14 @@ def troubles(entries: Iterable[Entry], environment: str) -> list[Trouble]:
     return found
 
 
-def record(project: Path, kind: str, environment: str, version: str | None, outcome: str, note: str, at: str = "") -> str:
+def record(
+    project: Path, kind: str, environment: str, version: str | None, outcome: str, note: str, at: str = ""
+) -> str:
     """Append an entry to the deployment log at `project`; returns a line that says what was written.
 
-    `kind` is one of KINDS. Where no `version` is given it is the commit, and of an incident or its end the version that runs there.
-    `at` is a time of ISO 8601, in this machine's zone where it names none; now, where it is empty. Raises Refused for what can't be taken.
+    `kind` is one of KINDS. Where no `version` is given it is the commit, and of an incident or its end the
+    version that runs there. `at` is a time of ISO 8601, in this machine's zone where it names none; now,
+    where it is empty. Raises Refused for what can't be taken.
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", environment):
         raise Refused(f"--environment {environment!r}: expected a name such as production")
@@ -165,9 +184,17 @@ def record(project: Path, kind: str, environment: str, version: str | None, outc
     recorded_version = ""
     if kind in ("incident", "restored"):
         before = read(project, now.timestamp() + 60).entries
-        if kind == "restored" and not any(one.end is None for one in troubles(before, environment) if one.start <= time.timestamp()):
-            raise Refused(f"restored: nothing is recorded as broken in {environment}; `record incident` writes it down")
-        ran = [one.version for one in before if one.environment == environment and one.kind in ("deploy", "rollback") and not one.failed]
+        if kind == "restored" and not any(
+            one.end is None for one in troubles(before, environment) if one.start <= time.timestamp()
+        ):
+            raise Refused(
+                f"restored: nothing is recorded as broken in {environment}; `record incident` writes it down"
+            )
+        ran = [
+            one.version
+            for one in before
+            if one.environment == environment and one.kind in ("deploy", "rollback") and not one.failed
+        ]
         recorded_version = ran[-1] if ran else ""
     if version:
         _check_version(project, version, now)
@@ -189,11 +216,16 @@ def record(project: Path, kind: str, environment: str, version: str | None, outc
         os.write(handle, (json.dumps(entry, ensure_ascii=False) + "\n").encode())
     finally:
         os.close(handle)
-    return f"{FILE}: {kind} of {version} {'to' if kind == 'deploy' else 'in'} {environment} recorded; commit it"
+    return (
+        f"{FILE}: {kind} of {version} {'to' if kind == 'deploy' else 'in'} {environment} recorded; commit it"
+    )
 
 
 def _head(project: Path) -> str:
-    """The commit that is checked out; "unknown" where there is no repository, or none yet. Raises Refused where git can't say."""
+    """The commit that is checked out; "unknown" where there is no repository, or none yet.
+
+    Raises Refused where git can't say.
+    """
     code, commit, _ = ask_git(project, "rev-parse", "--short", "-q", "--verify", "HEAD")
     if code and (why := git_refuses(project)):
         raise Refused(f"git: {why}")
@@ -206,7 +238,9 @@ def _check_version(project: Path, version: str, now: datetime) -> None:
     What the log has already, and any name outside of git, is taken.
     """
     if not VERSION.fullmatch(version):
-        raise Refused(f"--version {version!r}: expected a commit, a tag of this repository, or a version number")
+        raise Refused(
+            f"--version {version!r}: expected a commit, a tag of this repository, or a version number"
+        )
     if VERSION_NUMBER.fullmatch(version):  # Not every deployed version is a tag in git.
         return
     if any(one.version == version for one in read(project, now.timestamp() + 60).entries):

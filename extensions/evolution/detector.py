@@ -1,8 +1,9 @@
 """The detector, `levels evolution`: which level is due, from what the project measures of itself.
 
-A trigger is due once it holds now and held on each of the last four Mondays. Metrics with a history count there as they were then; what is
-declared or has none, as it is now. Only the next level is recommended, and only once nothing of this level's checklist is to do.
-docs/evolution.md has the rules, docs/decisions/0019-a-level-is-due-after-four-mondays.md their reasons.
+A trigger is due once it holds now and held on each of the last four Mondays. Metrics with a history count
+there as they were then; what is declared or has none, as it is now. Only the next level is recommended, and
+only once nothing of this level's checklist is to do. docs/evolution.md has the rules,
+docs/decisions/0019-a-level-is-due-after-four-mondays.md their reasons.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from .registry import METRICS, RATIO
 WEEKS = 4  # Mondays in a row on which a trigger held before it is due
 TWICE = 2.0  # a value so many times its threshold is beyond doubt: the priority is high
 
-# What makes a measured metric known, where the reason that it isn't doesn't say more. The declared ones go into config/evolution.yml.
+# What makes a measured metric known, where the reason that it isn't doesn't say more. The declared ones go
+# into config/evolution.yml.
 DEPLOYS = "write each deployment down: `make record WHAT=deploy`"
 TO_KNOW = {
     "deployment_frequency": DEPLOYS,
-    "manual_errors": "write deployments and incidents down: `make record WHAT=deploy`, `make record WHAT=incident`",
+    "manual_errors": (
+        "write deployments and incidents down: `make record WHAT=deploy`, `make record WHAT=incident`"
+    ),
     "change_failure_rate": DEPLOYS,
     "time_to_restore": "write down what broke: `make record WHAT=incident`",
     "lead_time": DEPLOYS,
@@ -40,7 +44,10 @@ TO_KNOW = {
 
 @dataclass(frozen=True)
 class Stage:
-    """A level on the road: its trigger now, and for how many Mondays in a row it held. It is due when both hold."""
+    """A level on the road: its trigger now, and for how many Mondays in a row it held.
+
+    It is due when both hold.
+    """
 
     level: int
     title: str
@@ -57,7 +64,9 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A move that is due. `reasons` are lines with the figures, `priority` is high, medium or low, and `because` says why it is that."""
+    """A move that is due. `reasons` are lines with the figures, `priority` is high, medium or low, and
+    `because` says why it is that.
+    """
 
     level: int
     title: str
@@ -102,8 +111,13 @@ class Report:
             "recommendation": asdict(self.recommendation) if self.recommendation else None,
             "due": self.due,
             "blocked_by": [asdict(item) for item in self.blocked_by],
-            "later": [{**self._stage(stage), "reasons": reasons(stage, self.metrics)} for stage in self.later],
-            "unknown": [{"metric": name, "reason": self.metrics[name].reason, "do": do} for name, do in self.unknown.items()],
+            "later": [
+                {**self._stage(stage), "reasons": reasons(stage, self.metrics)} for stage in self.later
+            ],
+            "unknown": [
+                {"metric": name, "reason": self.metrics[name].reason, "do": do}
+                for name, do in self.unknown.items()
+            ],
         }
 
     def verdict(self) -> tuple[str, str]:
@@ -118,7 +132,10 @@ class Report:
             count = f"{len(self.blocked_by)} item{'' if len(self.blocked_by) == 1 else 's'}"
             return (
                 f"Finish level {self.level} first",
-                f"Level {self.due} would be due, but {count} of level {self.level} {'is' if len(self.blocked_by) == 1 else 'are'} to do.",
+                (
+                    f"Level {self.due} would be due, but {count} of level {self.level}"
+                    f" {'is' if len(self.blocked_by) == 1 else 'are'} to do."
+                ),
             )
         following = next((stage for stage in self.roadmap if stage.level == self.level + 1), None)
         if following is None:
@@ -126,11 +143,16 @@ class Report:
         if following.outcome:
             return (
                 stay,
-                f"The trigger of level {following.level} holds, and held on {following.mondays} of the last {WEEKS} Mondays. "
-                "One busy week is no reason.",
+                (
+                    f"The trigger of level {following.level} holds, and held on {following.mondays} of the"
+                    f" last {WEEKS} Mondays. One busy week is no reason."
+                ),
             )
         if following.outcome is None:
-            return stay, f"Nothing that is known speaks for level {following.level}, but not everything is known."
+            return (
+                stay,
+                f"Nothing that is known speaks for level {following.level}, but not everything is known.",
+            )
         return stay, f"Nothing speaks for level {following.level} yet."
 
     def next(self) -> tuple[str, str]:
@@ -163,7 +185,9 @@ def detect(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline
     manifests = layers.manifests(root())
     heading = roadmap.read(project, len(manifests))
     texts = {
-        manifest.level: heading.roadmap.get(manifest.level, roadmap.Line(manifest.trigger, f"level {manifest.level}"))
+        manifest.level: heading.roadmap.get(
+            manifest.level, roadmap.Line(manifest.trigger, f"level {manifest.level}")
+        )
         for manifest in manifests
         if manifest.trigger
     }
@@ -171,7 +195,10 @@ def detect(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline
     measured = metrics.measure(project, recorded, now=now, offline=offline)
     on = _flags(project, recorded["level"], now) if any(trigger.flags for trigger in read.values()) else {}
     titles = {manifest.level: manifest.title for manifest in manifests}
-    stages = tuple(_stage(level, titles[level], texts[level], trigger, measured, on, now) for level, trigger in read.items())
+    stages = tuple(
+        _stage(level, titles[level], texts[level], trigger, measured, on, now)
+        for level, trigger in read.items()
+    )
 
     level = recorded["level"]
     ahead = [stage for stage in stages if stage.level > level]
@@ -180,7 +207,12 @@ def detect(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline
     if following:
         items = checklist.check(project, recorded, level, now=now, offline=offline)
         todo = tuple(item for item in items if item.state == "todo")
-    names = dict.fromkeys(part.metric for stage in ahead for part in stage.parts if part.outcome is None and part.metric in METRICS)
+    names = dict.fromkeys(
+        part.metric
+        for stage in ahead
+        for part in stage.parts
+        if part.outcome is None and part.metric in METRICS
+    )
     return Report(
         project=recorded["project_name"],
         at=now,
@@ -188,7 +220,9 @@ def detect(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline
         titles=titles,
         metrics=measured,
         roadmap=stages,
-        recommendation=_recommendation(following, manifests, measured, recorded) if following and not todo else None,
+        recommendation=(
+            _recommendation(following, manifests, measured, recorded) if following and not todo else None
+        ),
         due=following.level if following else None,
         blocked_by=todo,
         later=tuple(stage for stage in ahead if stage.level > level + 1 and stage.outcome),
@@ -209,10 +243,15 @@ def _stage(
     outcome = trigger.evaluate({name: one.value for name, one in measured.items()}, on)
     held = 0
     for monday in mondays(now):
-        if trigger.evaluate({name: _then(one, monday) for name, one in measured.items()}, on).value is not True:
+        if (
+            trigger.evaluate({name: _then(one, monday) for name, one in measured.items()}, on).value
+            is not True
+        ):
             break
         held += 1
-    return Stage(level, title, line.text, line.where, outcome.value, outcome.parts, held if outcome.value else 0)
+    return Stage(
+        level, title, line.text, line.where, outcome.value, outcome.parts, held if outcome.value else 0
+    )
 
 
 def _flags(project: Path, level: int, now: datetime) -> dict[str, bool | None]:
@@ -261,7 +300,11 @@ def reasons(stage: Stage, measured: Mapping[str, Measured]) -> list[str]:
             continue
         one = measured.get(part.metric)
         against = "" if isinstance(part.threshold, bool) else f", {_against(part)}"
-        about = ", ".join(filter(None, (one.source, one.window, f"{one.confidence} confidence"))) if one else "config/feature-flags.yml"
+        about = (
+            ", ".join(filter(None, (one.source, one.window, f"{one.confidence} confidence")))
+            if one
+            else "config/feature-flags.yml"
+        )
         lines.append(f"{spoken(part.metric)}: {triggers.shown(part.value, part.metric)}{against}; {about}")
     return lines
 
@@ -299,7 +342,9 @@ def _far(part: triggers.Part) -> bool:
 
 
 def _state(stage: Stage, level: int) -> str:
-    """reached, due, holds (but not for long enough), later (it holds, and a level before it comes first), not yet, or unknown."""
+    """reached, due, holds (but not for long enough), later (it holds, and a level before it comes first), not
+    yet, or unknown.
+    """
     if stage.level <= level:
         return "reached"
     if stage.outcome is None:
@@ -313,7 +358,10 @@ def to_know(one: Measured, make: str) -> str:
     """What a person does so that a metric becomes known, where make is called as `make`."""
     name, metric = one.metric, METRICS[one.metric]
     if metric.source == "declared":
-        return f"write it into config/evolution.yml, as in `{name}: {metric.dimension.example.split(' or ')[0]}` below `declared:`"
+        return (
+            f"write it into config/evolution.yml, as in `{name}: {metric.dimension.example.split(' or ')[0]}`"
+            " below `declared:`"
+        )
     return (one.do or TO_KNOW.get(name, "")).replace("`make ", f"`{make} ")
 
 
@@ -323,7 +371,12 @@ def spoken(name: str) -> str:
 
 
 def _metric(one: Measured) -> dict[str, Any]:
-    return {**asdict(one), "name": spoken(one.metric), "shown": triggers.shown(one.value, one.metric), "unit": METRICS[one.metric].unit}
+    return {
+        **asdict(one),
+        "name": spoken(one.metric),
+        "shown": triggers.shown(one.value, one.metric),
+        "unit": METRICS[one.metric].unit,
+    }
 
 
 def _part(part: triggers.Part) -> dict[str, Any]:

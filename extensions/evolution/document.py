@@ -1,4 +1,6 @@
-"""config/evolution.yml as YAML with its lines: what roadmap.py and settings.py, which read its blocks, refuse in the same words."""
+"""config/evolution.yml as YAML with its lines: what roadmap.py and settings.py, which read its blocks, refuse
+in the same words.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ FILE = "config/evolution.yml"
 
 
 def compose(project: Path) -> yaml.Node | None:
-    """The whole file; None where it is missing or empty. Raises Refused, with the line, for what is no YAML."""
+    """The whole file; None where it is missing or empty. Raises Refused, with the line,
+    for what is no YAML."""
     try:
         content = (project / FILE).read_bytes()
     except FileNotFoundError:
@@ -27,7 +30,9 @@ def compose(project: Path) -> yaml.Node | None:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         why = getattr(error, "problem", None) or "it can't be read"
-        raise Refused(f"{FILE}{f':{mark.line + 1}' if mark else ''}: expected YAML: {shown(str(why))}") from error
+        raise Refused(
+            f"{FILE}{f':{mark.line + 1}' if mark else ''}: expected YAML: {shown(str(why))}"
+        ) from error
     return None if top is None or is_null(top) else top
 
 
@@ -42,7 +47,10 @@ def is_null(node: yaml.Node) -> bool:
 
 
 def mapping(node: yaml.Node, name: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-    """Key and value of each entry, by the key's text. Raises Refused for anything else, and for a key that stands there twice."""
+    """Key and value of each entry, by the key's text.
+
+    Raises Refused for anything else, and for a key that stands there twice.
+    """
     if not isinstance(node, yaml.MappingNode):
         raise Refused(f"{where(node)}: {name}: expected names with values, as in `name: value`")
     found: dict[str, tuple[yaml.Node, yaml.Node]] = {}

@@ -35,7 +35,9 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Said:
-    """What GitHub answered: `body` is None where there is no such thing; `why` tells why nothing is known, and is empty otherwise."""
+    """What GitHub answered: `body` is None where there is no such thing; `why` tells why nothing is known,
+    and is empty otherwise.
+    """
 
     body: Any = None
     why: str = ""
@@ -44,7 +46,9 @@ class Said:
 class Facts:
     """A project as the checks see it."""
 
-    def __init__(self, folder: Path, recorded: Mapping[str, Any], now: datetime, offline: bool = False) -> None:
+    def __init__(
+        self, folder: Path, recorded: Mapping[str, Any], now: datetime, offline: bool = False
+    ) -> None:
         self.folder = folder
         self.recorded = recorded
         self.now = now
@@ -68,7 +72,10 @@ class Facts:
         if path in self.tracked:
             return f"`git checkout HEAD -- {path}` brings it back"
         deleted = f"git log -1 --diff-filter=D --format=%h -- {path}"
-        return f"it was deleted: `git checkout $({deleted})~ -- {path}` brings it back, and with it the template's changes to come"
+        return (
+            f"it was deleted: `git checkout $({deleted})~ -- {path}` brings it back, and with it the"
+            " template's changes to come"
+        )
 
     @functools.cached_property
     def tracked(self) -> set[str]:
@@ -79,7 +86,11 @@ class Facts:
     def workflows(self) -> list[Workflow]:
         """The workflows that can be read; the others are in `broken`."""
         folder = self.folder / ".github" / "workflows"
-        names = sorted(path.name for path in folder.iterdir() if path.suffix in (".yml", ".yaml")) if folder.is_dir() else []
+        names = (
+            sorted(path.name for path in folder.iterdir() if path.suffix in (".yml", ".yaml"))
+            if folder.is_dir()
+            else []
+        )
         found = []
         for path in (f".github/workflows/{name}" for name in names):
             text = self.text(path)
@@ -95,9 +106,15 @@ class Facts:
         ours = {path for path, (_, owner, _) in self._owners.items() if owner == "ours"}
         found: dict[str, list[str]] = {service["name"]: [] for service in self.services}
         # The innermost service has a file: one may stand at ".".
-        by_depth = sorted(self.services, key=lambda service: -1 if service["path"] == "." else len(service["path"]), reverse=True)
+        by_depth = sorted(
+            self.services,
+            key=lambda service: -1 if service["path"] == "." else len(service["path"]),
+            reverse=True,
+        )
         for path in self._python:
-            home = next((s["name"] for s in by_depth if s["path"] == "." or path.startswith(s["path"] + "/")), None)
+            home = next(
+                (s["name"] for s in by_depth if s["path"] == "." or path.startswith(s["path"] + "/")), None
+            )
             if home and path not in ours and not files.aside(path) and path.split("/")[0] != "ci":
                 found[home].append(path)
         return {name: read_code(self.folder, paths) for name, paths in found.items()}
@@ -119,7 +136,10 @@ class Facts:
         return [posixpath.join(folder, name) for folder, names in files.walk(self.folder) for name in names]
 
     def ask_github(self, path: str) -> Said:
-        """GET repos/OWNER/NAME and `path` of GitHub's API. Nothing is asked any more once it gave no answer."""
+        """GET repos/OWNER/NAME and `path` of GitHub's API.
+
+        Nothing is asked any more once it gave no answer.
+        """
         if not self.repository:
             return Said(why="the project is not on GitHub yet, as far as the answer `repository` says")
         return self._ask(f"repos/{self.repository}{path}")
@@ -134,7 +154,11 @@ class Facts:
             self._unreachable = str(error)
             return Said(why=str(error))
         # GitHub says "not found" of what may not be seen, too: then neither is the repository.
-        if body is None and path != f"repos/{self.repository}" and self._ask(f"repos/{self.repository}").body is None:
+        if (
+            body is None
+            and path != f"repos/{self.repository}"
+            and self._ask(f"repos/{self.repository}").body is None
+        ):
             return Said(why=f"GitHub knows no {self.repository}, or the token may not see it")
         return Said(body)
 

@@ -38,7 +38,9 @@ def where_it_stands(level: int) -> dict[str, Any]:
     return {"level": level, "levels": [asdict(manifest) for manifest in layers.manifests(template_root())]}
 
 
-def report(project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date) -> dict[str, Any]:
+def report(
+    project: Path, level: int, environment: str, measured: Mapping[str, Measured], today: date
+) -> dict[str, Any]:
     """The flags of the project at `project`, in one environment, or in each where `environment` is empty.
 
     Returns the `--json` document. Raises Refused for what is wrong in config/feature-flags.yml, its triggers
@@ -73,7 +75,8 @@ def report(project: Path, level: int, environment: str, measured: Mapping[str, M
             for name, states in resolved.items()
         ],
         "warnings": [
-            f"{code.FILE}: {name} was to go by {expires}: take it out of the code and of the file, or give it time"
+            f"{code.FILE}: {name} was to go by {expires}: take it out of the code and of the file, or give it"
+            " time"
             for name, flag in features.items()
             if (expires := _expires(name, flag)) and expires < today
         ],
@@ -143,4 +146,7 @@ def _holds(flag: Mapping[str, Any], measured: Mapping[str, Measured]) -> str:
 
 def _figure(metric: str, value: triggers.Number, measured: Mapping[str, Measured]) -> str:
     reason = measured[metric].reason if value is None and metric in measured else ""
-    return escaped(f"{metric.removesuffix('.enabled')} is {triggers.shown(value, metric)}{f': {reason}' if reason else ''}")
+    return escaped(
+        f"{metric.removesuffix('.enabled')} is"
+        f" {triggers.shown(value, metric)}{f': {reason}' if reason else ''}"
+    )

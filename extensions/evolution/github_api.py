@@ -1,4 +1,7 @@
-"""GitHub as the move needs it: one issue, pull requests, and the right to push. Asked over its API, with the token of the environment."""
+"""GitHub as the move needs it: one issue, pull requests, and the right to push.
+
+Asked over its API, with the token of the environment.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ OURS = {"OWNER", "MEMBER", "COLLABORATOR"}
 
 
 class GitHub:
-    """A repository on GitHub, `owner/name`. Every method raises Refused with what GitHub says where it refuses."""
+    """A repository on GitHub, `owner/name`.
+
+    Every method raises Refused with what GitHub says where it refuses.
+    """
 
     def __init__(self, repository: str) -> None:
         """Find the token. Raises Refused where there is none."""
@@ -38,7 +44,11 @@ class GitHub:
         page, found = 1, []
         while True:
             listed = self._ask(f"/issues?state=open&sort=created&direction=asc&per_page={PAGE}&page={page}")
-            found += [one for one in listed if "pull_request" not in one and marker in (one["body"] or "") and _ours(one)]
+            found += [
+                one
+                for one in listed
+                if "pull_request" not in one and marker in (one["body"] or "") and _ours(one)
+            ]
             if found or len(listed) < PAGE:
                 return found[0] if found else None
             page += 1
@@ -54,15 +64,24 @@ class GitHub:
     def requests(self, branch: str) -> list[dict[str, Any]]:
         """The pull requests from a branch of this repository, open and closed, the newest first."""
         owner = self.repository.partition("/")[0]
-        listed: list[dict[str, Any]] = self._ask(f"/pulls?state=all&head={quote(f'{owner}:{branch}')}&per_page={PAGE}")
+        listed: list[dict[str, Any]] = self._ask(
+            f"/pulls?state=all&head={quote(f'{owner}:{branch}')}&per_page={PAGE}"
+        )
         return listed
 
     def open_request(self, branch: str, base: str, title: str, body: str) -> int:
         """Open a pull request; returns its number."""
-        return int(self._ask("/pulls", {"head": branch, "base": base, "title": title, "body": body[:LONGEST]})["number"])
+        return int(
+            self._ask("/pulls", {"head": branch, "base": base, "title": title, "body": body[:LONGEST]})[
+                "number"
+            ]
+        )
 
     def push(self, clone: Path, url: str, branch: str, over: str) -> None:
-        """Push HEAD to a branch, in place of the commit `over` (empty where there is no such branch). The token is in no argument."""
+        """Push HEAD to a branch, in place of the commit `over` (empty where there is no such branch).
+
+        The token is in no argument.
+        """
         lease = f"--force-with-lease=refs/heads/{branch}:{over}"
         git(clone, "push", "--quiet", lease, url, f"HEAD:refs/heads/{branch}", environment=self._way(url))
 
@@ -89,10 +108,14 @@ class GitHub:
     def _ask(self, path: str, body: Any = None, method: str | None = None) -> Any:
         url = f"{github.api()}/repos/{self.repository}{path}"
         try:
-            return web.within(web.LIMIT, "GitHub", lambda by: web.get(url, by, github.headers(self._token), body, method))
+            return web.within(
+                web.LIMIT, "GitHub", lambda by: web.get(url, by, github.headers(self._token), body, method)
+            )
         except web.Answered as error:
             missing = f"no {self.repository}"
-            raise Refused(f"GitHub: {github.refusal(error, missing)} at {method or ('POST' if body else 'GET')} {path}") from None
+            raise Refused(
+                f"GitHub: {github.refusal(error, missing)} at {method or ('POST' if body else 'GET')} {path}"
+            ) from None
         except web.NotMeasured as error:
             raise Refused(f"GitHub: {error}") from None
 
@@ -109,7 +132,11 @@ def git(folder: Path, command: str, *arguments: str, environment: Mapping[str, s
     )
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
-        right = " (the token needs the rights contents and workflows)" if command in ("push", "ls-remote", "fetch") else ""
+        right = (
+            " (the token needs the rights contents and workflows)"
+            if command in ("push", "ls-remote", "fetch")
+            else ""
+        )
         raise Refused(f"git {command}: {shown(said[-1])}{right}")
     return done.stdout
 

@@ -1,8 +1,9 @@
-"""Each metric of the registry, measured: its value, where it comes from, over which time, how sure it is; or why it isn't known.
+"""Each metric of the registry, measured: its value, where it comes from, over which time, how sure it is; or
+why it isn't known.
 
-Sources of deployments are tried in this order, and the first that has one in the window is taken: the deployment log,
-GitHub's deployments, the runs of the workflow that config/evolution.yml names, release tags. Merges are never passed
-off as deployments.
+Sources of deployments are tried in this order, and the first that has one in the window is taken: the
+deployment log, GitHub's deployments, the runs of the workflow that config/evolution.yml names, release tags.
+Merges are never passed off as deployments.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ NO_LOG = f"there is no deployment log ({deployment_log.FILE})"
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric. `value` is in the registry's unit, and None where it isn't known; then `reason` says why, and is empty elsewhere.
+    """One metric. `value` is in the registry's unit, and None where it isn't known; then `reason` says why,
+    and is empty elsewhere.
 
     `evidence` are lines for people. `history` has what was known at the beginning of each ISO week (the date
     of its Monday, 0:00 UTC), the oldest first, by the same definition as the value. `do` is what makes an
@@ -45,11 +47,13 @@ class Measured:
     do: str = ""
 
 
-def measure(project: Path, recorded: Mapping[str, Any], *, now: datetime, offline: bool = False) -> dict[str, Measured]:
+def measure(
+    project: Path, recorded: Mapping[str, Any], *, now: datetime, offline: bool = False
+) -> dict[str, Measured]:
     """Every metric of the registry, by name, for the repository at `project`.
 
-    `recorded` are its answers; `now` needs a time zone; `offline` asks neither GitHub nor Prometheus. Raises Refused for a
-    config/evolution.yml that can't be taken; whatever else is missing makes a metric unknown.
+    `recorded` are its answers; `now` needs a time zone; `offline` asks neither GitHub nor Prometheus. Raises
+    Refused for a config/evolution.yml that can't be taken; whatever else is missing makes a metric unknown.
     """
     at = now.timestamp()
     wanted = settings.read(project)
@@ -75,7 +79,12 @@ def measure(project: Path, recorded: Mapping[str, Any], *, now: datetime, offlin
 
 
 def _unknown(
-    metric: str, reason: str, source: str = "", evidence: Iterable[str] = (), history: rates.History = (), do: str = ""
+    metric: str,
+    reason: str,
+    source: str = "",
+    evidence: Iterable[str] = (),
+    history: rates.History = (),
+    do: str = "",
 ) -> Measured:
     return Measured(metric, None, source, reason=reason, evidence=tuple(evidence), history=history, do=do)
 
@@ -88,7 +97,9 @@ def _wait(began: float) -> str:
 # git
 
 
-def _team_size(project: Path, wanted: settings.Settings, at: float, git: git_history.Unknown | None) -> Measured:
+def _team_size(
+    project: Path, wanted: settings.Settings, at: float, git: git_history.Unknown | None
+) -> Measured:
     if git:
         return _unknown("team_size", str(git), "git", do=git.do)
     try:
@@ -96,9 +107,15 @@ def _team_size(project: Path, wanted: settings.Settings, at: float, git: git_his
     except git_history.Unknown as error:
         return _unknown("team_size", str(error), "git", do=error.do)
     evidence = [f"{_listed(team.names(at)) or 'nobody'} committed"]
-    evidence += [f"several addresses or names taken for one person: {_listed(sorted(team.merged))}"] if team.merged else []
+    evidence += (
+        [f"several addresses or names taken for one person: {_listed(sorted(team.merged))}"]
+        if team.merged
+        else []
+    )
     evidence += [f"bots, not counted: {_listed(sorted(team.bots))}"] if team.bots else []
-    evidence += [f"commits that name further authors, who count too: {team.co_authored}"] if team.co_authored else []
+    evidence += (
+        [f"commits that name further authors, who count too: {team.co_authored}"] if team.co_authored else []
+    )
     evidence += [f"commits dated in the future, not counted: {team.future}"] if team.future else []
     size = team.size(at)
     if size is None:
@@ -107,13 +124,21 @@ def _team_size(project: Path, wanted: settings.Settings, at: float, git: git_his
     # Names join addresses by likeness where the mailmap says nothing.
     confidence = "medium" if team.merged or team.future else "high"
     return Measured(
-        "team_size", size, "git log", f"{git_history.TEAM_DAYS} days", confidence, tuple(evidence), history=rates.history(team.size, at)
+        "team_size",
+        size,
+        "git log",
+        f"{git_history.TEAM_DAYS} days",
+        confidence,
+        tuple(evidence),
+        history=rates.history(team.size, at),
     )
 
 
 def _listed(names: Sequence[str], most: int = 10) -> str:
     """Names in one line, some of them where there are many."""
-    return ", ".join(shown(name)[:60] for name in names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(shown(name)[:60] for name in names[:most]) + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )
 
 
 # Deployments
@@ -130,7 +155,8 @@ def _deployments(
 ) -> tuple[deployments.Deployments | None, tuple[str, ...]]:
     """The source to take, and a line for each that was asked and not taken.
 
-    The first with a deployment in the window is taken. Where none has one, it is the first that has any: that one says how long ago.
+    The first with a deployment in the window is taken. Where none has one, it is the first that has any: that
+    one says how long ago.
     """
     repository = str(recorded.get("repository") or os.environ.get("GITHUB_REPOSITORY", ""))
 
@@ -150,14 +176,26 @@ def _deployments(
         if git:
             raise web.NotMeasured(str(git))
         times, left_out = git_history.releases(project, at)
-        return deployments.Deployments("release tags", "low", times, times[0], notes=tuple(left_out)) if times else None
+        return (
+            deployments.Deployments("release tags", "low", times, times[0], notes=tuple(left_out))
+            if times
+            else None
+        )
 
     tried: list[tuple[str, Callable[[], deployments.Deployments | None]]] = [
         (f"the deployment log ({deployment_log.FILE})", of_log),
-        ("GitHub's deployments", lambda: of_github(lambda: github.deployments(repository, wanted.environment, at))),
+        (
+            "GitHub's deployments",
+            lambda: of_github(lambda: github.deployments(repository, wanted.environment, at)),
+        ),
     ]
     if wanted.workflow:
-        tried.append((f"runs of {wanted.workflow}", lambda: of_github(lambda: github.runs(repository, wanted.workflow, at))))
+        tried.append(
+            (
+                f"runs of {wanted.workflow}",
+                lambda: of_github(lambda: github.runs(repository, wanted.workflow, at)),
+            )
+        )
     tried.append(("release tags", of_tags))
     old: deployments.Deployments | None = None
     asked: list[str] = []
@@ -171,7 +209,11 @@ def _deployments(
             return found, tuple(asked)
         old = old or found
         asked.append(
-            f"{name}: none in {WINDOW}" if found else f"{name}: none to {wanted.environment}" if name != "release tags" else f"{name}: none"
+            f"{name}: none in {WINDOW}"
+            if found
+            else f"{name}: none to {wanted.environment}"
+            if name != "release tags"
+            else f"{name}: none"
         )
     return old, tuple(asked)
 
@@ -188,11 +230,20 @@ def _frequency(deployed: deployments.Deployments | None, asked: tuple[str, ...],
 
     value, history = rate(at), rates.history(rate, at)
     if value is None:
-        return _unknown(name, rates.too_short(deployed.began, at), deployed.source, evidence, history, _wait(deployed.began))
+        return _unknown(
+            name,
+            rates.too_short(deployed.began, at),
+            deployed.source,
+            evidence,
+            history,
+            _wait(deployed.began),
+        )
     return Measured(name, value, deployed.source, WINDOW, deployed.confidence, evidence, history=history)
 
 
-def _lead_time(project: Path, deployed: deployments.Deployments | None, at: float, git: git_history.Unknown | None) -> Measured:
+def _lead_time(
+    project: Path, deployed: deployments.Deployments | None, at: float, git: git_history.Unknown | None
+) -> Measured:
     name = "lead_time"
     if git:
         return _unknown(name, str(git), "git", do=git.do)
@@ -202,13 +253,23 @@ def _lead_time(project: Path, deployed: deployments.Deployments | None, at: floa
     hours = deployments.lead_hours(deployed, commits)
     value = deployments.median_at(hours, at)
     lost = len(deployed.versions) - len(hours)
-    evidence = (f"deployments of commits that aren't here, or are dated later, not counted: {lost}",) if lost else ()
+    evidence = (
+        (f"deployments of commits that aren't here, or are dated later, not counted: {lost}",) if lost else ()
+    )
     source = f"{deployed.source}, git"
     history = rates.history(lambda then: deployments.median_at(hours, then), at)
     if value is None:
         do = "record deployments with their commit or tag: `make record WHAT=deploy VERSION=v1.2.0`"
         return _unknown(name, f"no deployment of a known commit in {WINDOW}", source, evidence, history, do)
-    return Measured(name, value, source, WINDOW, deployed.confidence, ("the median from commit to deployment", *evidence), history=history)
+    return Measured(
+        name,
+        value,
+        source,
+        WINDOW,
+        deployed.confidence,
+        ("the median from commit to deployment", *evidence),
+        history=history,
+    )
 
 
 def _production(deployed: deployments.Deployments | None, asked: tuple[str, ...]) -> Measured:
@@ -237,7 +298,9 @@ def _from_log(read: deployment_log.DeploymentLog, environment: str, at: float) -
     still_open = sum(trouble.end is None for trouble in troubles)
     told = Measured("", None, source, WINDOW, "high", (f"in {WINDOW}: {seen}", *read.left_out))
 
-    def known(name: str, value_at: Callable[[float], float | None], reason: str, do: str, *evidence: str) -> Measured:
+    def known(
+        name: str, value_at: Callable[[float], float | None], reason: str, do: str, *evidence: str
+    ) -> Measured:
         value, lines, history = value_at(at), (*told.evidence, *evidence), rates.history(value_at, at)
         if value is None:
             return _unknown(name, reason, source, lines, history, do)
@@ -258,10 +321,16 @@ def _from_log(read: deployment_log.DeploymentLog, environment: str, at: float) -
             "time_to_restore",
             lambda then: deployments.median_at(restored, then),
             f"nothing that went wrong was put right in {WINDOW}",
-            "nothing, as long as nothing breaks; what does: `make record WHAT=incident`, then `make record WHAT=restored`",
+            "nothing, as long as nothing breaks; what does: `make record WHAT=incident`, then `make record"
+            " WHAT=restored`",
             *([f"not over yet: {still_open}"] if still_open else []),
         ),
-        known("change_failure_rate", lambda then: deployments.share_failed_at(outcomes, then), f"no deploy in {WINDOW}", ""),
+        known(
+            "change_failure_rate",
+            lambda then: deployments.share_failed_at(outcomes, then),
+            f"no deploy in {WINDOW}",
+            "",
+        ),
     ]
 
 
@@ -269,7 +338,11 @@ def _from_log(read: deployment_log.DeploymentLog, environment: str, at: float) -
 
 
 def _from_prometheus(wanted: settings.Settings, at: float, offline: bool) -> list[Measured]:
-    names = {"requests": "production_traffic.requests", "users": "production_traffic.users", "uptime": "measured_uptime"}
+    names = {
+        "requests": "production_traffic.requests",
+        "users": "production_traffic.users",
+        "uptime": "measured_uptime",
+    }
     queries = {"requests": prometheus.REQUESTS, **wanted.queries}
     source = f"Prometheus ({shown(wanted.prometheus)})" if wanted.prometheus else ""
     why, do = "no Prometheus is named: `sources: prometheus:` in config/evolution.yml", ""
@@ -280,12 +353,19 @@ def _from_prometheus(wanted: settings.Settings, at: float, offline: bool) -> lis
         try:
             answers = prometheus.ask(wanted.prometheus, queries, at)
         except web.NotMeasured as error:
-            why, do = str(error), "look whether the Prometheus of config/evolution.yml answers from this machine"
+            why, do = (
+                str(error),
+                "look whether the Prometheus of config/evolution.yml answers from this machine",
+            )
     measured = []
     for key, name in names.items():
         line = (shown(queries[key]),) if key in queries else ()
         answer = answers.get(key, why)
-        how = do if answer == why else f"look at the query below `sources: prometheus: {key}:` in config/evolution.yml"
+        how = (
+            do
+            if answer == why
+            else f"look at the query below `sources: prometheus: {key}:` in config/evolution.yml"
+        )
         if wanted.prometheus and key not in queries:
             answer = f"no query is given: `sources: prometheus: {key}:` in config/evolution.yml"
             how = f"write the query below `sources: prometheus: {key}:` in config/evolution.yml"
@@ -295,7 +375,9 @@ def _from_prometheus(wanted: settings.Settings, at: float, offline: bool) -> lis
             measured.append(_unknown(name, answer, source, line, do=how))
         else:
             value, history = answer
-            measured.append(Measured(name, value, source, "as the query has it", "high", line, history=history))
+            measured.append(
+                Measured(name, value, source, "as the query has it", "high", line, history=history)
+            )
     return measured
 
 

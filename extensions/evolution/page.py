@@ -1,4 +1,7 @@
-"""The detector's page, `levels evolution --html`: one HTML file that needs nothing else. Its figures are those of `--json`."""
+"""The detector's page, `levels evolution --html`: one HTML file that needs nothing else.
+
+Its figures are those of `--json`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ TEMPLATE = "page.html.jinja"
 
 
 def render(document: Mapping[str, Any]) -> str:
-    """The page for a document of `levels evolution --json`. All text is escaped: names of people and notes come from the project."""
+    """The page for a document of `levels evolution --json`.
+
+    All text is escaped: names of people and notes come from the project.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -37,7 +43,11 @@ def render(document: Mapping[str, Any]) -> str:
 
 def _code(text: str) -> Markup:
     """Lines of text with what stands between backticks as code; escaped first."""
-    return Markup("<br>".join(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(shown(line)))) for line in text.splitlines()))
+    return Markup(
+        "<br>".join(
+            re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(shown(line)))) for line in text.splitlines()
+        )
+    )
 
 
 def _stops(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -48,12 +58,25 @@ def _stops(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         level = int(number)
         stage = stages.get(level)
         if level <= document["level"]:
-            kind, tag, says = ("here", "", "you are here") if level == document["level"] else ("reached", "plain", "reached")
+            kind, tag, says = (
+                ("here", "", "you are here")
+                if level == document["level"]
+                else ("reached", "plain", "reached")
+            )
         else:
             kind = stage["state"] if stage else "ahead"
             tag = "due" if kind == "due" else "plain"
             says = _says(stage) if stage else "ahead"
-        stops.append({"level": level, "title": title, "kind": kind.replace(" ", "-"), "tag": tag, "says": says, "stage": stage})
+        stops.append(
+            {
+                "level": level,
+                "title": title,
+                "kind": kind.replace(" ", "-"),
+                "tag": tag,
+                "says": says,
+                "stage": stage,
+            }
+        )
     return stops
 
 

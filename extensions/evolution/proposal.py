@@ -61,7 +61,9 @@ class Outcome:
     number: int = 0
 
 
-def propose(project: Path, recorded: dict[str, Any], *, now: datetime, dry_run: bool = False) -> Iterator[str]:
+def propose(
+    project: Path, recorded: dict[str, Any], *, now: datetime, dry_run: bool = False
+) -> Iterator[str]:
     """Look at the project, then keep the issue and the pull request of its repository.
 
     Yields a line for each thing done.
@@ -97,7 +99,10 @@ def _to_version(recorded: Mapping[str, Any]) -> Move:
     lines = [
         f"The template has a version {{version}}; this project stands at {recorded['_commit']}.",
         "",
-        f"This is `{command}`, and nothing else. Close this request to say no to this version: a later one comes again.",
+        (
+            f"This is `{command}`, and nothing else. Close this request to say no to this version: a later"
+            " one comes again."
+        ),
     ]
     return Move(
         VERSION_BRANCH,
@@ -148,7 +153,10 @@ def _standing(github: GitHub | None, move: Move, version: str = "") -> Outcome:
         return Outcome()
     for one in listed:
         if one["title"] == move.title.replace("{version}", version) and not one["merged_at"]:
-            says = f"Pull request #{one['number']} was closed, which says no; reopen it, or run `{move.by_hand}`."
+            says = (
+                f"Pull request #{one['number']} was closed, which says no; reopen it, or run"
+                f" `{move.by_hand}`."
+            )
             return Outcome(says, f"pull request #{one['number']} is closed")
     return Outcome()
 
@@ -162,11 +170,16 @@ def _request(project: Path, recorded: Mapping[str, Any], move: Move, github: Git
             return Outcome()
         if conflicts:
             files, what = ", ".join(map(_code, conflicts)), "update" if move.newest else "move"
-            says = f"The {what} conflicts in {files}: run `{move.by_hand}` yourself, and resolve the marked lines."
+            says = (
+                f"The {what} conflicts in {files}: run `{move.by_hand}` yourself, and resolve the marked"
+                " lines."
+            )
             to = f"version {version}" if move.newest else f"level {move.data['level']}"
             return Outcome(says, f"no pull request: the {what} to {to} conflicts in {', '.join(conflicts)}")
         if github is None:
-            return Outcome("A pull request would bring it.", f"a pull request from {move.branch} would be opened")
+            return Outcome(
+                "A pull request would bring it.", f"a pull request from {move.branch} would be opened"
+            )
         if (standing := _standing(github, move, version)).says:
             return standing
         title = move.title.replace("{version}", version)
@@ -182,7 +195,9 @@ def _request(project: Path, recorded: Mapping[str, Any], move: Move, github: Git
         github.push(clone, url, move.branch, over=tip)
     body = move.body.replace("{version}", version)
     number = github.open_request(move.branch, recorded["default_branch"], title, body)
-    return Outcome(f"Pull request #{number} brings it.", f"pull request #{number} opened from {move.branch}", number)
+    return Outcome(
+        f"Pull request #{number} brings it.", f"pull request #{number} opened from {move.branch}", number
+    )
 
 
 def _moved(project: Path, clone: Path, move: Move) -> tuple[list[str], str]:
@@ -225,7 +240,10 @@ def issue_text(
     level, make = recorded["level"], answers.make(recorded)
     lines = [
         MARKER,
-        f"This project is at level {level}. `{make} evolution` shows the figures, `{make} todo` the checklist.",
+        (
+            f"This project is at level {level}. `{make} evolution` shows the figures, `{make} todo` the"
+            " checklist."
+        ),
     ]
     if missing:
         lines += ["", f"## To do at level {level}", ""]
@@ -268,7 +286,10 @@ def request_text(recorded: Mapping[str, Any], recommended: Recommendation) -> st
     make = answers.make(recorded)
     lines += [
         "",
-        f"This is `{make} upgrade LEVEL={level}`, and nothing else. `{make} upgrade LEVEL={level - 1}` goes back.",
+        (
+            f"This is `{make} upgrade LEVEL={level}`, and nothing else. `{make} upgrade LEVEL={level - 1}`"
+            " goes back."
+        ),
     ]
     lines += ["Close this request to say no: it is not opened again."]
     return "\n".join(lines) + "\n"

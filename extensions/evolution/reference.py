@@ -50,7 +50,12 @@ A mistake is told in one line, with its column, what was expected there, and the
 {mistakes}
 ```
 """
-MISTAKES = ["team_sise > 2", "deployment_frequency > 100_users", "uptime_requirement > 99", "team_size > 2 OR OR multiple_services"]
+MISTAKES = [
+    "team_sise > 2",
+    "deployment_frequency > 100_users",
+    "uptime_requirement > 99",
+    "team_size > 2 OR OR multiple_services",
+]
 
 
 def page() -> str:
@@ -58,14 +63,20 @@ def page() -> str:
     metrics = registry.METRICS.values()
     dimensions = {metric.dimension.name: metric.dimension for metric in metrics}
     return TEXT.format(
-        metrics="".join(f"| `{m.name}` | {m.unit} | {m.source} | {m.meaning} | {_code(m.dimension.example)} |\n" for m in metrics),
+        metrics="".join(
+            f"| `{m.name}` | {m.unit} | {m.source} | {m.meaning} | {_code(m.dimension.example)} |\n"
+            for m in metrics
+        ),
         dimensions="".join(_row(dimension) for dimension in dimensions.values()),
         mistakes="\n".join(map(_mistake, MISTAKES)),
     )
 
 
 def _row(dimension: registry.Dimension) -> str:
-    quantities = [*dimension.words, *("N" + (unit if unit in ("", "%") else f"_{unit}") for unit in dimension.units)]
+    quantities = [
+        *dimension.words,
+        *("N" + (unit if unit in ("", "%") else f"_{unit}") for unit in dimension.units),
+    ]
     return f"| {dimension.name} | {', '.join(f'`{quantity}`' for quantity in quantities)} |\n"
 
 

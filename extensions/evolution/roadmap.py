@@ -1,4 +1,7 @@
-"""config/evolution.yml, read with its lines: where the project is heading, and what it does without. What metrics need: settings.py."""
+"""config/evolution.yml, read with its lines: where the project is heading, and what it does without.
+
+What metrics need: settings.py.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Heading:
-    """What a person has put there. `target_level` is 0 where none is set, or `next`; `wanted` are the features that are true."""
+    """What a person has put there.
+
+    `target_level` is 0 where none is set, or `next`; `wanted` are the features that are true.
+    """
 
     target_level: int = 0
     next_level: bool = False
@@ -37,10 +43,11 @@ class Heading:
 
 
 def read(project: Path, levels: int) -> Heading:
-    """Where the project at `project` is heading, in a template of so many levels; nowhere in particular where the file is missing.
+    """Where the project at `project` is heading, in a template of so many levels; nowhere in particular where
+    the file is missing.
 
-    Raises Refused, with the line, for what can't be read or isn't known. What stands under `declared` and `sources` is not looked at here:
-    settings.py does.
+    Raises Refused, with the line, for what can't be read or isn't known. What stands under `declared` and
+    `sources` is not looked at here: settings.py does.
     """
     top = compose(project)
     sections = {} if top is None else _known(top)
@@ -71,7 +78,11 @@ def _known(top: yaml.Node) -> dict[str, yaml.Node]:
 
 def _section(sections: dict[str, yaml.Node], name: str) -> dict[str, yaml.Node]:
     node = sections.get(name)
-    return {} if node is None or is_null(node) else {key: value for key, (_, value) in mapping(node, name).items()}
+    return (
+        {}
+        if node is None or is_null(node)
+        else {key: value for key, (_, value) in mapping(node, name).items()}
+    )
 
 
 def _scalar(node: yaml.Node) -> Any:
@@ -112,5 +123,8 @@ def _roadmap(section: dict[str, yaml.Node], levels: int) -> dict[int, Line]:
 def _reason(key: str, node: yaml.Node) -> Line:
     value = _scalar(node)
     if not isinstance(value, str) or not value.strip():
-        raise Refused(f"{where(node)}: exempt: {shown(key[:60])}: expected the reason, as in `{shown(key[:60])}: we have no API`")
+        raise Refused(
+            f"{where(node)}: exempt: {shown(key[:60])}: expected the reason, as in `{shown(key[:60])}: we"
+            " have no API`"
+        )
     return Line(" ".join(value.split()), where(node))

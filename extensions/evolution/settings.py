@@ -1,4 +1,5 @@
-"""What a person says in config/evolution.yml: what nobody can measure (`declared:`), and where figures come from (`sources:`).
+"""What a person says in config/evolution.yml: what nobody can measure (`declared:`), and where figures come
+from (`sources:`).
 
 Both may be missing. What can't be taken is refused with its line.
 """
@@ -26,7 +27,9 @@ DECLARED = {name: metric for name, metric in METRICS.items() if metric.source ==
 
 @dataclass(frozen=True)
 class Settings:
-    """`declared` are known values in the registry's units, with the line of each in `lines`; the others are as in docs/measuring.md."""
+    """`declared` are known values in the registry's units, with the line of each in `lines`; the others are
+    as in docs/measuring.md.
+    """
 
     declared: dict[str, float | bool] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
@@ -43,7 +46,11 @@ def read(project: Path) -> Settings:
     blocks = {} if top is None else mapping(top, "the file")
     values = _block(blocks, "declared", tuple(DECLARED))
     given = _block(blocks, "sources", ("environment", "bots", "github", "prometheus"))
-    known = {name: (_declared(name, value, line), line) for name, (value, line) in values.items() if value is not None}
+    known = {
+        name: (_declared(name, value, line), line)
+        for name, (value, line) in values.items()
+        if value is not None
+    }
     return Settings(
         declared={name: value for name, (value, _) in known.items()},
         lines={name: line for name, (_, line) in known.items()},
@@ -51,8 +58,13 @@ def read(project: Path) -> Settings:
     )
 
 
-def _block(blocks: Mapping[str, tuple[yaml.Node, yaml.Node]], name: str, names: tuple[str, ...]) -> dict[str, tuple[Any, int]]:
-    """The values of a block and their lines; nothing for one that is missing or empty. Raises Refused where not only `names` are there."""
+def _block(
+    blocks: Mapping[str, tuple[yaml.Node, yaml.Node]], name: str, names: tuple[str, ...]
+) -> dict[str, tuple[Any, int]]:
+    """The values of a block and their lines; nothing for one that is missing or empty.
+
+    Raises Refused where not only `names` are there.
+    """
     if name not in blocks or is_null(blocks[name][1]):
         return {}
     found = {}
@@ -61,7 +73,10 @@ def _block(blocks: Mapping[str, tuple[yaml.Node, yaml.Node]], name: str, names: 
         try:
             found[key] = yaml.SafeLoader("").construct_object(value, deep=True), node.start_mark.line + 1
         except (yaml.YAMLError, ValueError) as error:  # such as the 31st of June
-            raise Refused(f"{where(node)}: {name}.{key}: expected YAML: {shown(str(getattr(error, 'problem', None) or error))}") from None
+            raise Refused(
+                f"{where(node)}: {name}.{key}: expected YAML:"
+                f" {shown(str(getattr(error, 'problem', None) or error))}"
+            ) from None
     return found
 
 
@@ -84,7 +99,12 @@ def _declared(name: str, value: Any, line: int) -> float | bool:
             return float(percent[1]) * RATIO.units["%"]
         expected = "a share of 100 such as 99.9%"
     else:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and value >= 0
+        ):
             return float(value)
         expected = "a number such as 10000"
     raise Refused(f"{FILE}:{line}: declared.{name}: expected {expected}, or null, got {_got(value)}")
@@ -103,19 +123,30 @@ def _sources(given: dict[str, tuple[Any, int]]) -> dict[str, Any]:
             continue
         if name == "environment":
             if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}", value):
-                raise Refused(f"{place}: expected the name of an environment such as production, got {_got(value)}")
+                raise Refused(
+                    f"{place}: expected the name of an environment such as production, got {_got(value)}"
+                )
             settings["environment"] = value
         elif name == "bots":
             if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
-                raise Refused(f"{place}: expected a list of names or addresses, as git has them, got {_got(value)}")
+                raise Refused(
+                    f"{place}: expected a list of names or addresses, as git has them, got {_got(value)}"
+                )
             settings["bots"] = tuple(one.strip() for one in value)
         elif name == "github":
             workflow = _texts(place, value, ("workflow",)).get("workflow", "")
             if workflow and not re.fullmatch(r"[A-Za-z0-9._-]+\.ya?ml", workflow):
-                raise Refused(f"{place}.workflow: expected a file of .github/workflows such as deploy.yml, got {_got(workflow)}")
+                raise Refused(
+                    f"{place}.workflow: expected a file of .github/workflows such as deploy.yml, got"
+                    f" {_got(workflow)}"
+                )
             settings["workflow"] = workflow
         else:
-            queries = _texts(place, {"url": value} if isinstance(value, str) else value, ("url", "requests", "users", "uptime"))
+            queries = _texts(
+                place,
+                {"url": value} if isinstance(value, str) else value,
+                ("url", "requests", "users", "uptime"),
+            )
             settings["prometheus"] = _address(f"{place}.url", queries.pop("url", ""))
             settings["queries"] = queries
     return settings
@@ -134,11 +165,22 @@ def _texts(place: str, value: Any, names: tuple[str, ...]) -> dict[str, str]:
 
 def _address(place: str, url: str) -> str:
     try:
-        fine = urlsplit(url).scheme in ("http", "https") and bool(urlsplit(url).hostname) and url.isprintable() and " " not in url
+        fine = (
+            urlsplit(url).scheme in ("http", "https")
+            and bool(urlsplit(url).hostname)
+            and url.isprintable()
+            and " " not in url
+        )
     except ValueError:
         fine = False
     if not fine:
-        raise Refused(f"{place}: expected an address such as http://prometheus:9090, got {_got(re.sub('//[^/@]*@', '//...@', url))}")
+        raise Refused(
+            f"{place}: expected an address such as http://prometheus:9090, got"
+            f" {_got(re.sub('//[^/@]*@', '//...@', url))}"
+        )
     if has_credentials(url):
-        raise Refused(f"{place}: holds a user or a password, and this file is no place for it; let the network decide who may ask")
+        raise Refused(
+            f"{place}: holds a user or a password, and this file is no place for it; let the network decide"
+            " who may ask"
+        )
     return url.rstrip("/")

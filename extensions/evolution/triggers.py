@@ -1,4 +1,5 @@
-"""The language of triggers: when a level or a flag is due, as in `when_team_size > 2 OR deployment_frequency > weekly`.
+"""The language of triggers: when a level or a flag is due, as in `when_team_size > 2 OR deployment_frequency
+> weekly`.
 
     trigger    = [ "when" ] any
     any        = all { "or" all }
@@ -6,7 +7,8 @@
     one        = "not" one | "(" any ")" | comparison
     comparison = metric ( ">" | ">=" | "<" | "<=" | "==" | "!=" ) quantity | metric | flag ".enabled"
 
-Three values, after Kleene: true, false and unknown (None). The metrics, their dimensions and units stand in registry.py.
+Three values, after Kleene: true, false and unknown (None). The metrics, their dimensions and units stand in
+registry.py.
 """
 
 from __future__ import annotations
@@ -39,7 +41,18 @@ QUANTITY = re.compile(r"(\d+(?:_\d{3})*(?:\.\d+)?)(?:_([A-Za-z_]+)|\s*(%))?", re
 FLAG = re.compile(r"([a-z][a-z0-9_]*)\.enabled")
 KEYWORDS = {"and", "or", "not", "when", "true", "false"}
 # What people write for a sign that the language has by another name.
-MEANT = {"=": "==", "=>": ">=", "=<": "<=", "<>": "!=", "===": "==", "&&": "AND", "||": "OR", "&": "AND", "|": "OR", "!": "NOT"}
+MEANT = {
+    "=": "==",
+    "=>": ">=",
+    "=<": "<=",
+    "<>": "!=",
+    "===": "==",
+    "&&": "AND",
+    "||": "OR",
+    "&": "AND",
+    "|": "OR",
+    "!": "NOT",
+}
 
 Number = float | bool | None
 
@@ -54,7 +67,10 @@ class TriggerError(Refused):
 
 @dataclass(frozen=True)
 class Part:
-    """One comparison, evaluated. `value` and `threshold` are in the metric's canonical unit; a value of None is unknown."""
+    """One comparison, evaluated.
+
+    `value` and `threshold` are in the metric's canonical unit; a value of None is unknown.
+    """
 
     text: str
     metric: str
@@ -66,7 +82,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trigger comes to: True, False or None for unknown; and its comparisons in the order of the text."""
+    """What a trigger comes to: True,
+    False or None for unknown; and its comparisons in the order of the text."""
 
     value: bool | None
     parts: tuple[Part, ...]
@@ -74,7 +91,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A metric against a threshold in its canonical unit; for what is true or false, and for flags, against that."""
+    """A metric against a threshold in its canonical unit; for what is true or false, and for flags, against
+    that.
+    """
 
     metric: str
     sign: str
@@ -123,15 +142,22 @@ SIGNS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True)
 class Trigger:
-    """A trigger that was read: its text, the metrics and the flags that it names, and the tree of its conditions."""
+    """A trigger that was read: its text, the metrics and the flags that it names, and the tree of its
+    conditions.
+    """
 
     text: str
     metrics: tuple[str, ...]
     flags: tuple[str, ...]
     root: Node
 
-    def evaluate(self, values: Mapping[str, Number], flags: Mapping[str, bool | None] | None = None) -> Outcome:
-        """What it comes to for these values, by metric in canonical units, and flags, by name. What isn't there is unknown."""
+    def evaluate(
+        self, values: Mapping[str, Number], flags: Mapping[str, bool | None] | None = None
+    ) -> Outcome:
+        """What it comes to for these values, by metric in canonical units, and flags, by name.
+
+        What isn't there is unknown.
+        """
         parts: list[Part] = []
         states = {f"{name}.enabled": state for name, state in (flags or {}).items()}
         return Outcome(self.root.evaluate({**values, **states}, parts), tuple(parts))
@@ -140,7 +166,9 @@ class Trigger:
 def parse(text: Any, where: str = "trigger") -> Trigger:
     """Read a trigger. Raises TriggerError; its message begins with `where`, such as a file and a line."""
     if not isinstance(text, str):
-        raise TriggerError(f"{where}: expected a condition such as team_size > 2, got {escaped(repr(text)[:40])}", 1)
+        raise TriggerError(
+            f"{where}: expected a condition such as team_size > 2, got {escaped(repr(text)[:40])}", 1
+        )
     if len(text) > MAX_LENGTH:
         raise TriggerError(f"{where}: expected {MAX_LENGTH} characters at most, got {len(text)}", 1)
     return _Parser(text, where).trigger()
@@ -159,9 +187,14 @@ def shown(value: Number, metric: str) -> str:
     if dimension in (registry.DEPLOYMENTS, registry.ERRORS):
         return _rate(value, registry.DAYS)
     if dimension is registry.RATIO:
-        return f"{value * 100:.6g}%" if value > 0.9 else f"{value * 100:.3g}%"  # of an uptime each nine counts
+        # Of an uptime each nine counts.
+        return f"{value * 100:.6g}%" if value > 0.9 else f"{value * 100:.3g}%"
     if dimension is registry.HOURS_TAKEN:
-        period = max((unit for unit, hours in registry.HOURS.items() if value >= hours), key=registry.HOURS.__getitem__, default="minute")
+        period = max(
+            (unit for unit, hours in registry.HOURS.items() if value >= hours),
+            key=registry.HOURS.__getitem__,
+            default="minute",
+        )
         count = _figure(value / registry.HOURS[period])
         return f"{count} {period}{'' if count == '1' else 's'}"
     return f"{_figure(value)} {dimension.one if value == 1 else dimension.name}"
@@ -240,7 +273,10 @@ class _Parser:
             return self.comparison()
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            self.fail(f"expected {MAX_DEPTH} parentheses and NOTs inside of each other at most, got more", self.token)
+            self.fail(
+                f"expected {MAX_DEPTH} parentheses and NOTs inside of each other at most, got more",
+                self.token,
+            )
         if self.take().text != "(":
             node: Node = Group("not", (self.one(),))
         else:
@@ -258,7 +294,9 @@ class _Parser:
         self.take()
         if found := FLAG.fullmatch(name.text):
             if found[1] in KEYWORDS:
-                self.fail(f"expected the name of a flag, got {found[1]}, which is a word of the language", name)
+                self.fail(
+                    f"expected the name of a flag, got {found[1]}, which is a word of the language", name
+                )
             self.flags[found[1]] = None
             return self.truth(name, name.text)
         metrics = registry.of_name(name.text)
@@ -286,7 +324,8 @@ class _Parser:
         return Comparison(metric, sign.text, word.keyword == "true", self.between(name, word))
 
     def quantity(self, metrics: list[Metric], name: str) -> tuple[Metric, float]:
-        """The quantity that stands here, in the canonical unit of that one of `metrics` that its unit fits."""
+        """The quantity that stands here,
+        in the canonical unit of that one of `metrics` that its unit fits."""
         token = self.take()
         kinds = " or ".join(metric.dimension.name for metric in metrics)
         examples = " or ".join(metric.dimension.example for metric in metrics)
@@ -295,8 +334,14 @@ class _Parser:
         for metric in metrics:
             known = metric.dimension.units if found else metric.dimension.words
             if unit in known:
-                return metric, self.amount(float(found[1].replace("_", "")) if found else 1.0, known[unit], metric, token)
-        words = [word for metric in metrics for word in (metric.dimension.units if found else metric.dimension.words)]
+                return metric, self.amount(
+                    float(found[1].replace("_", "")) if found else 1.0, known[unit], metric, token
+                )
+        words = [
+            word
+            for metric in metrics
+            for word in (metric.dimension.units if found else metric.dimension.words)
+        ]
         hint = _did_you_mean(unit, words)
         got = token.text if token.kind == "end" else _quoted(token.text)
         self.fail(f"expected {kinds} to compare {name} with, such as {examples}, got {got}{hint}", token)
@@ -304,7 +349,11 @@ class _Parser:
     def amount(self, number: float, factor: float, metric: Metric, token: _Token) -> float:
         amount = number * factor
         if amount > metric.dimension.highest:
-            most = "100%" if metric.dimension is registry.RATIO else f"{metric.dimension.highest:.0e} {metric.dimension.name}"
+            most = (
+                "100%"
+                if metric.dimension is registry.RATIO
+                else f"{metric.dimension.highest:.0e} {metric.dimension.name}"
+            )
             self.fail(f"expected {most} at most, got {_quoted(token.text)}", token)
         return amount
 
@@ -329,7 +378,9 @@ class _Parser:
         before = self.tokens[self.position - 1] if self.position else self.end
         if not hint and before.kind == "quantity" and token.kind == "word" and not token.keyword:
             hint = f"; a unit follows its number after an underscore, as in {before.text}_{_cut(token.text)}"
-        self.fail(f"expected {what}, got {token.text if token.kind == 'end' else _quoted(token.text)}{hint}", token)
+        self.fail(
+            f"expected {what}, got {token.text if token.kind == 'end' else _quoted(token.text)}{hint}", token
+        )
 
     def fail(self, message: str, token: _Token) -> NoReturn:
         raise TriggerError(f"{self.where}, column {token.start + 1}: {message}", token.start + 1)

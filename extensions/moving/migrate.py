@@ -1,5 +1,5 @@
-"""What Copier runs once at the end of an update, in the project: keeps what people put into files that dropped out, then lets the layers
-do what rendering cannot.
+"""What Copier runs once at the end of an update, in the project: keeps what people put into files that
+dropped out, then lets the layers do what rendering cannot.
 
 Run by after_update.py. Says a line for each thing done; a second run finds nothing to do.
 """
@@ -24,7 +24,10 @@ from ..template import answers, layers
 
 
 def migrate(project: Path, template: Path) -> Iterator[str]:
-    """Finish an update at `project`, whose answers are the new ones while HEAD still has the old. Yields lines for the person."""
+    """Finish an update at `project`, whose answers are the new ones while HEAD still has the old.
+
+    Yields lines for the person.
+    """
     old = yaml.safe_load(git_says(project, "show", "HEAD:./.copier-answers.yml"))
     new = answers.recorded_answers(project)
     if not old or not new:
@@ -35,11 +38,17 @@ def migrate(project: Path, template: Path) -> Iterator[str]:
             yield f"level {number}: {line}"
     yield from seeds(project, template)
     for path in conflicts(project):
-        yield f"conflict: {path}: both you and the template changed the same lines; resolve the marked ones and `git add` it"
+        yield (
+            f"conflict: {path}: both you and the template changed the same lines; resolve the marked ones and"
+            " `git add` it"
+        )
 
 
 def seeds(project: Path, template: Path, ask: Callable[[str], str] | None = None) -> Iterator[str]:
-    """Write tests for the person's modules that are new, where the answers say so. Yields lines for them; `ask` puts a question to them."""
+    """Write tests for the person's modules that are new, where the answers say so.
+
+    Yields lines for them; `ask` puts a question to them.
+    """
     recorded = answers.recorded_answers(project)
     if not recorded or recorded["seed_tests"] == "none":
         return
@@ -63,7 +72,9 @@ def _python_files(project: Path, path: str) -> Iterator[str]:
 
 
 def crossed(old: int, new: int) -> list[tuple[int, str]]:
-    """The layers that a move touches, in order, with what happens to each: stay, then enter upwards or leave downwards."""
+    """The layers that a move touches, in order, with what happens to each: stay, then enter upwards or leave
+    downwards.
+    """
     stay = [(number, "stay") for number in range(1, min(old, new) + 1)]
     enter = [(number, "enter") for number in range(old + 1, new + 1)]
     leave = [(number, "leave") for number in range(old, new, -1)]
@@ -73,19 +84,28 @@ def crossed(old: int, new: int) -> list[tuple[int, str]]:
 def keep_edits(project: Path, template: Path, old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     """See that nothing edited disappears: files that the update deleted, although a person had changed them.
 
-    What is the person's (in `keep`, or a seed) comes back from HEAD; of the rest the commit that has it is named.
+    What is the person's (in `keep`, or a seed) comes back from HEAD; of the rest the commit that has it is
+    named.
     """
-    deleted = git_says(project, "diff", "--name-only", "-z", "--relative", "--diff-filter=D", "HEAD").split("\0")[:-1]
+    deleted = git_says(project, "diff", "--name-only", "-z", "--relative", "--diff-filter=D", "HEAD").split(
+        "\0"
+    )[:-1]
     missing = [path for path in deleted if not (project / path).exists()]
     if not missing:
         return
     head = git_says(project, "rev-parse", "--short", "HEAD").strip()
-    owner = {path: owner for path, (_, owner, _) in layers.owners(template, answers.recorded_services(old)).items()}
+    owner = {
+        path: owner for path, (_, owner, _) in layers.owners(template, answers.recorded_services(old)).items()
+    }
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
         rendered = Path(folder, "rendered")
         if not all(answers.kept(path, new["keep"]) for path in missing):
             _render(old, rendered)
-        edited = {path for path in missing if not answers.kept(path, new["keep"]) and _edited(project, path, rendered)}
+        edited = {
+            path
+            for path in missing
+            if not answers.kept(path, new["keep"]) and _edited(project, path, rendered)
+        }
     yours = {path for path in edited if owner.get(path, "yours") == "yours"}
     # A service's files hang together: a test needs the conftest.py beside it, a worker its settings.
     homes = _homes(template, old)
@@ -105,13 +125,18 @@ def keep_edits(project: Path, template: Path, old: dict[str, Any], new: dict[str
         if code == 0:
             yield f"kept {path}: {reason}"
         else:
-            yield f"removed {path}, and git can't bring it back ({shown(complaint.strip())}): `git show {head}:./{path}` has it"
+            yield (
+                f"removed {path}, and git can't bring it back ({shown(complaint.strip())}): `git show"
+                f" {head}:./{path}` has it"
+            )
 
 
 def _homes(template: Path, old: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """For each path that is rendered once per service, the folder of that service's that it stands in."""
     homes = {}
-    for _, name, path in layers.rendered_paths(layers.names_on_disk(template), answers.recorded_services(old)):
+    for _, name, path in layers.rendered_paths(
+        layers.names_on_disk(template), answers.recorded_services(old)
+    ):
         token = next((part for part in name.split("/") if part in layers.FOR_EACH), None)
         if token is not None:
             kind, _, rest = name.partition(token)
@@ -121,12 +146,19 @@ def _homes(template: Path, old: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 def conflicts(project: Path) -> list[str]:
     """The files that an update left with conflict markers."""
-    return sorted(set(git_says(project, "diff", "--name-only", "-z", "--relative", "--diff-filter=U").split("\0")[:-1]))
+    return sorted(
+        set(git_says(project, "diff", "--name-only", "-z", "--relative", "--diff-filter=U").split("\0")[:-1])
+    )
 
 
 def _edited(project: Path, path: str, rendered: Path) -> bool:
-    """Whether HEAD's file differs from what the template had written. A template that can't be rendered again counts as edited."""
-    was = subprocess.run(["git", "show", f"HEAD:./{path}"], cwd=project, capture_output=True, check=True).stdout
+    """Whether HEAD's file differs from what the template had written.
+
+    A template that can't be rendered again counts as edited.
+    """
+    was = subprocess.run(
+        ["git", "show", f"HEAD:./{path}"], cwd=project, capture_output=True, check=True
+    ).stdout
     try:
         return (rendered / path).read_bytes() != was
     except OSError:
@@ -134,16 +166,29 @@ def _edited(project: Path, path: str, rendered: Path) -> bool:
 
 
 def _render(recorded: dict[str, Any], folder: Path) -> None:
-    """What the template rendered for the recorded answers; nothing where that version is not to be had any more."""
+    """What the template rendered for the recorded answers; nothing where that version is not to be had any
+    more.
+    """
     import copier  # half a second, and needed only when something dropped out
 
     data = {key: value for key, value in recorded.items() if not key.startswith("_")}
     try:
         copier.run_copy(
-            recorded["_src_path"], folder, data=data, vcs_ref=recorded["_commit"], defaults=True, unsafe=True, quiet=True, skip_tasks=True
+            recorded["_src_path"],
+            folder,
+            data=data,
+            vcs_ref=recorded["_commit"],
+            defaults=True,
+            unsafe=True,
+            quiet=True,
+            skip_tasks=True,
         )
     except Exception as error:  # whatever is wrong with the old version, what people wrote must come out safe
-        print(f"the version that rendered this project can't be rendered again, so every file counts as changed: {error}", file=sys.stderr)
+        print(
+            "the version that rendered this project can't be rendered again, so every file counts as"
+            f" changed: {error}",
+            file=sys.stderr,
+        )
 
 
 def _run_layer(template: Path, number: int, event: str, project: Path) -> Iterator[str]:
@@ -153,7 +198,10 @@ def _run_layer(template: Path, number: int, event: str, project: Path) -> Iterat
         try:
             yield from act(project)
         except Exception as error:  # the files are moved already: say what is left to do, and go on
-            yield f"{event} failed ({type(error).__name__}: {shown(str(error))}): see {script.name} of the level in the template"
+            yield (
+                f"{event} failed ({type(error).__name__}: {shown(str(error))}): see {script.name} of the"
+                " level in the template"
+            )
 
 
 def _load(path: Path) -> ModuleType:

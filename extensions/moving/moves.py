@@ -1,4 +1,6 @@
-"""What changes a project: starting it, moving it between levels and versions, and what is the template's in it. Copier does the work."""
+"""What changes a project: starting it, moving it between levels and versions, and what is the template's in
+it. Copier does the work.
+"""
 
 from __future__ import annotations
 
@@ -26,22 +28,31 @@ from . import migrate, preview, uncommitted
 
 
 def new(dest: Path, data: dict[str, Any], defaults: bool) -> int:
-    """Render into a new or an existing folder. Returns the exit code. Raises Refused for a file, and for a project that stands already."""
+    """Render into a new or an existing folder. Returns the exit code.
+
+    Raises Refused for a file, and for a project that stands already.
+    """
     above = next(folder for folder in (dest, *dest.absolute().parents) if folder.exists())
     if not above.is_dir():
         raise Refused(f"{dest}: expected a folder, new or existing; {above} is a file")
     if recorded := answers.recorded_answers(dest):
         make = answers.make(recorded)
-        raise Refused(f"{dest}: is a project of this template already: in it, `{make} upgrade` and `{make} service`")
+        raise Refused(
+            f"{dest}: is a project of this template already: in it, `{make} upgrade` and `{make} service`"
+        )
     source, ref, warnings = where_from()
     for warning in warnings:
         print(f"levels: {warning}", file=sys.stderr)
-    _copier(dest, lambda: copier.run_copy(source, dest, data=data, vcs_ref=ref, defaults=defaults, unsafe=True))
+    _copier(
+        dest, lambda: copier.run_copy(source, dest, data=data, vcs_ref=ref, defaults=defaults, unsafe=True)
+    )
     return 0
 
 
 def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
-    """Update the project to changed answers, or to the newest version. Returns 1 where there are conflicts; migrate has listed them.
+    """Update the project to changed answers, or to the newest version.
+
+    Returns 1 where there are conflicts; migrate has listed them.
 
     An answers file that a person has edited and not committed is taken as what is asked for.
     """
@@ -59,7 +70,8 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
                 ),
             )
         except BaseException:
-            if not git_says(project, "status", "--porcelain"):  # nothing was moved: what the person wrote comes back
+            # Nothing was moved: what the person wrote comes back.
+            if not git_says(project, "status", "--porcelain"):
                 answers_file.write_bytes(written)
             raise
     level = data.get("level", recorded["level"])
@@ -77,15 +89,23 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
 
 
 def edited_answers(project: Path) -> dict[str, Any]:
-    """The answers that differ from the committed ones. The file is put back: Copier moves from what is committed, and writes it again."""
+    """The answers that differ from the committed ones.
+
+    The file is put back: Copier moves from what is committed, and writes it again.
+    """
     committed = yaml.safe_load(git_says(project, "show", "HEAD:./.copier-answers.yml") or "{}")
     now = answers.recorded_answers(project)
     changed = {key: value for key, value in now.items() if key not in committed or committed[key] != value}
     if "_src_path" in changed:
-        raise Refused("_src_path: commit the template's new address first (.copier-answers.yml alone); the move then takes it from there")
+        raise Refused(
+            "_src_path: commit the template's new address first (.copier-answers.yml alone); the move then"
+            " takes it from there"
+        )
     if "_commit" in changed:
         was = committed.get("_commit")
-        raise Refused(f"_commit: expected {was!r}, as it is committed; `{answers.make(now)} update` takes a new version")
+        raise Refused(
+            f"_commit: expected {was!r}, as it is committed; `{answers.make(now)} update` takes a new version"
+        )
     back = set(committed.get("keep", ())) - set(now.get("keep", ()))
     if back:  # asked of Copier, it would merge two files that have no common past
         raise Refused(
@@ -100,7 +120,9 @@ def edited_answers(project: Path) -> dict[str, Any]:
 
 
 def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
-    """Show how a kept file differs from the template's, and take it out of `keep`: later versions merge into it again."""
+    """Show how a kept file differs from the template's, and take it out of `keep`: later versions merge into
+    it again.
+    """
     if path not in recorded["keep"]:
         raise Refused(f"{path}: expected one of keep: {', '.join(recorded['keep']) or 'nothing is kept'}")
     keep = [one for one in recorded["keep"] if one != path]
@@ -109,8 +131,14 @@ def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
         preview.render({**recorded, "keep": keep}, rendered)
         theirs, yours = (_lines(folder / path) for folder in (rendered, project))
         sys.stdout.writelines(difflib.unified_diff(theirs, yours, f"the template's {path}", f"your {path}"))
-        beside = {file.path for manifest in layers.manifests(root()) for file in manifest.files if file.beside == path}
-        for name in beside:  # they went when the file was taken over, and Copier takes what is missing for deleted by a person
+        beside = {
+            file.path
+            for manifest in layers.manifests(root())
+            for file in manifest.files
+            if file.beside == path
+        }
+        # They went when the file was taken over, and Copier takes what is missing for deleted by a person.
+        for name in beside:
             if (rendered / name).is_file() and not (project / name).exists():
                 shutil.copyfile(rendered / name, project / name)
     answers_file = project / ".copier-answers.yml"
@@ -118,19 +146,24 @@ def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
     temporary = answers_file.with_name(".copier-answers.yml.new")
     temporary.write_text(head + answers.dump({**recorded, "keep": keep}), encoding="utf-8", newline="\n")
     os.replace(temporary, answers_file)
-    print(f"{path} is merged again from now on, with the lines above as your changes; commit .copier-answers.yml")
+    print(
+        f"{path} is merged again from now on, with the lines above as your changes; commit"
+        " .copier-answers.yml"
+    )
     return 0
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else []
+    return (
+        path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) if path.is_file() else []
+    )
 
 
 def where_from() -> tuple[str, str | None, list[str]]:
     """The template's address and version to record, and what to say to the person.
 
-    From an installed package: what it was installed from. From a checkout: its origin, if that has the commit; else the folder itself,
-    with a line that others can't update the result.
+    From an installed package: what it was installed from. From a checkout: its origin, if that has the
+    commit; else the folder itself, with a line that others can't update the result.
     """
     installed = installed_from()
     if installed:
@@ -140,7 +173,9 @@ def where_from() -> tuple[str, str | None, list[str]]:
     if why := git_refuses(clone):
         raise Refused(f"{clone}: git: {why}")
     if git_says(clone, "rev-parse", "--show-toplevel").strip() != str(clone.resolve()):
-        raise Refused(f"{clone}: expected a git clone of the template; a copy without history can't be updated from")
+        raise Refused(
+            f"{clone}: expected a git clone of the template; a copy without history can't be updated from"
+        )
     head = git_says(clone, "rev-parse", "HEAD").strip()
     # As it was written: `git remote get-url` gives what the person's own git makes of it (url.*.insteadOf).
     origin = git_says(clone, "config", "--get", "remote.origin.url").strip()
@@ -149,7 +184,10 @@ def where_from() -> tuple[str, str | None, list[str]]:
         return (
             str(clone),
             "HEAD",
-            [f"{clone} has changes that are not committed, so others can't update the result, and neither can you: commit first"],
+            [
+                f"{clone} has changes that are not committed, so others can't update the result, and neither"
+                " can you: commit first"
+            ],
         )
     if not origin:
         return str(clone), "HEAD", [f"{clone} has no origin, {others}"]
@@ -173,7 +211,9 @@ def _copier(project: Path, run: Callable[[], object]) -> None:
     except UserMessageError as error:
         raise Refused(str(error.message)) from error
     except ValueError as error:  # such as a commit that the template's repository doesn't have
-        raise Refused(f"copier: {str(error).splitlines()[0]} (the answers file names the template and its version)") from error
+        raise Refused(
+            f"copier: {str(error).splitlines()[0]} (the answers file names the template and its version)"
+        ) from error
     except ProcessExecutionError as error:
         raise Refused(_complaint(error)) from error
     except OSError as error:
@@ -181,10 +221,16 @@ def _copier(project: Path, run: Callable[[], object]) -> None:
 
 
 def _complaint(error: ProcessExecutionError) -> str:
-    """The git command that stopped, and why. Where git itself says nothing, a hook or a filter did, and where those come from is told."""
+    """The git command that stopped, and why.
+
+    Where git itself says nothing, a hook or a filter did, and where those come from is told.
+    """
     command = next((word for word in error.argv[1:] if not word.startswith("-") and "=" not in word), "")
     said = str(error.stderr)
     if any(line.startswith(("fatal:", "error:")) for line in said.splitlines()):
         return f"git {command}: {reason(said)}"
     settings = "git config --show-origin --get-regexp 'hookspath|^filter'"
-    return f"git {command}: {reason(said)} (not git's own words but a hook's or a filter's: `{settings}` shows where it is set)"
+    return (
+        f"git {command}: {reason(said)} (not git's own words but a hook's or a filter's: `{settings}` shows"
+        " where it is set)"
+    )

@@ -56,7 +56,9 @@ def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
 def _brought(manifest: Manifest) -> dict[str, Any]:
     """What a preview tells of a level."""
     return {
-        **{key: getattr(manifest, key) for key in ("level", "title", "summary", "effort", "cost", "benefits")},
+        **{
+            key: getattr(manifest, key) for key in ("level", "title", "summary", "effort", "cost", "benefits")
+        },
         "requires": asdict(manifest.requires),
         "setup": [{"what": step.what, "where": step.where, "why": step.why} for step in manifest.setup],
         "targets": [{"name": target.name, "does": target.does} for target in manifest.targets],
@@ -72,7 +74,10 @@ def text(seen: dict[str, Any]) -> str:
     up = seen["to"] > seen["from"]
     lines = [f"Moving from level {seen['from']} to {seen['to']}. Nothing is changed by this preview."]
     for level in seen["levels"]:
-        lines += ["", f"{'' if up else 'Leaving '}Level {level['level']}, {level['title']}: {level['summary']}"]
+        lines += [
+            "",
+            f"{'' if up else 'Leaving '}Level {level['level']}, {level['title']}: {level['summary']}",
+        ]
         if up:
             lines += [
                 f"  effort    {level['effort']}",
@@ -81,8 +86,12 @@ def text(seen: dict[str, Any]) -> str:
             ]
             lines += [f"  right     {right}" for right in level["requires"]["rights"]]
             lines += [f"  benefit   {benefit}" for benefit in level["benefits"]]
-            lines += [f"  asks      {name} (default {default})" for name, default in level["questions"].items()]
-            lines += [f"  to do     {step['what']} ({step['where']}): {step['why']}" for step in level["setup"]]
+            lines += [
+                f"  asks      {name} (default {default})" for name, default in level["questions"].items()
+            ]
+            lines += [
+                f"  to do     {step['what']} ({step['where']}): {step['why']}" for step in level["setup"]
+            ]
             lines += [f"  make      {target['name']}: {target['does']}" for target in level["targets"]]
         else:
             lines += [f"  keeps running until you stop it: {what}" for what in level["keeps_running"]]
@@ -101,14 +110,31 @@ def text(seen: dict[str, Any]) -> str:
 
 def setup_lines(recorded: dict[str, Any], level: int) -> list[str]:
     """What a person has to do once after moving up from the recorded level to `level`."""
-    steps = [step for manifest in _manifests(recorded) if recorded["level"] < manifest.level <= level for step in manifest.setup]
-    return ["Next, once:", *(f"  {n}. {step.what} ({step.where}): {step.why}" for n, step in enumerate(steps, 1))] if steps else []
+    steps = [
+        step
+        for manifest in _manifests(recorded)
+        if recorded["level"] < manifest.level <= level
+        for step in manifest.setup
+    ]
+    return (
+        [
+            "Next, once:",
+            *(f"  {n}. {step.what} ({step.where}): {step.why}" for n, step in enumerate(steps, 1)),
+        ]
+        if steps
+        else []
+    )
 
 
 def left_running(recorded: dict[str, Any], level: int) -> list[str]:
-    """What keeps running after moving down from the recorded level to `level`, and must be stopped by hand."""
+    """What keeps running after moving down from the recorded level to `level`,
+    and must be stopped by hand."""
     left = [manifest for manifest in _manifests(recorded) if level < manifest.level <= recorded["level"]]
-    return [f"Keeps running until you stop it: {what}" for manifest in reversed(left) for what in manifest.keeps_running]
+    return [
+        f"Keeps running until you stop it: {what}"
+        for manifest in reversed(left)
+        for what in manifest.keeps_running
+    ]
 
 
 def render(recorded: dict[str, Any], folder: Path) -> None:
@@ -116,7 +142,9 @@ def render(recorded: dict[str, Any], folder: Path) -> None:
     data = {key: value for key, value in recorded.items() if not key.startswith("_")}
     with local.env():
         environment.for_copier(folder)
-        copier.run_copy(str(root()), folder, data=data, vcs_ref="HEAD", defaults=True, unsafe=True, quiet=True)
+        copier.run_copy(
+            str(root()), folder, data=data, vcs_ref="HEAD", defaults=True, unsafe=True, quiet=True
+        )
 
 
 def _manifests(recorded: dict[str, Any]) -> list[Manifest]:
@@ -133,7 +161,12 @@ def _lines(path: Path) -> list[str]:
 
 def _questions(level: int) -> dict[str, Any]:
     """The questions of a level with their defaults as they come out at that level."""
-    questions = yaml.safe_load((layers.layer_folders(root())[level] / "_level" / "questions.yml").read_text(encoding="utf-8")) or {}
+    questions = (
+        yaml.safe_load(
+            (layers.layer_folders(root())[level] / "_level" / "questions.yml").read_text(encoding="utf-8")
+        )
+        or {}
+    )
     environment = Environment(variable_start_string="[[", variable_end_string="]]")
     return {
         name: environment.from_string(str(question["default"])).render(level=level)

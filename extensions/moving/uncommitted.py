@@ -1,8 +1,10 @@
-"""Several moves without a commit between them: what the last one left is made again from HEAD, together with what is asked for now.
+"""Several moves without a commit between them: what the last one left is made again from HEAD, together with
+what is asked for now.
 
-Copier updates only a clean work tree. So each move notes what it left, as a tree of git's; where the work tree still is that very tree,
-nothing of a person's is in it. Then it may be put back to HEAD, and one move from there does what both would have done. Where anything
-else has changed, nothing is put back, and Copier refuses as always.
+Copier updates only a clean work tree. So each move notes what it left, as a tree of git's; where the work
+tree still is that very tree, nothing of a person's is in it. Then it may be put back to HEAD, and one move
+from there does what both would have done. Where anything else has changed, nothing is put back, and Copier
+refuses as always.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ import yaml
 from ..project.git_and_files import ask_git, git_environment, git_says
 from ..template import answers
 
-NOTE = "copier-levels-moved"  # in git's own folder: two hashes, of HEAD and of the tree that a move left above it
+# In git's own folder: two hashes, of HEAD and of the tree that a move left above it.
+NOTE = "copier-levels-moved"
 
 
 def note(project: Path) -> None:
@@ -33,12 +36,18 @@ def note(project: Path) -> None:
 
 @contextlib.contextmanager
 def put_back(project: Path) -> Iterator[dict[str, Any]]:
-    """Put the work tree back to HEAD where it holds only what the last move left, and give what that move had changed of the answers.
+    """Put the work tree back to HEAD where it holds only what the last move left, and give what that move had
+    changed of the answers.
 
-    Gives nothing, and touches nothing, in any other case. Where the block raises, the work tree is afterwards what it was.
+    Gives nothing, and touches nothing, in any other case. Where the block raises, the work tree is afterwards
+    what it was.
     """
     head, _, tree = _read(project).partition(" ")
-    fits = tree and head == git_says(project, "rev-parse", "HEAD").strip() and git_says(project, "status", "--porcelain")
+    fits = (
+        tree
+        and head == git_says(project, "rev-parse", "HEAD").strip()
+        and git_says(project, "status", "--porcelain")
+    )
     if not fits or tree != _work_tree(project):
         yield {}
         return
@@ -70,18 +79,31 @@ def _read(project: Path) -> str:
 
 
 def _work_tree(project: Path) -> str:
-    """The work tree as a tree of git's, with what git would track; empty where git can't write it. The index is left alone."""
+    """The work tree as a tree of git's, with what git would track; empty where git can't write it.
+
+    The index is left alone.
+    """
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
         index = Path(folder, "index")
-        made = all(_git(project, index, *command) is not None for command in (("read-tree", "HEAD"), ("add", "--all", ":/")))
+        made = all(
+            _git(project, index, *command) is not None
+            for command in (("read-tree", "HEAD"), ("add", "--all", ":/"))
+        )
         return (_git(project, index, "write-tree") or "").strip() if made else ""
 
 
 def _switch(project: Path, now: str, then: str, index: str = "") -> bool:
-    """Make the tree `then` of a work tree that is the tree `now`, and the index that of `index`. Whether it could be done."""
+    """Make the tree `then` of a work tree that is the tree `now`, and the index that of `index`.
+
+    Whether it could be done.
+    """
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
         own = Path(folder, "index")
-        commands = (("read-tree", now), ("update-index", "-q", "--refresh"), ("read-tree", "-m", "-u", now, then))
+        commands = (
+            ("read-tree", now),
+            ("update-index", "-q", "--refresh"),
+            ("read-tree", "-m", "-u", now, then),
+        )
         if any(_git(project, own, *command) is None for command in commands):
             return False
     return ask_git(project, "read-tree", index or then)[0] == 0

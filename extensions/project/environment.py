@@ -86,7 +86,9 @@ def for_copier(project: Path) -> None:
         Path(folder, "config").write_text(TEMPORARY, encoding="utf-8")
         local.env.update(_settings(dict(local.env)), GIT_TEMPLATE_DIR=folder)
     # The names of objects in a temporary repository must be of the project's kind.
-    if (project / ".git").exists() and (kind := ask_git(project, "rev-parse", "--show-object-format")[1].strip()):
+    if (project / ".git").exists() and (
+        kind := ask_git(project, "rev-parse", "--show-object-format")[1].strip()
+    ):
         local.env["GIT_DEFAULT_HASH"] = kind
 
 
@@ -119,7 +121,9 @@ def _settings(given: dict[str, str]) -> dict[str, str]:
     for number, (key, value) in enumerate(SETTINGS.items(), count):
         added |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
     if before := given.get("GIT_CONFIG_PARAMETERS"):  # of a `git -c` in whose hook this runs: it is stronger
-        added["GIT_CONFIG_PARAMETERS"] = " ".join([before, *(f"'{key}={value}'" for key, value in SETTINGS.items())])
+        added["GIT_CONFIG_PARAMETERS"] = " ".join(
+            [before, *(f"'{key}={value}'" for key, value in SETTINGS.items())]
+        )
     return added
 
 

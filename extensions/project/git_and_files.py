@@ -117,7 +117,12 @@ def git_refuses(root: Path) -> str:
 def reason(complaint: str) -> str:
     """What git complains of, as one line: its fatal line, with the command that it proposes."""
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
-    said = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0] if lines else "no reason given")
-    way_out = next((line for line in lines if line.startswith("git config --global --add safe.directory")), "")
+    said = next(
+        (line for line in lines if line.startswith(("fatal:", "error:"))),
+        lines[0] if lines else "no reason given",
+    )
+    way_out = next(
+        (line for line in lines if line.startswith("git config --global --add safe.directory")), ""
+    )
     said = re.sub(r"^(fatal|error): ", "", said)
     return shown(f"{said.rstrip('.')}: `{way_out}` allows it, if you trust it" if way_out else said)

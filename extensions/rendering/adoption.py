@@ -1,6 +1,8 @@
-"""Read a project that is about to be adopted: which services it holds, and what to propose for the other answers.
+"""Read a project that is about to be adopted: which services it holds, and what to propose for the other
+answers.
 
-It runs inside Copier, before the first write. Nothing of the project is imported or run: Python files are parsed, and git is asked.
+It runs inside Copier, before the first write. Nothing of the project is imported or run: Python files are
+parsed, and git is asked.
 """
 
 from __future__ import annotations
@@ -32,11 +34,16 @@ APPS = ("app", "application", *(f"{name}()" for name in FACTORIES))
 REGISTERS = {"route", "get", "post", "put", "patch", "delete", "add_url_rule", "register_blueprint"}
 
 # A proposal that the door (answers.py) would refuse is left out here, and a note says so.
-TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?|[A-Za-z0-9_][A-Za-z0-9_./-]*\.py", re.ASCII)
+TARGET = re.compile(
+    r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?|[A-Za-z0-9_][A-Za-z0-9_./-]*\.py", re.ASCII
+)
 RESERVED = {*YAML_WORDS, *DEVICES, *keyword.kwlist}
 
-# What a module that makes an app must contain: a call, a base class or another name of Flask, or a call of a factory.
-_WORTH_PARSING = re.compile(rb"Flask\s*\(|Flask\s+as\s|\(\s*(?:\w+\.)?\w*Flask\s*[,)]|(?:" + "|".join(FACTORIES).encode() + rb")\s*\(")
+# What a module that makes an app must contain: a call, a base class or another name of Flask, or a call of a
+# factory.
+_WORTH_PARSING = re.compile(
+    rb"Flask\s*\(|Flask\s+as\s|\(\s*(?:\w+\.)?\w*Flask\s*[,)]|(?:" + "|".join(FACTORIES).encode() + rb")\s*\("
+)
 _FLASK_IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+flask\b", re.MULTILINE)
 _MAIN = re.compile(rb"^if\s+__name__\s*==\s*['\"]__main__['\"]", re.MULTILINE)
 
@@ -45,7 +52,10 @@ Files = Mapping[str, Mapping[str, None]]  # the Python files of each folder, in 
 
 @dataclass(frozen=True)
 class Found:
-    """A service that stands already. `app` is empty where how it starts could not be told; `evidence` is one line."""
+    """A service that stands already.
+
+    `app` is empty where how it starts could not be told; `evidence` is one line.
+    """
 
     name: str
     path: str
@@ -73,18 +83,25 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Start:
-    """A place where a module makes a Flask app. `call` follows the colon of gunicorn's target, where there is one."""
+    """A place where a module makes a Flask app.
+
+    `call` follows the colon of gunicorn's target, where there is one.
+    """
 
     line: int
     call: str
     needs: str = ""  # the parameters that a factory can't do without
     idle: bool = False  # an app on which its module registers nothing
-    borrowed: str | None = None  # made by a factory that is imported from this package ("" for a relative import)
+    # Made by a factory that is imported from this package ("" for a relative import).
+    borrowed: str | None = None
 
 
 @dataclass(frozen=True)
 class _Source:
-    """A Python file that may start something. `path` is the folder of its service, `module` its dotted name there."""
+    """A Python file that may start something.
+
+    `path` is the folder of its service, `module` its dotted name there.
+    """
 
     file: str
     path: str
@@ -111,7 +128,8 @@ def read(root: Path) -> Reading:
     for path, reason in refused:
         other = reason == OTHER_REPOSITORY
         reading.notes.append(
-            f"{shown(path)}: " + (f"left out, {reason}: nothing is written there" if other else f"not readable ({reason})")
+            f"{shown(path)}: "
+            + (f"left out, {reason}: nothing is written there" if other else f"not readable ({reason})")
         )
     sources = [one for folder in files for one in _sources(root, folder, files, reading.notes)]
     project = kebab(os.path.basename(os.path.realpath(root)))
@@ -133,7 +151,12 @@ def read(root: Path) -> Reading:
     within = tuple("" if one.path == "." else f"{one.path}/" for one in reading.services)
     for choice in _choices(sources):
         path = choice.path
-        if choice.target and not _example(choice.home.file) and not f"{path}/".startswith(within) and PATH.fullmatch(path):
+        if (
+            choice.target
+            and not _example(choice.home.file)
+            and not f"{path}/".startswith(within)
+            and PATH.fullmatch(path)
+        ):
             reading.others.append(choice.found(kebab(posixpath.basename(path))))
             within = (*within, f"{path}/")  # the best one of each folder comes first
     return reading
@@ -167,8 +190,11 @@ def _sources(root: Path, folder: str, files: Files, notes: list[str]) -> Iterato
         except OSError as error:
             notes.append(f"{shown(file)}: not readable ({error.strerror})")
             continue
-        # Plain searches first: most files hold none of these words, and a regular expression takes ten times as long.
-        worth = any(word in text for word in (b"Flask", b"create_app", b"make_app")) and _WORTH_PARSING.search(text)
+        # Plain searches first: most files hold none of these words, and a regular expression takes ten times
+        # as long.
+        worth = any(
+            word in text for word in (b"Flask", b"create_app", b"make_app")
+        ) and _WORTH_PARSING.search(text)
         flask = b"flask" in text and bool(_FLASK_IMPORT.search(text))
         main = _MAIN.search(text) if b"__main__" in text else None
         if not (worth or main or flask or name == "__main__.py"):
@@ -176,30 +202,43 @@ def _sources(root: Path, folder: str, files: Files, notes: list[str]) -> Iterato
         starts: tuple[_Start, ...] = ()
         imports: set[str] = set()
         if worth:
-            from ..source import modules  # compiling the reader takes longer than rendering a new project can spare
+            # Compiling the reader takes longer than rendering a new project can spare.
+            from ..source import modules
 
-            found = modules.read(text, file) if len(text) <= LARGEST else modules.Unread(file, f"more than {LARGEST:,} bytes")
+            found = (
+                modules.read(text, file)
+                if len(text) <= LARGEST
+                else modules.Unread(file, f"more than {LARGEST:,} bytes")
+            )
             if isinstance(found, modules.Unread):
                 where = f", line {found.line}" if found.line else ""
                 notes.append(f"{shown(file)}: {found.reason}{where}; an app in it was not seen")
             else:
                 starts, imports = _starts(found), _imports(found)
         path, module = _home(file, files, imports)
-        packaged = path in files and "__init__.py" in files[path] and module.split(".")[0] == posixpath.basename(path)
+        packaged = (
+            path in files
+            and "__init__.py" in files[path]
+            and module.split(".")[0] == posixpath.basename(path)
+        )
         guard = text.count(b"\n", 0, main.start()) + 1 if main else 0
         yield _Source(file, path, module, packaged, guard, flask or bool(starts), starts)
 
 
 def _imports(module: Module) -> set[str]:
-    """The top names that are imported; empty where a relative import shows that the file belongs to a package."""
+    """The top names that are imported; empty where a relative import shows that the file belongs to a
+    package.
+    """
     names = {one.module.split(".")[0] for one in module.imports}
     return set() if "" in names else names
 
 
 def _home(file: str, files: Files, imports: set[str]) -> tuple[str, str]:
-    """The folder of the service that `file` is part of, and its module: by its top package, else by its own folder.
+    """The folder of the service that `file` is part of, and its module: by its top package, else by its own
+    folder.
 
-    In services/, nothing above the service's folder counts, and a package right in that folder leaves the path at it.
+    In services/, nothing above the service's folder counts, and a package right in that folder leaves the
+    path at it.
     """
     *folders, name = file.split("/")
     stem = name[:-3]
@@ -219,7 +258,8 @@ def _home(file: str, files: Files, imports: set[str]) -> tuple[str, str]:
 def _starts(module: Module) -> tuple[_Start, ...]:
     """Where a module makes a Flask app: at its top level, or in a function there."""
     flasks: set[str] = set()  # names under which the module flask is known
-    makers: dict[str, str | None] = {}  # names whose call gives an app; the package that a factory is imported from
+    # Names whose call gives an app; the package that a factory is imported from.
+    makers: dict[str, str | None] = {}
     for one in module.imports:
         if one.attribute is None:
             flasks |= {one.name} if one.module == "flask" else set()
@@ -227,14 +267,19 @@ def _starts(module: Module) -> tuple[_Start, ...]:
             makers[one.name.replace("*", "Flask")] = None
         elif one.attribute in FACTORIES:
             makers[one.name] = one.module.split(".")[0]
-    attributes = (node for node in ast.walk(module.tree) if isinstance(node, ast.Attribute) and node.attr in REGISTERS)
-    used = {node.value.id for node in attributes if isinstance(node.value, ast.Name)}  # names on which something is registered
+    attributes = (
+        node for node in ast.walk(module.tree) if isinstance(node, ast.Attribute) and node.attr in REGISTERS
+    )
+    # Names on which something is registered.
+    used = {node.value.id for node in attributes if isinstance(node.value, ast.Name)}
 
     def maker(node: ast.expr) -> str:
         """The name of the class or factory that `node` stands for; empty where it is none."""
         if isinstance(node, ast.Name) and node.id in makers:
             return node.id
-        is_flask = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in flasks
+        is_flask = (
+            isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in flasks
+        )
         return "flask." if is_flask and isinstance(node, ast.Attribute) and node.attr == "Flask" else ""
 
     def maker_called(node: ast.AST | None) -> str:
@@ -250,7 +295,9 @@ def _starts(module: Module) -> tuple[_Start, ...]:
             calls = [one for one in inner if maker_called(one)]
             if not calls or any("fixture" in ast.dump(decorator) for decorator in node.decorator_list):
                 continue
-            names = {name for one in inner if maker_called(getattr(one, "value", None)) for name in _targets(one)}
+            names = {
+                name for one in inner if maker_called(getattr(one, "value", None)) for name in _targets(one)
+            }
             results = [one.value for one in inner if isinstance(one, ast.Return)]
             returned = any(maker_called(r) or (isinstance(r, ast.Name) and r.id in names) for r in results)
             call = f"{node.name}()" if returned or node.name in FACTORIES else ""
@@ -260,12 +307,15 @@ def _starts(module: Module) -> tuple[_Start, ...]:
             if call:
                 makers.setdefault(node.name, borrowed)
         elif name := maker_called(getattr(node, "value", None)):
-            starts += [_Start(node.lineno, t, idle=t not in used, borrowed=makers.get(name)) for t in _targets(node)]
+            starts += [
+                _Start(node.lineno, t, idle=t not in used, borrowed=makers.get(name)) for t in _targets(node)
+            ]
     return tuple(starts)
 
 
 def _within(body: list[ast.stmt], whole: bool = False) -> Iterator[Any]:
-    """The statements of one scope, in source order: into if, try and with, but not into the script's own part.
+    """The statements of one scope, in source order: into if, try and with, but not into the script's own
+    part.
 
     With `whole` also the expressions in them. A function or class is yielded, and not entered.
     """
@@ -278,7 +328,9 @@ def _within(body: list[ast.stmt], whole: bool = False) -> Iterator[Any]:
             yield node
             if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
                 below = ast.iter_child_nodes(node)
-                nodes += reversed([one for one in below if whole or isinstance(one, (ast.stmt, ast.ExceptHandler))])
+                nodes += reversed(
+                    [one for one in below if whole or isinstance(one, (ast.stmt, ast.ExceptHandler))]
+                )
 
 
 def _is_main(test: ast.expr) -> bool:
@@ -287,14 +339,22 @@ def _is_main(test: ast.expr) -> bool:
 
 def _targets(node: ast.AST) -> list[str]:
     """The plain names that an assignment binds."""
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    targets = (
+        node.targets
+        if isinstance(node, ast.Assign)
+        else [node.target]
+        if isinstance(node, ast.AnnAssign)
+        else []
+    )
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def _needs(args: ast.arguments) -> str:
     """The parameters that a call can't leave out, as "config, name"."""
     plain = [*args.posonlyargs, *args.args]
-    keyword_only = [one for one, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if default is None]
+    keyword_only = [
+        one for one, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if default is None
+    ]
     return ", ".join(one.arg for one in [*plain[: len(plain) - len(args.defaults)], *keyword_only])
 
 
@@ -317,7 +377,13 @@ class _Choice:
         """Smaller is better: what starts, public, in use, in the package itself, by a usual name."""
         start, module = self.start, self.source.module
         inner = not self.source.file.endswith("/__init__.py")
-        by_name = (start.call not in APPS, start.borrowed is not None, module.count("."), self.source.file, start.line)
+        by_name = (
+            start.call not in APPS,
+            start.borrowed is not None,
+            module.count("."),
+            self.source.file,
+            start.line,
+        )
         return (not self.target, start.call.startswith("_"), start.idle and inner, inner, *by_name)
 
     def found(self, name: str) -> Found:
@@ -328,21 +394,32 @@ class _Choice:
             said = f"builds a Flask app in {call[:-2]}, which needs {self.start.needs}: say how it starts"
         else:
             said = f"builds a Flask app in {call}" if call.endswith(")") else f"builds the Flask app {call}"
-            said += "" if self.target else ", but its file has no name that can be imported: say how it starts"
+            said += (
+                "" if self.target else ", but its file has no name that can be imported: say how it starts"
+            )
         return Found(name, self.path, "web", self.target, f"{at} {said}")
 
 
 def _choices(sources: list[_Source]) -> list[_Choice]:
     """All ways to start a web service, the best first."""
-    real = [_Choice(one.path, one, one, start) for one in sources for start in one.starts if start.borrowed is None]
+    real = [
+        _Choice(one.path, one, one, start)
+        for one in sources
+        for start in one.starts
+        if start.borrowed is None
+    ]
     homes = {one.path: one.home for one in real}
-    # A wsgi.py that calls an imported factory is a way to start that factory's service: from its folder, or from beside
-    # its package.
+    # A wsgi.py that calls an imported factory is a way to start that factory's service: from its folder, or
+    # from beside its package.
     called = []
     for one in sources:
         for start in one.starts:
             if start.borrowed is not None:
-                path = one.path if one.path in homes else posixpath.normpath(posixpath.join(one.path, start.borrowed))
+                path = (
+                    one.path
+                    if one.path in homes
+                    else posixpath.normpath(posixpath.join(one.path, start.borrowed))
+                )
                 if path in homes and (path == one.path or homes[path].packaged):
                     called.append(_Choice(path, homes[path], one, start))
     return sorted(real + called, key=_Choice.rank)
@@ -377,14 +454,24 @@ def _example(file: str) -> bool:
 def _script(name: str, own: list[_Source], files: Files) -> Found:
     """The worker services/`name`, with the script that seems to start it."""
     path = f"services/{name}"
-    scripts = [one for one in own if (one.guard or one.file.endswith("/__main__.py")) and not _chore(one.file)]
+    scripts = [
+        one for one in own if (one.guard or one.file.endswith("/__main__.py")) and not _chore(one.file)
+    ]
     if scripts:
         best = min(scripts, key=lambda one: (one.file.count("/"), _usual(one.file, kebab(name)), one.file))
         return Found(kebab(name), path, "worker", best.file[len(path) + 1 :], _script_evidence(best))
     for stem in WORKERS:
         if f"{stem}.py" in files.get(path, ()):
-            return Found(kebab(name), path, "worker", f"{stem}.py", f"{path}/{stem}.py is its script, by its name")
-    return Found(kebab(name), path, "worker", "", f"{shown(path)} holds Python files, none starts it: say how it starts")
+            return Found(
+                kebab(name), path, "worker", f"{stem}.py", f"{path}/{stem}.py is its script, by its name"
+            )
+    return Found(
+        kebab(name),
+        path,
+        "worker",
+        "",
+        f"{shown(path)} holds Python files, none starts it: say how it starts",
+    )
 
 
 def _chore(file: str) -> bool:
@@ -399,11 +486,17 @@ def _usual(file: str, name: str) -> int:
 
 
 def _script_evidence(one: _Source) -> str:
-    return f"{shown(one.file)}:{one.guard} starts as a script" if one.guard else f"{shown(one.file)} starts its package"
+    return (
+        f"{shown(one.file)}:{one.guard} starts as a script"
+        if one.guard
+        else f"{shown(one.file)} starts its package"
+    )
 
 
 def _apps(sources: list[_Source], project: str) -> list[Found]:
-    """Packages at the root or in src/ that build a Flask app; else modules there; else others; else examples."""
+    """Packages at the root or in src/ that build a Flask app; else modules there; else others; else
+    examples.
+    """
 
     def tier(one: _Choice) -> int:
         if _example(one.home.file):
@@ -425,7 +518,9 @@ def _apps(sources: list[_Source], project: str) -> list[Found]:
 
 
 def _worker(sources: list[_Source], project: str) -> list[Found]:
-    """The one worker of a project without Flask: a script at the root or in src/, or a package with __main__.py."""
+    """The one worker of a project without Flask: a script at the root or in src/, or a package with
+    __main__.py.
+    """
     if any(one.flask and not _example(one.file) for one in sources):
         return []
     best: tuple[int, int, str] | None = None
@@ -434,7 +529,12 @@ def _worker(sources: list[_Source], project: str) -> list[Found]:
         if folder in ("", "src") and one.guard and name not in NOT_WORKERS:
             place = _usual(one.file, project)
             rank = (0 if place <= len(WORKERS) else 2, place, one.file)
-        elif name == "__main__.py" and folder and posixpath.dirname(folder) in ("", "src") and not _example(one.file):
+        elif (
+            name == "__main__.py"
+            and folder
+            and posixpath.dirname(folder) in ("", "src")
+            and not _example(one.file)
+        ):
             rank = (1, 0, one.file)
         else:
             continue
@@ -451,7 +551,10 @@ def _worker(sources: list[_Source], project: str) -> list[Found]:
 
 
 def propose(root: Path) -> dict[str, str]:
-    """project_name, repository, default_branch, python_version as the project shows them, or defaults. Never raises."""
+    """project_name, repository, default_branch, python_version as the project shows them, or defaults.
+
+    Never raises.
+    """
     repository, branch = _from_git(root)
     return {
         "project_name": kebab(os.path.basename(os.path.realpath(root))) or "my-service",
@@ -468,7 +571,9 @@ def _from_git(root: Path) -> tuple[str, str]:
     url = ask_git(root, "config", "--get", "remote.origin.url")[1].strip()
     # A token in front of the @ is dropped with the rest of the address.
     host = r"(?:https://(?:[^/@]*@)?(?:www\.)?github\.com/|ssh://(?:[^/@]*@)?github\.com(?::\d+)?/|[\w-]+@github\.com:/?)"
-    match = re.fullmatch(host + r"([A-Za-z0-9][A-Za-z0-9-]{0,38})/([A-Za-z0-9._-]{1,100}?)(?:\.git)?/?", url, re.IGNORECASE)
+    match = re.fullmatch(
+        host + r"([A-Za-z0-9][A-Za-z0-9-]{0,38})/([A-Za-z0-9._-]{1,100}?)(?:\.git)?/?", url, re.IGNORECASE
+    )
     repository = f"{match[1]}/{match[2]}" if match and match[2].strip(".") else ""
     named = ask_git(root, "symbolic-ref", "-q", "refs/remotes/origin/HEAD")[1].strip()
     branch = named.removeprefix("refs/remotes/origin/") or _current_branch(root)
@@ -487,15 +592,21 @@ def _current_branch(root: Path) -> str:
 
 
 def _python_version(root: Path) -> str:
-    """The lowest Python that the project says it takes, else the one that runs this; held between 3.11 and 3.14."""
+    """The lowest Python that the project says it takes, else the one that runs this; held between 3.11 and
+    3.14.
+    """
     said = ""
     try:
         toml = tomllib.loads(text_of(os.path.join(root, "pyproject.toml")))
-        said = _at(toml, "project", "requires-python") or _at(toml, "tool", "poetry", "dependencies", "python")
+        said = _at(toml, "project", "requires-python") or _at(
+            toml, "tool", "poetry", "dependencies", "python"
+        )
     except (tomllib.TOMLDecodeError, RecursionError):
         pass
     for file in ("setup.cfg", "setup.py"):
-        match = re.search(r"^\s*python_requires\s*=\s*[\"']?([^\"'#\n]*)", text_of(os.path.join(root, file)), re.M)
+        match = re.search(
+            r"^\s*python_requires\s*=\s*[\"']?([^\"'#\n]*)", text_of(os.path.join(root, file)), re.M
+        )
         said = said or (match[1] if match else "")
     if not said:
         match = re.match(r"(?:cpython-)?(3\.\d+)", text_of(os.path.join(root, ".python-version")))

@@ -14,15 +14,28 @@ if TYPE_CHECKING:
     from ..source.routes import Route
 
 
-def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]], reading: Reading, found: Proposal) -> str:
-    """The lines for a project at `folder` that was rendered from `answers`, with its services in full and what was read there."""
+def message(
+    folder: Path, answers: dict[str, Any], services: list[dict[str, Any]], reading: Reading, found: Proposal
+) -> str:
+    """The lines for a project at `folder` that was rendered from `answers`, with its services in full and
+    what was read there.
+    """
     make = called(answers)
     notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
-    lines = [f"Level {answers['level']} of {answers['project_name']} stands in {folder}.", *(f"  {note}" for note in notes)]
+    lines = [
+        f"Level {answers['level']} of {answers['project_name']} stands in {folder}.",
+        *(f"  {note}" for note in notes),
+    ]
     source = str(answers["_copier_answers"].get("_src_path") or "")
     if source and ":" not in source and not source.startswith(("/", "~")):
-        way_out = "write its address there, such as gh:owner/name or a full path, and commit it; else no command finds the template"
-        lines += [f"  _src_path in .copier-answers.yml is {source}, which leads nowhere from another folder: {way_out}"]
+        way_out = (
+            "write its address there, such as gh:owner/name or a full path, and commit it; else no command"
+            " finds the template"
+        )
+        lines += [
+            f"  _src_path in .copier-answers.yml is {source}, which leads nowhere from another folder:"
+            f" {way_out}"
+        ]
     if answers["keep"]:
         lines += [f"Left as they were (`keep`): {', '.join(answers['keep'])}"]
     if answers["readiness"] == found.entries and found.checked:
@@ -35,12 +48,21 @@ def message(folder: Path, answers: dict[str, Any], services: list[dict[str, Any]
     lines += _own_probes(folder, theirs)
     lines += ["", "Next:", f"  cd {folder}"]
     where = {one.path: one.evidence for one in [*reading.services, *reading.others]}
-    lines += [f"  {where.get(service['path'], service['path'])}: add there {call(folder, service)}" for service in theirs]
+    lines += [
+        f"  {where.get(service['path'], service['path'])}: add there {call(folder, service)}"
+        for service in theirs
+    ]
     if theirs:
-        lines += [f"  {make} install baseline   # records what the linters find today, so that only what is new can fail"]
+        lines += [
+            f"  {make} install baseline   # records what the linters find today, so that only what is new can"
+            " fail"
+        ]
     else:
         which = f" SERVICE={services[0]['name']}" if len(services) > 1 else ""
-        lines += [f"  {make} install check", f"  {make} run{which}   # then http://127.0.0.1:8000/-/health answers"]
+        lines += [
+            f"  {make} install check",
+            f"  {make} run{which}   # then http://127.0.0.1:8000/-/health answers",
+        ]
     repository = any((parent / ".git").exists() for parent in (folder, *folder.resolve().parents))
     start = "" if repository else f"git init --initial-branch={answers['default_branch']} && "
     return "\n".join([*lines, f"  {start}git add . && git commit   # {make} help lists what there is"])
@@ -52,14 +74,21 @@ def _own_probes(folder: Path, services: Sequence[dict[str, str]]) -> list[str]:
         return []
     from ..source import routes  # compiling the reader takes longer than rendering a new project can spare
 
-    own = [own_probe(service["name"], route) for service in services for route in routes.own_probes(folder, service)]
+    own = [
+        own_probe(service["name"], route)
+        for service in services
+        for route in routes.own_probes(folder, service)
+    ]
     return ["", *own] if own else []
 
 
 def own_probe(name: str, route: Route) -> str:
     """What a route of a service's own at /health or /readiness means."""
     probe = route.rule.strip("/")
-    return f"{name}: your own /{probe} ({route.registered}) goes on answering there; deploys and images ask /-/{probe}, which is ours"
+    return (
+        f"{name}: your own /{probe} ({route.registered}) goes on answering there; deploys and images ask"
+        f" /-/{probe}, which is ours"
+    )
 
 
 def found(reading: Reading) -> list[str]:
@@ -72,16 +101,29 @@ def found(reading: Reading) -> list[str]:
 def left_out(reading: Reading, paths: Sequence[str]) -> list[str]:
     """A line for each app that was seen and is no service, but for those at `paths`."""
     others = [one for one in reading.others if one.path not in paths]
-    return [f"{one.evidence}: no service unless `services` names it, as {{name: {one.name}, path: {one.path}}}" for one in others]
+    return [
+        f"{one.evidence}: no service unless `services` names it, as {{name: {one.name}, path: {one.path}}}"
+        for one in others
+    ]
 
 
 def call(project: Path, service: dict[str, str]) -> str:
-    """The import and the one line that a person adds to a service of theirs. How it is started says where its imports begin."""
-    line = f'init_service(app, "{service["name"]}")' if service["kind"] == "web" else f'serve_health("{service["name"]}")'
+    """The import and the one line that a person adds to a service of theirs.
+
+    How it is started says where its imports begin.
+    """
+    line = (
+        f'init_service(app, "{service["name"]}")'
+        if service["kind"] == "web"
+        else f'serve_health("{service["name"]}")'
+    )
     folder = project / service["path"]
     top = service["app"].partition(":")[0].partition(".")[0]
-    if service["kind"] == "worker" and service["app"] and not service["app"].endswith(".py"):  # a module, as seen from the root
-        return f"`from {service['path'].replace('/', '.')}.health import {line.partition('(')[0]}` and `{line}`"
+    # A module, as seen from the root.
+    if service["kind"] == "worker" and service["app"] and not service["app"].endswith(".py"):
+        return (
+            f"`from {service['path'].replace('/', '.')}.health import {line.partition('(')[0]}` and `{line}`"
+        )
     if service["kind"] == "worker":
         inside = service["app"] != "__main__.py" or service["path"] == "."
     elif top:

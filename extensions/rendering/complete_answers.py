@@ -1,7 +1,8 @@
-"""What the answers become once the project has been seen: services in full, `readiness` for these, `keep` with what stands there.
+"""What the answers become once the project has been seen: services in full, `readiness` for these, `keep`
+with what stands there.
 
-This is the only place where rendering looks at the project. What it finds is put into the answers and recorded, so that the renders
-that `copier update` makes in empty folders come out the same.
+This is the only place where rendering looks at the project. What it finds is put into the answers and
+recorded, so that the renders that `copier update` makes in empty folders come out the same.
 """
 
 from __future__ import annotations
@@ -16,29 +17,42 @@ from . import adoption, preflight
 
 
 def complete(
-    given: dict[str, Any], project: Path, template: Path, commit: str | None, read: Callable[[Path], adoption.Reading]
+    given: dict[str, Any],
+    project: Path,
+    template: Path,
+    commit: str | None,
+    read: Callable[[Path], adoption.Reading],
 ) -> list[dict[str, Any]]:
     """Complete the answers in `given`, in place, from what stands at `project`.
 
-    `template` is the template's folder and `commit` its version, as Copier records it; `read` finds what services stand there.
-    Returns the services in full, each with its checks. The lists are changed in place because Copier records the very objects. Raises
-    Refused for an answer that can't be taken and for a project that can't be adopted, before anything is written.
+    `template` is the template's folder and `commit` its version, as Copier records it; `read` finds what
+    services stand there. Returns the services in full, each with its checks. The lists are changed in place
+    because Copier records the very objects. Raises Refused for an answer that can't be taken and for a
+    project that can't be adopted, before anything is written.
     """
     answers.check(given, len(layers.layer_folders(template)))
     recorded = answers.recorded_answers(project)
     in_full: list[dict[str, str]] = given["services"]
     known = answers.recorded_services(recorded) if recorded else []
     standing = [*known, *_standing(in_full, known, project, read)]
-    in_full[:] = [answers.service(entry, standing, lambda path: adoption.theirs(project, path)) for entry in in_full]
+    in_full[:] = [
+        answers.service(entry, standing, lambda path: adoption.theirs(project, path)) for entry in in_full
+    ]
     answers.check_new(in_full)
     answers.check({"services": in_full}, 1)  # paths that were left open may be the same by now
-    _drop_readiness_of_gone_services(given["readiness"], [one["name"] for one in in_full], [one["name"] for one in known])
+    _drop_readiness_of_gone_services(
+        given["readiness"], [one["name"] for one in in_full], [one["name"] for one in known]
+    )
     services = readiness.with_checks(in_full, given["readiness"])
     if not project.is_dir() or not any(project.iterdir()):
         return services
 
     never = layers.left_out(template, {**given, "services": services, "keep": []})
-    paths = {path: level for level, _, path in layers.rendered_paths(layers.names_on_disk(template), services) if path not in never}
+    paths = {
+        path: level
+        for level, _, path in layers.rendered_paths(layers.names_on_disk(template), services)
+        if path not in never
+    }
     before = _rendered_before(recorded, template, commit)
     seeds = {path for path, (_, owner, _) in layers.owners(template, services).items() if owner == "yours"}
     there = set(preflight.standing(project, paths))
@@ -50,9 +64,15 @@ def complete(
 
     never = layers.left_out(template, {**given, "services": services})
     writes = [
-        path for path, level in paths.items() if level <= given["level"] and not answers.kept(path, keep) and path not in before | never
+        path
+        for path, level in paths.items()
+        if level <= given["level"] and not answers.kept(path, keep) and path not in before | never
     ]
-    ours = [path for path, level in paths.items() if level <= given["level"] and not answers.kept(path, keep) and path not in never]
+    ours = [
+        path
+        for path, level in paths.items()
+        if level <= given["level"] and not answers.kept(path, keep) and path not in never
+    ]
     problems = preflight.refusals(project, writes) + preflight.other_repositories(project, ours)
     problems += preflight.unmergeable(project, sorted((before & there) - set(keep) - seeds))
     if problems:
@@ -61,9 +81,14 @@ def complete(
 
 
 def _standing(
-    entries: Sequence[Any], known: Sequence[Mapping[str, str]], project: Path, read: Callable[[Path], adoption.Reading]
+    entries: Sequence[Any],
+    known: Sequence[Mapping[str, str]],
+    project: Path,
+    read: Callable[[Path], adoption.Reading],
 ) -> list[dict[str, str]]:
-    """What the source says of services that a person has named and not described: how they start, and of which kind they are."""
+    """What the source says of services that a person has named and not described: how they start, and of
+    which kind they are.
+    """
     names = {one["name"] for one in known}
     undescribed = {}  # what is said of a service, by its path
     for entry in entries:
@@ -76,15 +101,24 @@ def _standing(
     reading = read(project)
     found = [one for one in [*reading.services, *reading.others] if one.path in undescribed]
     return [
-        {**one.answer(), "name": undescribed[one.path]["name"]} for one in found if undescribed[one.path].get("kind", one.kind) == one.kind
+        {**one.answer(), "name": undescribed[one.path]["name"]}
+        for one in found
+        if undescribed[one.path].get("kind", one.kind) == one.kind
     ]
 
 
-def _drop_readiness_of_gone_services(entries: list[dict[str, Any]], names: list[str], known: list[str]) -> None:
-    """Take the checks of services that dropped out of the answers with them. Raises Refused for a service that never was."""
+def _drop_readiness_of_gone_services(
+    entries: list[dict[str, Any]], names: list[str], known: list[str]
+) -> None:
+    """Take the checks of services that dropped out of the answers with them.
+
+    Raises Refused for a service that never was.
+    """
     for index, entry in enumerate(entries):
         if entry["service"] not in [*names, *known]:
-            raise Refused(f"readiness[{index}].service: expected one of {', '.join(names)}, got {entry['service']}")
+            raise Refused(
+                f"readiness[{index}].service: expected one of {', '.join(names)}, got {entry['service']}"
+            )
     entries[:] = [entry for entry in entries if entry["service"] in names]
 
 
@@ -95,14 +129,20 @@ def exclude_pattern(path: str) -> str:
 
 
 def _rendered_before(recorded: dict[str, Any], template: Path, commit: str | None) -> set[str]:
-    """The paths that the last move rendered: the recorded version's files, at the recorded level, for the recorded services."""
+    """The paths that the last move rendered: the recorded version's files, at the recorded level, for the
+    recorded services.
+    """
     if not recorded:
         return set()
-    names = None if recorded.get("_commit") == commit else layers.names_at(template, str(recorded.get("_commit")))
+    names = (
+        None if recorded.get("_commit") == commit else layers.names_at(template, str(recorded.get("_commit")))
+    )
     if names is None:
         names = layers.names_on_disk(template)
     services = answers.recorded_services(recorded)
     keep = recorded.get("keep", [])
     return {
-        path for level, _, path in layers.rendered_paths(names, services) if level <= recorded["level"] and not answers.kept(path, keep)
+        path
+        for level, _, path in layers.rendered_paths(names, services)
+        if level <= recorded["level"] and not answers.kept(path, keep)
     }

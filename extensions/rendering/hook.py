@@ -1,4 +1,7 @@
-"""The Jinja extension: what `copier.yml`, path parts and templates may call. Thin: each function hands on to a module."""
+"""The Jinja extension: what `copier.yml`, path parts and templates may call.
+
+Thin: each function hands on to a module.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ from . import adoption, closing, complete_answers
 
 
 class Levels(Extension):
-    """One per Jinja environment, which Copier makes anew for each render: what is worked out once per render is kept here."""
+    """One per Jinja environment, which Copier makes anew for each render: what is worked out once per render
+    is kept here.
+    """
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
@@ -35,7 +40,10 @@ class Levels(Extension):
         self.manifests = layers.manifests(self.template)
         # Clean names of folders in the house, what Copier renders for them here.
         self.parts = {
-            **{folder.name: f"[[ layer_root({number}) ]]" for number, folder in layers.layer_folders(self.template).items()},
+            **{
+                folder.name: f"[[ layer_root({number}) ]]"
+                for number, folder in layers.layer_folders(self.template).items()
+            },
             **{
                 part: f"[% yield service from each('{group}') %][[ service.{value} ]][% endyield %]"
                 for part, (group, value) in layers.FOR_EACH.items()
@@ -72,7 +80,8 @@ class Levels(Extension):
         environment.for_copier(_project(context))  # for plain `copier update`; our command has done it before
         if answers.has_credentials(given["_copier_answers"].get("_src_path") or ""):
             raise UserMessageError(
-                "_src_path: the address holds a user or a password, which would be recorded; let git's credential helper give them"
+                "_src_path: the address holds a user or a password, which would be recorded; let git's"
+                " credential helper give them"
             )
         try:
             answers.check(given, len(self.manifests))
@@ -82,7 +91,10 @@ class Levels(Extension):
 
     @pass_context
     def problem(self, context: Context, key: str, value: Any) -> str:
-        """For validators: what is wrong with what was typed. Given and recorded answers were looked at before."""
+        """For validators: what is wrong with what was typed.
+
+        Given and recorded answers were looked at before.
+        """
         return answers.problem(key, value)
 
     @pass_context
@@ -94,7 +106,10 @@ class Levels(Extension):
         if key == "adopted":
             if recorded := answers.recorded_answers(project):  # what stands there now may be ours
                 return str(recorded["adopted"])
-            theirs = (answers.service(entry, (), lambda path: adoption.theirs(project, path))["code"] for entry in context["services"])
+            theirs = (
+                answers.service(entry, (), lambda path: adoption.theirs(project, path))["code"]
+                for entry in context["services"]
+            )
             return str("theirs" in theirs or adoption.theirs(project, "."))
         if key == "readiness":
             return json.dumps(self._readiness(project, context["services"]))
@@ -107,14 +122,24 @@ class Levels(Extension):
         reading = self._read(project)
         if reading.services or not adoption.theirs(project, "."):
             return [one.answer() for one in reading.services] or ["api"]
-        expected = "say which there are, as in --data 'services=[{name: shop, path: src/shop}]', or --data 'services=[api]' for a new one"
-        raise UserMessageError("; ".join([f"services: none was found in the code that stands here: {expected}", *reading.notes]))
+        expected = (
+            "say which there are, as in --data 'services=[{name: shop, path: src/shop}]', or --data"
+            " 'services=[api]' for a new one"
+        )
+        raise UserMessageError(
+            "; ".join([f"services: none was found in the code that stands here: {expected}", *reading.notes])
+        )
 
     def _readiness(self, project: Path, services: list[Any]) -> list[dict[str, Any]]:
-        """What the person's code runs on. A project that has answers is not read again: what it checks is decided there."""
+        """What the person's code runs on.
+
+        A project that has answers is not read again: what it checks is decided there.
+        """
         if answers.recorded_answers(project) or not project.is_dir():
             return []
-        in_full = [answers.service(entry, (), lambda path: adoption.theirs(project, path)) for entry in services]
+        in_full = [
+            answers.service(entry, (), lambda path: adoption.theirs(project, path)) for entry in services
+        ]
         if all(service["code"] == "ours" for service in in_full):
             return []
         from ..source import dependencies  # as large as all the rest of what is loaded here
@@ -124,7 +149,9 @@ class Levels(Extension):
 
     @pass_context
     def services_found(self, context: Context) -> str:
-        """What to show in a terminal before services that were found are taken; empty where nobody is to be asked."""
+        """What to show in a terminal before services that were found are taken; empty where nobody is to be
+        asked.
+        """
         conf = context["_copier_conf"]
         if (
             conf["defaults"]
@@ -139,7 +166,10 @@ class Levels(Extension):
 
     @pass_context
     def level_choices(self, context: Context) -> str:
-        """The menu for a terminal. Nothing elsewhere: Copier answers a wrong choice with a traceback, `check` with one line."""
+        """The menu for a terminal.
+
+        Nothing elsewhere: Copier answers a wrong choice with a traceback, `check` with one line.
+        """
         conf = context["_copier_conf"]
         if conf["defaults"] or "level" in conf["data"]:
             return "[]"
@@ -156,19 +186,26 @@ class Levels(Extension):
         """The services in full, each with its checks; completes the answers when first called."""
         if self.services is None:
             given = context.get_all()
-            if not given.get("confirm_services", True) and given["_copier_conf"]["defaults"]:  # else they were asked for
-                raise UserMessageError("services: say which, as in --data 'services=[{name: api, path: services/api}]'")
+            # Else they were asked for.
+            if not given.get("confirm_services", True) and given["_copier_conf"]["defaults"]:
+                raise UserMessageError(
+                    "services: say which, as in --data 'services=[{name: api, path: services/api}]'"
+                )
             commit = given["_copier_answers"].get("_commit")
             first = not answers.recorded_answers(_project(context))
             try:
-                self.services = complete_answers.complete(given, _project(context), self.template, commit, self._read)
+                self.services = complete_answers.complete(
+                    given, _project(context), self.template, commit, self._read
+                )
             except Refused as error:
                 raise UserMessageError(str(error)) from error
             theirs = (service["path"] for service in self.services if service["code"] == "theirs")
             self.adopts = first and any(adoption.theirs(_project(context), path) for path in theirs)
             applying = layers.applying(self.template, {**given, "services": self.services})
             self.environment.globals["make"] = answers.make(given)
-            self.environment.globals["layers"] = [manifest for manifest in applying if manifest.level <= given["level"]]
+            self.environment.globals["layers"] = [
+                manifest for manifest in applying if manifest.level <= given["level"]
+            ]
         return self.services
 
     @pass_context
@@ -191,18 +228,25 @@ class Levels(Extension):
         return sorted(
             path
             for path, (level, whose, _) in paths
-            if whose == owner and level <= context["level"] and path not in never and not answers.kept(path, context["keep"])
+            if whose == owner
+            and level <= context["level"]
+            and path not in never
+            and not answers.kept(path, context["keep"])
         )
 
     @pass_context
     def kept_paths(self, context: Context) -> str:
         """What `_exclude` holds for the answers: a pattern a line."""
-        never = layers.left_out(self.template, {**context.get_all(), "services": self.services_in_full(context)})
+        never = layers.left_out(
+            self.template, {**context.get_all(), "services": self.services_in_full(context)}
+        )
         return "\n".join(map(complete_answers.exclude_pattern, [*context["keep"], *sorted(never)]))
 
     @pass_context
     def seeding(self, context: Context) -> bool:
-        """Whether tests are to be written from the source after this rendering: a copy over code that was there before."""
+        """Whether tests are to be written from the source after this rendering: a copy over code that was
+        there before.
+        """
         return self.adopts and context["_copier_operation"] == "copy" and context["seed_tests"] != "none"
 
     @pass_context
@@ -219,7 +263,11 @@ class Levels(Extension):
     def closing_message(self, context: Context) -> str:
         """What to do next, after `copier copy`."""
         return closing.message(
-            _project(context), context.get_all(), self.services_in_full(context), self.reading or adoption.Reading(), self.found
+            _project(context),
+            context.get_all(),
+            self.services_in_full(context),
+            self.reading or adoption.Reading(),
+            self.found,
         )
 
 
@@ -227,7 +275,9 @@ _code: dict[tuple[Any, ...], CodeType] = {}
 
 
 class Literal:
-    """What stands for the template of a text that has nothing of Jinja in it, as most path parts: compiling it would cost a millisecond."""
+    """What stands for the template of a text that has nothing of Jinja in it, as most path parts: compiling
+    it would cost a millisecond.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -240,25 +290,34 @@ class Literal:
 def remember_compiled(environment: Environment, parts: Mapping[str, str]) -> None:
     """Have `environment.from_string` compile each string once, over all renders of one process.
 
-    Copier compiles every path part of every file again, and the answers file's name with each of them; that was half of a copy's time.
-    `parts` is what the extension makes of path parts.
+    Copier compiles every path part of every file again, and the answers file's name with each of them; that
+    was half of a copy's time. `parts` is what the extension makes of path parts.
     """
     # What the compiled code hangs on; two versions of the template may differ in it.
-    syntax = (environment.variable_start_string, environment.block_start_string, environment.keep_trailing_newline, *sorted(parts.items()))
+    syntax = (
+        environment.variable_start_string,
+        environment.block_start_string,
+        environment.keep_trailing_newline,
+        *sorted(parts.items()),
+    )
     compiled: dict[str, Template | Literal] = {}
     from_string = environment.from_string
 
     def once(source: str, *arguments: Any, **options: Any) -> Template | Literal:
         if arguments or options or not isinstance(source, str):
             return from_string(source, *arguments, **options)
-        environment.preprocess("")  # each compilation makes Copier's yield extension forget the last yield; so must this
-        if source not in compiled and source not in parts and "[" not in source:  # every delimiter begins with it
+        # Each compilation makes Copier's yield extension forget the last yield; so must this.
+        environment.preprocess("")
+        # Every delimiter begins with it.
+        if source not in compiled and source not in parts and "[" not in source:
             compiled[source] = Literal(source)
         elif source not in compiled:
             if (source, syntax) not in _code:
                 _code[source, syntax] = environment.compile(source)
             code = _code[source, syntax]
-            compiled[source] = environment.template_class.from_code(environment, code, environment.make_globals(None))
+            compiled[source] = environment.template_class.from_code(
+                environment, code, environment.make_globals(None)
+            )
         return compiled[source]
 
     environment.from_string = once  # type: ignore[assignment, method-assign]

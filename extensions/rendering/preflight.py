@@ -32,7 +32,9 @@ class _Disk:
             except OSError as error:
                 if not isinstance(error, FileNotFoundError):
                     self.unreadable[folder] = error.strerror or "unknown error"
-        return sorted(self._seen[folder].get(name.casefold(), ()), key=lambda entry: (entry.name != name, entry.name))
+        return sorted(
+            self._seen[folder].get(name.casefold(), ()), key=lambda entry: (entry.name != name, entry.name)
+        )
 
     def stands(self, path: str) -> bool:
         """Whether a file or a link stands at `path`, case aside."""
@@ -80,7 +82,9 @@ def other_repositories(root: Path, paths: Iterable[str]) -> list[str]:
     lies in. Never raises.
     """
     real = os.path.realpath(root)
-    submodules = re.findall(r"^\s*path\s*=\s*\"?(.*?)\"?\s*$", text_of(os.path.join(real, ".gitmodules")), re.MULTILINE)
+    submodules = re.findall(
+        r"^\s*path\s*=\s*\"?(.*?)\"?\s*$", text_of(os.path.join(real, ".gitmodules")), re.MULTILINE
+    )
     found: dict[str, str] = {}
     seen: dict[str, str] = {}
     for path in paths:
@@ -93,8 +97,8 @@ def other_repositories(root: Path, paths: Iterable[str]) -> list[str]:
                 found.setdefault(here, path)
                 break
     return [
-        f"{shown(here)}: {OTHER_REPOSITORY}, and nothing is written into another repository: leave its service out of `services`,"
-        f" or its paths alone by --data 'keep=[{here}]' (for {path})"
+        f"{shown(here)}: {OTHER_REPOSITORY}, and nothing is written into another repository: leave its"
+        f" service out of `services`, or its paths alone by --data 'keep=[{here}]' (for {path})"
         for here, path in found.items()
     ]
 
@@ -122,10 +126,16 @@ def unmergeable(root: Path, paths: Iterable[str]) -> list[str]:
         except OSError:
             continue
         if b"\0" in content[:8000]:  # git looks at as much, takes it for data, and merges no line of it
-            why = f"holds NUL bytes, as UTF-16 does, so git can't merge it: save it as UTF-8 and commit, or `levels set keep=+{path}`"
+            why = (
+                "holds NUL bytes, as UTF-16 does, so git can't merge it: save it as UTF-8 and commit, or"
+                f" `levels set keep=+{path}`"
+            )
             problems.append(f"{path}: {why}")
         elif not environment.holds(content):
-            why = "holds letters that `copier update` would drop in this locale: move by make or `levels`, which keep them"
+            why = (
+                "holds letters that `copier update` would drop in this locale: move by make or `levels`,"
+                " which keep them"
+            )
             problems.append(f"{path}: {why}")
     return problems
 
@@ -139,8 +149,8 @@ def _other_template(root: str) -> list[str]:
     if not has("_src_path") or has("level") or has("services"):
         return []
     return [
-        ".copier-answers.yml: the project was made by another Copier template, and one file can't hold the answers of"
-        " both: stay with that template, or delete the file and commit"
+        ".copier-answers.yml: the project was made by another Copier template, and one file can't hold the"
+        " answers of both: stay with that template, or delete the file and commit"
     ]
 
 
@@ -148,15 +158,17 @@ def _repository(root: str, names: set[str]) -> list[str]:
     if ".git" in names:
         if len(names) == 1 or ask_git(Path(root), "rev-parse", "-q", "--verify", "HEAD")[0] != 1:
             return []
-        return [".git: the repository holds files but no commit, so nothing could be undone: commit them first"]
+        return [
+            ".git: the repository holds files but no commit, so nothing could be undone: commit them first"
+        ]
     above = os.path.dirname(root)
     while above != os.path.dirname(above):
         git = os.path.join(above, ".git")
         if os.path.isfile(git) or os.path.isfile(os.path.join(git, "HEAD")):
             inside = shown(os.path.relpath(root, above))
             return [
-                f"{inside}: a sub-folder of the repository {shown(above)}, and GitHub runs no workflows from there:"
-                " adopt the repository's root, or run `git init` in the sub-folder and commit"
+                f"{inside}: a sub-folder of the repository {shown(above)}, and GitHub runs no workflows from"
+                " there: adopt the repository's root, or run `git init` in the sub-folder and commit"
             ]
         above = os.path.dirname(above)
     return []
@@ -193,9 +205,16 @@ def _obstacle(root: str, entry: os.DirEntry[str], here: str, part: str, last: bo
     there = shown(posixpath.join(posixpath.dirname(here), entry.name))
     folder, is_link = is_folder(entry), entry.is_symlink()
     if last:
-        return f"{there}: a folder stands where the template has a file: rename it" if folder and not is_link else ""
+        return (
+            f"{there}: a folder stands where the template has a file: rename it"
+            if folder and not is_link
+            else ""
+        )
     if entry.name != part:
-        return f"{there}: differs only by case from the template's {here}, and some disks take the two for one: rename it"
+        return (
+            f"{there}: differs only by case from the template's {here}, and some disks take the two for one:"
+            " rename it"
+        )
     if folder:
         leaves = is_link and os.path.commonpath([root, os.path.realpath(entry.path)]) != root
         return f"{there}: a symbolic link that leads out of the project: make it a folder" if leaves else ""
@@ -209,16 +228,21 @@ def _ignored(root: str, paths: list[str]) -> list[str]:
     if not paths:
         return []
     given = "".join(f"{path}\0" for path in paths)
-    code, output, complaint = ask_git(Path(root), "check-ignore", "--no-index", "-v", "-z", "--stdin", given=given)
+    code, output, complaint = ask_git(
+        Path(root), "check-ignore", "--no-index", "-v", "-z", "--stdin", given=given
+    )
     if code > 1:
         return [f".git: git can't say what it ignores: {reason(complaint)}"]
     rules: dict[tuple[str, str, str], list[str]] = {}
     fields = output.split("\0")
-    for source, line, pattern, path in zip(fields[0::4], fields[1::4], fields[2::4], fields[3::4], strict=False):
+    for source, line, pattern, path in zip(
+        fields[0::4], fields[1::4], fields[2::4], fields[3::4], strict=False
+    ):
         if not pattern.startswith("!"):  # such a rule takes the path back in
             rules.setdefault((source, line, pattern), []).append(path)
     return [
-        f"{shown(source)}:{line}: the rule {shown(pattern)} would hide {', '.join(hidden[:3])}"
-        f"{f' and {len(hidden) - 3} more' if len(hidden) > 3 else ''} from git: narrow it, or add a ! rule below it"
+        f"{shown(source)}:{line}: the rule {shown(pattern)} would hide"
+        f" {', '.join(hidden[:3])}{f' and {len(hidden) - 3} more' if len(hidden) > 3 else ''} from git:"
+        " narrow it, or add a ! rule below it"
         for (source, line, pattern), hidden in rules.items()
     ]

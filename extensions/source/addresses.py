@@ -1,4 +1,5 @@
-"""Where an address comes from: an expression is followed to variables, settings and literals, through modules of the repository.
+"""Where an address comes from: an expression is followed to variables, settings and literals, through modules
+of the repository.
 
 Of a literal only the scheme is kept (`postgresql`), never the text: it may hold a password.
 """
@@ -23,9 +24,12 @@ DEEPEST = 12  # steps from one name to the next; settings refer to each other in
 _SETTING = re.compile(r"[A-Z][A-Z0-9_]+|broker_url|broker_read_url|broker_write_url")
 _WHOLE = re.compile(r"ur[il]s?(?![a-z])|dsn|connection_?string|bucket|queue", re.IGNORECASE)
 _HOST = re.compile(r"host|endpoint|server|addr|bootstrap|broker|node|base|cluster", re.IGNORECASE)
-_SECRET = re.compile(r"passw|secret|token|passphrase|credential|(^|_)(key|user|username|pw|pwd|pass)$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"passw|secret|token|passphrase|credential|(^|_)(key|user|username|pw|pwd|pass)$", re.IGNORECASE
+)
 _READERS = {"getenv", "env", "config", "str", "url", "get", "db", "cache", "db_url", "require", "string"}
-_KEEPERS = re.compile(r"config|settings|defaults?|__init__|app|conf|env\w*|constants?")  # names of modules that hold settings
+# Names of modules that hold settings.
+_KEEPERS = re.compile(r"config|settings|defaults?|__init__|app|conf|env\w*|constants?")
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,10 @@ class Link:
 
 @dataclass
 class Address:
-    """What an expression leads to. `variables` and `settings` are names, `schemes` those of its literals and defaults."""
+    """What an expression leads to.
+
+    `variables` and `settings` are names, `schemes` those of its literals and defaults.
+    """
 
     variables: list[str] = field(default_factory=list)
     settings: list[str] = field(default_factory=list)
@@ -71,7 +78,9 @@ class Address:
 
     @property
     def target(self) -> str:
-        """One name: the variable with the whole address, the setting that is put together, or the variable with the host. "" for none."""
+        """One name: the variable with the whole address, the setting that is put together, or the variable
+        with the host. "" for none.
+        """
         variables = [name for name in self.variables if not _SECRET.search(name)]
         whole = [name for name in variables if _WHOLE.search(name)]
         if not self.parts and (whole or len(variables) == 1):
@@ -113,7 +122,9 @@ class Source:
         self.values = bound(tree.body)
 
     def origin(self, node: ast.expr) -> str:
-        """The dotted name that `node` has where it was imported from (`redis.from_url`); "" where it is not from outside."""
+        """The dotted name that `node` has where it was imported from (`redis.from_url`); "" where it is not
+        from outside.
+        """
         names: list[str] = []
         while isinstance(node, ast.Attribute):
             names.append(node.attr)
@@ -123,7 +134,9 @@ class Source:
 
 
 class Sources:
-    """The Python files of a repository, each parsed at most once, and the settings that those of one service define."""
+    """The Python files of a repository, each parsed at most once, and the settings that those of one service
+    define.
+    """
 
     def __init__(self, root: str | Path, path: str) -> None:
         """`root` is the repository, `path` the service's folder in it, POSIX, "." for the root itself."""
@@ -144,7 +157,8 @@ class Sources:
         bases = [*folders, *(posixpath.join(folder, "src") for folder in folders)]
         packages = {base for base in bases if posixpath.join(base, "__init__.py") in self._known}
         self._importable = [base for base in bases if base not in packages]
-        self._bases = [*self._importable, *(base for base in bases if base in packages)]  # run as a script, a package's folder is one too
+        # Run as a script, a package's folder is one too.
+        self._bases = [*self._importable, *(base for base in bases if base in packages)]
 
     def text(self, file: str) -> bytes:
         try:
@@ -154,7 +168,10 @@ class Sources:
             return b""
 
     def source(self, file: str, text: bytes | None = None) -> Source | None:
-        """The parsed file; None where it can't be read as Python. Whoever reads the source for tests reports those."""
+        """The parsed file; None where it can't be read as Python.
+
+        Whoever reads the source for tests reports those.
+        """
         if file not in self._parsed:
             self._parsed[file] = None
             try:
@@ -183,7 +200,9 @@ class Sources:
         return any(file in self._known for stem in stems for file in (f"{stem}.py", f"{stem}/__init__.py"))
 
     def setting(self, name: str) -> list[tuple[Source, ast.expr]]:
-        """What a setting of this name is set to, anywhere in the service and in the settings modules that it follows."""
+        """What a setting of this name is set to, anywhere in the service and in the settings modules that it
+        follows.
+        """
         if name not in self._settings and name not in self._looked_for:
             self._looked_for.add(name)
             for file in self.files:
@@ -194,15 +213,27 @@ class Sources:
         return self._settings.get(name, [])
 
     def options(self, section: str) -> dict[str, set[str]]:
-        """The options of a section of the service's .cfg and .ini files, each with the schemes of its values."""
+        """The options of a section of the service's .cfg and .ini files,
+        each with the schemes of its values."""
         if self._options is None:
-            self._options = options(self.root, sorted({self.path, *(posixpath.dirname(file) for file in self.files)}))
+            self._options = options(
+                self.root, sorted({self.path, *(posixpath.dirname(file) for file in self.files)})
+            )
         return self._options.get(section.lower(), {})
 
     # Following an expression
 
-    def address(self, node: ast.expr, source: Source, local: Mapping[str, list[ast.expr]] | None = None, depth: int = 0) -> Address:
-        """Where the value of `node`, which stands in `source`, comes from. `local` has the names of the function around it."""
+    def address(
+        self,
+        node: ast.expr,
+        source: Source,
+        local: Mapping[str, list[ast.expr]] | None = None,
+        depth: int = 0,
+    ) -> Address:
+        """Where the value of `node`, which stands in `source`, comes from.
+
+        `local` has the names of the function around it.
+        """
         found = Address(where=f"{source.file}:{node.lineno}")
         if depth > DEEPEST:
             return found
@@ -220,7 +251,8 @@ class Sources:
                 found.schemes |= schemes(node.value)
         elif isinstance(node, ast.Name):
             if node.id in local:
-                others = {name: values for name, values in local.items() if name != node.id}  # `url = url.replace(…)` would lead to itself
+                # `url = url.replace(…)` would lead to itself.
+                others = {name: values for name, values in local.items() if name != node.id}
                 ways = [self.address(value, source, others, depth + 1) for value in local[node.id]]
                 known = all(ways) or any(way.variables or way.settings for way in ways)
                 for way in ways if known else []:  # a literal beside what somebody types in is no address
@@ -256,9 +288,16 @@ class Sources:
             follow(node.body, node.orelse)
         elif isinstance(node, (ast.List, ast.Tuple, ast.Set)):
             follow(*node.elts)
-            found.piece |= any(isinstance(one, ast.Constant) and isinstance(one.value, int) and one.value != _PORT for one in node.elts)
+            found.piece |= any(
+                isinstance(one, ast.Constant) and isinstance(one.value, int) and one.value != _PORT
+                for one in node.elts
+            )
         elif isinstance(node, ast.Dict):
-            hosts = [value for key, value in zip(node.keys, node.values, strict=True) if key and _names_host(_text(key))]
+            hosts = [
+                value
+                for key, value in zip(node.keys, node.values, strict=True)
+                if key and _names_host(_text(key))
+            ]
             follow(*hosts)
         elif isinstance(node, (ast.Await, ast.Starred, ast.NamedExpr)):
             follow(node.value)
@@ -271,7 +310,9 @@ class Sources:
         found.settings = [name, *(one for one in found.settings if one != name)]
 
     def _named(self, found: Address, source: Source, names: list[str], depth: int) -> None:
-        """A name of a module, and attributes of it: `URL`, `settings.URL`, `Config.URL`, `settings.redis.url`."""
+        """A name of a module, and attributes of it: `URL`, `settings.URL`, `Config.URL`,
+        `settings.redis.url`.
+        """
         if depth > DEEPEST or not names:
             return
         first, rest = names[0], names[1:]
@@ -339,10 +380,14 @@ class Sources:
         return None
 
     def _field(self, found: Address, source: Source, cls: ast.ClassDef, names: list[str], depth: int) -> None:
-        """An attribute of a class of settings. pydantic-settings reads a field from the variable of its name, in capitals."""
+        """An attribute of a class of settings. pydantic-settings reads a field from the variable of its name,
+        in capitals.
+        """
         if not names or depth > DEEPEST:
             return
-        pydantic = any(posixpath.basename(ast.unparse(base).replace(".", "/")) == "BaseSettings" for base in cls.bases)
+        pydantic = any(
+            posixpath.basename(ast.unparse(base).replace(".", "/")) == "BaseSettings" for base in cls.bases
+        )
         for name, value, annotation in fields(cls):
             if name != names[0]:
                 continue
@@ -361,23 +406,41 @@ class Sources:
                 found.variables[:] = [_variable(cls, name, value)]
             return
         for base in cls.bases:
-            if isinstance(base, ast.Name) and base.id in source.classes and source.classes[base.id] is not cls:
+            if (
+                isinstance(base, ast.Name)
+                and base.id in source.classes
+                and source.classes[base.id] is not cls
+            ):
                 self._field(found, source, source.classes[base.id], names, depth + 1)
             elif isinstance(base, ast.Name) and base.id in source.links:
                 place = self.locate(source.links[base.id])
                 if place:
                     self._inside(found, *place, names, depth)
-        result = next((one for one in cls.body if isinstance(one, ast.FunctionDef) and one.name == names[0]), None)
+        result = next(
+            (one for one in cls.body if isinstance(one, ast.FunctionDef) and one.name == names[0]), None
+        )
         for value in _returns(result):  # a property
             for one in ast.walk(value):
-                if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id == "self":
+                if (
+                    isinstance(one, ast.Attribute)
+                    and isinstance(one.value, ast.Name)
+                    and one.value.id == "self"
+                ):
                     self._field(found, source, cls, [one.attr], depth + 1)
             found.add(self.address(value, source, None, depth + 1))
             found.parts = True
 
-    def _called(self, found: Address, node: ast.Call, source: Source, local: Mapping[str, list[ast.expr]], depth: int) -> None:
+    def _called(
+        self, found: Address, node: ast.Call, source: Source, local: Mapping[str, list[ast.expr]], depth: int
+    ) -> None:
         function = node.func
-        name = function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+        name = (
+            function.attr
+            if isinstance(function, ast.Attribute)
+            else function.id
+            if isinstance(function, ast.Name)
+            else ""
+        )
         receiver = function.value if isinstance(function, ast.Attribute) else None
         key = _text(node.args[0]) if node.args else ""
         defaults = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "default")]
@@ -385,15 +448,24 @@ class Sources:
         if key and name in _READERS and _reads_environment(name, receiver, function, source):
             found.variables.append(key)
             defaults = defaults if name not in ("db", "cache") else []
-        elif key and name == "get" and receiver is not None and _is_settings(receiver) and (options := self.options(key)):
-            option = _text(node.args[1]).lower() if len(node.args) > 1 else ""  # as configparser has it: a section and an option
+        elif (
+            key
+            and name == "get"
+            and receiver is not None
+            and _is_settings(receiver)
+            and (options := self.options(key))
+        ):
+            # As configparser has it: a section and an option.
+            option = _text(node.args[1]).lower() if len(node.args) > 1 else ""
             found.settings.append(f"{key}.{option}")
             found.schemes |= options.get(option, set())
             found.opaque = option not in options
             defaults = []
         elif key and name in ("get", "setdefault", "pop") and receiver is not None and _is_settings(receiver):
             self._setting(found, key, depth)
-        elif name == "Field" or (receiver is not None and name in ("replace", "strip", "rstrip", "lstrip", "decode", "split")):
+        elif name == "Field" or (
+            receiver is not None and name in ("replace", "strip", "rstrip", "lstrip", "decode", "split")
+        ):
             defaults = [receiver] if receiver is not None and name != "Field" else [*node.args[:1], *defaults]
         elif source.origin(function).startswith("re."):  # the rest is a pattern and what takes its place
             defaults = node.args[2:3]
@@ -404,7 +476,9 @@ class Sources:
             defaults = []
         else:
             followed = False
-            defaults = [word.value for word in node.keywords if word.arg is None or not _SECRET.search(word.arg)]
+            defaults = [
+                word.value for word in node.keywords if word.arg is None or not _SECRET.search(word.arg)
+            ]
             defaults += node.args
             if receiver is not None and not isinstance(receiver, (ast.Name, ast.Attribute)):
                 defaults.insert(0, receiver)
@@ -412,13 +486,16 @@ class Sources:
             for one in [*named, *(node.args[:1] if name in ("URL", "create") else [])]:
                 found.schemes |= schemes(_text(one) + "://")
         for one in defaults:
-            if followed or not isinstance(one, ast.Constant) or schemes(_text(one)):  # what else is given to a call is no address
+            # What else is given to a call is no address.
+            if followed or not isinstance(one, ast.Constant) or schemes(_text(one)):
                 found.add(self.address(one, source, local, depth + 1))
         if name in ("format", "create") or "format" in name:
             found.parts |= len(found.variables) > 1
         found.piece |= "format" in name or name == "join"
 
-    def _results(self, name: str, source: Source) -> tuple[Source, list[tuple[ast.expr, Mapping[str, list[ast.expr]]]]] | None:
+    def _results(
+        self, name: str, source: Source
+    ) -> tuple[Source, list[tuple[ast.expr, Mapping[str, list[ast.expr]]]]] | None:
         """What a function of the repository returns, with the names bound in it."""
         place: Source | None = source
         if name in source.links:
@@ -450,7 +527,11 @@ def bound(body: Iterable[ast.stmt]) -> dict[str, list[ast.expr]]:
             for target in statement.targets:
                 if isinstance(target, ast.Name):
                     names.setdefault(target.id, []).append(statement.value)
-        elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
+        elif (
+            isinstance(statement, ast.AnnAssign)
+            and isinstance(statement.target, ast.Name)
+            and statement.value
+        ):
             names.setdefault(statement.target.id, []).append(statement.value)
     return names
 
@@ -459,13 +540,17 @@ def fields(cls: ast.ClassDef) -> Iterator[tuple[str, ast.expr | None, ast.expr |
     """Name, value and annotation of what a class body binds."""
     for statement in flat(cls.body):
         if isinstance(statement, ast.Assign):
-            yield from ((one.id, statement.value, None) for one in statement.targets if isinstance(one, ast.Name))
+            yield from (
+                (one.id, statement.value, None) for one in statement.targets if isinstance(one, ast.Name)
+            )
         elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
             yield statement.target.id, statement.value, statement.annotation
 
 
 def _settings(source: Source) -> Iterator[tuple[str, ast.expr]]:
-    """What a file sets: constants, fields of classes (not those for tests), keys of a config, keywords of from_mapping()."""
+    """What a file sets: constants, fields of classes (not those for tests), keys of a config, keywords of
+    from_mapping().
+    """
     for node in source.nodes:
         if isinstance(node, ast.Assign):
             for target in node.targets:
@@ -478,9 +563,19 @@ def _settings(source: Source) -> Iterator[tuple[str, ast.expr]]:
                 if value is not None and _SETTING.fullmatch(name):
                     yield name, value
         elif isinstance(node, ast.Call):
-            name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
+            name = (
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else node.func.id
+                if isinstance(node.func, ast.Name)
+                else ""
+            )
             if name in ("update", "from_mapping", "dict"):
-                yield from ((word.arg, word.value) for word in node.keywords if word.arg and _SETTING.fullmatch(word.arg))
+                yield from (
+                    (word.arg, word.value)
+                    for word in node.keywords
+                    if word.arg and _SETTING.fullmatch(word.arg)
+                )
             elif name == "setdefault" and len(node.args) == 2 and _SETTING.fullmatch(_text(node.args[0])):
                 yield _text(node.args[0]), node.args[1]
         elif isinstance(node, ast.Dict):
@@ -501,14 +596,23 @@ def _names(node: ast.AST, name: str) -> bool:
 
 
 def _returns(function: ast.FunctionDef | ast.AsyncFunctionDef | None) -> list[ast.expr]:
-    return [one.value for one in flat(function.body) if isinstance(one, ast.Return) and one.value] if function else []
+    return (
+        [one.value for one in flat(function.body) if isinstance(one, ast.Return) and one.value]
+        if function
+        else []
+    )
 
 
 def _validated(cls: ast.ClassDef, name: str) -> list[ast.expr]:
     """What the validators of a field return."""
     functions = [one for one in cls.body if isinstance(one, ast.FunctionDef)]
     calls = [(one, call) for one in functions for call in one.decorator_list if isinstance(call, ast.Call)]
-    return [value for one, call in calls if any(_text(argument) == name for argument in call.args) for value in _returns(one)]
+    return [
+        value
+        for one, call in calls
+        if any(_text(argument) == name for argument in call.args)
+        for value in _returns(one)
+    ]
 
 
 def _names_host(key: str) -> bool:
@@ -516,7 +620,9 @@ def _names_host(key: str) -> bool:
 
 
 def _is_environment(node: ast.expr, source: Source) -> bool:
-    return source.origin(node) == "os.environ" or (isinstance(node, ast.Name) and node.id in ("environ", "env"))
+    return source.origin(node) == "os.environ" or (
+        isinstance(node, ast.Name) and node.id in ("environ", "env")
+    )
 
 
 def _is_settings(node: ast.expr) -> bool:
@@ -529,14 +635,22 @@ def _is_settings_name(name: str) -> bool:
 
 
 def _reads_environment(name: str, receiver: ast.expr | None, function: ast.expr, source: Source) -> bool:
-    """Whether a call reads the environment: os.getenv, os.environ.get, environs' env.str, django-environ's env.db, decouple's config."""
+    """Whether a call reads the environment: os.getenv, os.environ.get, environs' env.str, django-environ's
+    env.db, decouple's config.
+    """
     if receiver is not None and name != "getenv":
         return _is_environment(receiver, source)
-    return name == "getenv" or source.origin(function).split(".")[0] in ("decouple", "starlette", "environs", "environ") or name == "env"
+    return (
+        name == "getenv"
+        or source.origin(function).split(".")[0] in ("decouple", "starlette", "environs", "environ")
+        or name == "env"
+    )
 
 
 def _variable(cls: ast.ClassDef, name: str, value: ast.expr | None) -> str:
-    """The variable that pydantic-settings reads for a field: its alias, else the prefix and the name, in capitals."""
+    """The variable that pydantic-settings reads for a field: its alias, else the prefix and the name, in
+    capitals.
+    """
     if isinstance(value, ast.Call):
         for word in value.keywords:
             if word.arg in ("alias", "validation_alias", "env"):
@@ -546,7 +660,8 @@ def _variable(cls: ast.ClassDef, name: str, value: ast.expr | None) -> str:
     prefix = ""
     for node in ast.walk(cls):
         if (isinstance(node, ast.keyword) and node.arg == "env_prefix") or (
-            isinstance(node, ast.Assign) and any(isinstance(one, ast.Name) and one.id == "env_prefix" for one in node.targets)
+            isinstance(node, ast.Assign)
+            and any(isinstance(one, ast.Name) and one.id == "env_prefix" for one in node.targets)
         ):
             prefix = _text(node.value)
     return (prefix + name).upper()

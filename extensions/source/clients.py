@@ -1,4 +1,5 @@
-"""The client libraries that are known: how a client of each is made, where its address stands, and what kind of server it speaks to.
+"""The client libraries that are known: how a client of each is made, where its address stands, and what kind
+of server it speaks to.
 
 To know one more library, add a line to CLIENTS.
 """
@@ -13,8 +14,8 @@ from dataclasses import dataclass, replace
 class Client:
     """How a library's client is made. `kind` is "" where the scheme of the address, or the setting, tells it.
 
-    arguments: positions and keywords that hold the address. settings: what it reads from app.config, when it is an extension.
-    broker: it carries work from one process to another.
+    arguments: positions and keywords that hold the address. settings: what it reads from app.config, when it
+    is an extension. broker: it carries work from one process to another.
     """
 
     kind: str
@@ -35,7 +36,8 @@ _BROKER = Client("broker", (0, "hostname"), broker=True)
 _KAFKA = Client("kafka", (0, "bootstrap_servers"))
 _HTTP = Client("http", (0, "base_url", "url"))
 
-# Constructors, by the names that they are imported under. A name that ends in a dot stands for every call below it.
+# Constructors, by the names that they are imported under. A name that ends in a dot stands for every call
+# below it.
 CLIENTS: dict[str, Client] = {
     "sqlalchemy.create_engine": _SQL,
     "sqlalchemy.engine.create_engine": _SQL,
@@ -61,10 +63,14 @@ CLIENTS: dict[str, Client] = {
     "redis.": _REDIS,
     "redis_sentinel_url.connect": _REDIS,
     "flask_redis.FlaskRedis": Client("redis", settings=("REDIS_URL",)),
-    "flask_caching.Cache": Client("", ("config",), ("CACHE_REDIS_URL", "CACHE_REDIS_HOST", "CACHE_MEMCACHED_SERVERS")),
+    "flask_caching.Cache": Client(
+        "", ("config",), ("CACHE_REDIS_URL", "CACHE_REDIS_HOST", "CACHE_MEMCACHED_SERVERS")
+    ),
     "flask_limiter.Limiter": Client("", ("storage_uri",), ("RATELIMIT_STORAGE_URI", "RATELIMIT_STORAGE_URL")),
     "flask_session.Session": Client("", settings=("SESSION_REDIS", "SESSION_MEMCACHED", "SESSION_MONGODB")),
-    "celery.Celery": Client("broker", ("broker", "broker_url"), ("CELERY_BROKER_URL", "broker_url", "BROKER_URL"), broker=True),
+    "celery.Celery": Client(
+        "broker", ("broker", "broker_url"), ("CELERY_BROKER_URL", "broker_url", "BROKER_URL"), broker=True
+    ),
     "kombu.Connection": _BROKER,
     "kombu.BrokerConnection": _BROKER,
     "flask_socketio.SocketIO": Client("broker", ("message_queue",), broker=True),
@@ -107,7 +113,9 @@ CLIENTS: dict[str, Client] = {
     "aiohttp.ClientSession": Client("http", (0, "base_url")),
 }
 # Libraries by the name that is imported, and the kind of server that each speaks to.
-ROOTS = {name.split(".")[0]: client.kind for name, client in CLIENTS.items() if client.kind not in ("", "aws")}
+ROOTS = {
+    name.split(".")[0]: client.kind for name, client in CLIENTS.items() if client.kind not in ("", "aws")
+}
 # What is called below a name that ends in a dot, and makes a client.
 _CLASSES = re.compile(
     r"(Redis|StrictRedis|RedisCluster|Sentinel|from_url|ConnectionPool|BlockingConnectionPool|\w*Client|\w*Pool"
@@ -129,7 +137,15 @@ SCHEMES = {
 FILES = {"sqlite", "memory", "cache", "filesystem", "file", "db", "sqla"}  # schemes of what is no server
 # The kind of server, by the packages that speak to it.
 DRIVERS = {
-    "postgresql": ("psycopg2", "psycopg2-binary", "psycopg2cffi", "psycopg", "psycopg-binary", "asyncpg", "pg8000"),
+    "postgresql": (
+        "psycopg2",
+        "psycopg2-binary",
+        "psycopg2cffi",
+        "psycopg",
+        "psycopg-binary",
+        "asyncpg",
+        "pg8000",
+    ),
     "mysql": ("pymysql", "mysqlclient", "mysql-connector-python", "aiomysql", "asyncmy", "mysqldb", "mysql"),
     "redis": ("redis",),
 }
@@ -151,14 +167,28 @@ def _words() -> dict[bytes, tuple[bytes, ...]]:
         root, _, last = name.rpartition(".")
         top = name.split(".")[0].encode()
         if client.kind == "http":
-            more = {last.encode()} if last[0].isupper() else {f"{root}.{verb}(".encode() for verb in _VERBS} | {b"from " + top + b" import"}
+            more = (
+                {last.encode()}
+                if last[0].isupper()
+                else {f"{root}.{verb}(".encode() for verb in _VERBS} | {b"from " + top + b" import"}
+            )
         elif len(top) < 4:  # "eve" stands in many a word
             more = {name.encode(), b"from " + top + b" import"}
         else:
             more = (
                 {last.encode()}
                 if last
-                else {b"Redis", b"from_url", b"Pool", b"connect", b"Client", b"Producer", b"Consumer", b"Sentinel", b"Connection"}
+                else {
+                    b"Redis",
+                    b"from_url",
+                    b"Pool",
+                    b"connect",
+                    b"Client",
+                    b"Producer",
+                    b"Consumer",
+                    b"Sentinel",
+                    b"Connection",
+                }
             )
         words.setdefault(top, set()).update(more)
     return {top: tuple(more) for top, more in words.items()}
@@ -167,12 +197,15 @@ def _words() -> dict[bytes, tuple[bytes, ...]]:
 WORDS = _words()
 # A line that imports a client library.
 IMPORTS = re.compile(
-    rb"^[ \t]*(?:from|import)[ \t]+(" + b"|".join(re.escape(name.encode()) for name in ROOTS) + rb")\b[^\n]*", re.MULTILINE
+    rb"^[ \t]*(?:from|import)[ \t]+(" + b"|".join(re.escape(name.encode()) for name in ROOTS) + rb")\b[^\n]*",
+    re.MULTILINE,
 )
 
 
 def schemes(text: str) -> set[str]:
-    """The scheme of an address, in small letters and without its driver: `postgresql` of `postgresql+psycopg://…`."""
+    """The scheme of an address, in small letters and without its driver: `postgresql` of
+    `postgresql+psycopg://…`.
+    """
     return {match[1].lower() for match in [_SCHEME.match(text.strip())] if match}
 
 
@@ -183,4 +216,11 @@ def client_of(origin: str) -> Client | None:
     parts = origin.split(".")
     if len(parts) < 2 or not _CLASSES.fullmatch(parts[-1]):
         return None
-    return next((CLIENTS[name] for n in range(len(parts) - 1, 0, -1) if (name := ".".join(parts[:n]) + ".") in CLIENTS), None)
+    return next(
+        (
+            CLIENTS[name]
+            for n in range(len(parts) - 1, 0, -1)
+            if (name := ".".join(parts[:n]) + ".") in CLIENTS
+        ),
+        None,
+    )

@@ -1,4 +1,6 @@
-"""What a repository says beside its source: installed packages, examples in dotenv files, options in .cfg and .ini files."""
+"""What a repository says beside its source: installed packages, examples in dotenv files, options in .cfg and
+.ini files.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from ..project.git_and_files import text_of
 from .clients import schemes
 
 _INI = re.compile(r"^\[([^\]\n]+)\]|^(\w+)[ \t]*[=:][ \t]*([^\n]{0,60})", re.MULTILINE)
-_TOOLS = {"setup.cfg", "tox.ini", "pytest.ini", "mypy.ini", "alembic.ini"}  # they say nothing of how the service runs
+# They say nothing of how the service runs.
+_TOOLS = {"setup.cfg", "tox.ini", "pytest.ini", "mypy.ini", "alembic.ini"}
 
 
 def _folders(root: str | Path, path: str) -> list[str]:
@@ -30,9 +33,9 @@ def declared(root: str | Path, path: str) -> set[str]:
         except OSError:
             names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
         for name in names:
-            if re.fullmatch(r"requirements([-_.]\w+)*\.(txt|in)|requirements/[\w.-]+\.(txt|in)", name) and not re.search(
-                r"dev|test|doc|lint", name
-            ):
+            if re.fullmatch(
+                r"requirements([-_.]\w+)*\.(txt|in)|requirements/[\w.-]+\.(txt|in)", name
+            ) and not re.search(r"dev|test|doc|lint", name):
                 lines += text_of(os.path.join(folder, name)).splitlines()
         try:
             toml = tomllib.loads(text_of(os.path.join(folder, "pyproject.toml")))
@@ -43,13 +46,18 @@ def declared(root: str | Path, path: str) -> set[str]:
             lines += [one for one in project["dependencies"] if isinstance(one, str)]
         poetry = tool.get("poetry") if isinstance(tool, dict) else None
         if isinstance(poetry, dict) and isinstance(poetry.get("dependencies"), dict):
-            lines += [name for name, what in poetry["dependencies"].items() if not (isinstance(what, dict) and what.get("optional"))]
+            lines += [
+                name
+                for name, what in poetry["dependencies"].items()
+                if not (isinstance(what, dict) and what.get("optional"))
+            ]
     declared: set[str] = set()
     for line in lines:
         match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?", line)
         if match:
             declared.add(re.sub(r"[-_.]+", "-", match[1]).lower())
-            declared |= {extra.strip().lower() for extra in (match[2] or "").split(",") if extra.strip()}  # celery[redis]
+            # Celery[redis].
+            declared |= {extra.strip().lower() for extra in (match[2] or "").split(",") if extra.strip()}
     return declared
 
 
@@ -57,7 +65,15 @@ def examples(root: str | Path, path: str) -> dict[str, set[str]]:
     """The schemes of the variables that a dotenv file gives; nothing else of their values is kept."""
     found: dict[str, set[str]] = {}
     for folder in _folders(root, path):
-        for name in (".env.example", ".env.sample", ".env.template", ".env.dist", "example.env", ".flaskenv", ".env"):
+        for name in (
+            ".env.example",
+            ".env.sample",
+            ".env.template",
+            ".env.dist",
+            "example.env",
+            ".flaskenv",
+            ".env",
+        ):
             for line in text_of(os.path.join(folder, name)).splitlines():
                 match = re.match(r"\s*(?:export\s+)?(\w+)\s*=\s*[\"']?(.{0,60})", line)
                 if match:
@@ -66,7 +82,9 @@ def examples(root: str | Path, path: str) -> dict[str, set[str]]:
 
 
 def options(root: str | Path, folders: Iterable[str]) -> dict[str, dict[str, set[str]]]:
-    """By section and name, in small letters: the schemes of what the .cfg and .ini files of these folders of `root` set."""
+    """By section and name, in small letters: the schemes of what the .cfg and .ini files of these folders of
+    `root` set.
+    """
     found: dict[str, dict[str, set[str]]] = {}
     for folder in folders:
         try:

@@ -1,4 +1,6 @@
-"""The types that a docstring tells, in Google's, NumPy's or Sphinx's form, for functions that have no annotations."""
+"""The types that a docstring tells, in Google's, NumPy's or Sphinx's form, for functions that have no
+annotations.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,8 @@ from typing import NamedTuple
 
 
 class Told(NamedTuple):
-    """Types as annotations: of parameters by their names, and of what is returned ("" where nothing is told)."""
+    """Types as annotations: of parameters by their names,
+    and of what is returned ("" where nothing is told)."""
 
     parameters: dict[str, str]
     returns: str
@@ -18,7 +21,9 @@ class Told(NamedTuple):
 _WORDS = {"string": "str", "boolean": "bool", "integer": "int", "dictionary": "dict", "strings": "str"}
 _SECTION = re.compile(r"^(?P<name>Args|Arguments|Parameters|Params|Returns|Return)\s*:?\s*$", re.MULTILINE)
 _END = re.compile(r"^\S.*$", re.MULTILINE)
-_GOOGLE = re.compile(r"^\s+\*{0,2}(?P<name>\w+)\s*\((?P<type>[^()]*(?:\([^()]*\)[^()]*)*)\)\s*:", re.MULTILINE)
+_GOOGLE = re.compile(
+    r"^\s+\*{0,2}(?P<name>\w+)\s*\((?P<type>[^()]*(?:\([^()]*\)[^()]*)*)\)\s*:", re.MULTILINE
+)
 _GOOGLE_RETURN = re.compile(r"\s*(?P<type>[\w.\[\], |]+?)\s*:(?:\s|$)")
 _NUMPY = re.compile(r"^(?P<name>\w+)\s+:\s+(?P<type>.+)$", re.MULTILINE)
 _SPHINX = re.compile(r"^\s*:param\s+(?P<type>[^:]+?)\s+(?P<name>\w+)\s*:", re.MULTILINE)
@@ -27,7 +32,10 @@ _SPHINX_RETURN = re.compile(r"^\s*:rtype\s*:\s*(?P<type>.+)$", re.MULTILINE)
 
 
 def types(docstring: str | None) -> Told:
-    """What a docstring, as it stands in the source, tells of types. What is no annotation, as "list of names", is left out."""
+    """What a docstring, as it stands in the source, tells of types.
+
+    What is no annotation, as "list of names", is left out.
+    """
     if not docstring or not (":" in docstring or "---" in docstring):
         return Told({}, "")
     text = inspect.cleandoc(docstring)
@@ -43,11 +51,18 @@ def types(docstring: str | None) -> Told:
         if section["name"].startswith("Return"):
             returns = returns or _returned(body, of_numpy)
         elif of_numpy:
-            parameters |= {one["name"]: one["type"] for one in _NUMPY.finditer(body[of_numpy.end() :].split("\n\n")[0])}
+            parameters |= {
+                one["name"]: one["type"] for one in _NUMPY.finditer(body[of_numpy.end() :].split("\n\n")[0])
+            }
         else:
             end = _END.search(body)
-            parameters |= {one["name"]: one["type"] for one in _GOOGLE.finditer(body[: end.start() if end else None])}
-    return Told({name: type_ for name, told in parameters.items() if (type_ := _annotation(told))}, _annotation(returns))
+            parameters |= {
+                one["name"]: one["type"] for one in _GOOGLE.finditer(body[: end.start() if end else None])
+            }
+    return Told(
+        {name: type_ for name, told in parameters.items() if (type_ := _annotation(told))},
+        _annotation(returns),
+    )
 
 
 def _returned(body: str, of_numpy: re.Match[str] | None) -> str:
@@ -60,7 +75,9 @@ def _returned(body: str, of_numpy: re.Match[str] | None) -> str:
 
 def _annotation(told: str) -> str:
     """A told type as an annotation; "" where it is none."""
-    text = re.sub(r",?\s*(optional|default.*)$", "", told.strip().strip("`").removesuffix("."), flags=re.IGNORECASE)
+    text = re.sub(
+        r",?\s*(optional|default.*)$", "", told.strip().strip("`").removesuffix("."), flags=re.IGNORECASE
+    )
     text = re.sub(r"\s+or\s+", " | ", text)
     text = re.sub(r"\b[a-z]+\b", lambda word: _WORDS.get(word[0], word[0]), text)
     try:

@@ -13,16 +13,18 @@ from pathlib import Path
 
 from ..project.git_and_files import LARGEST, is_file, is_folder
 
-SKIPPED = {"venv", "node_modules", "__pycache__", "build", "dist", "site-packages"}  # and hidden folders, see walk
+# And hidden folders, see walk.
+SKIPPED = {"venv", "node_modules", "__pycache__", "build", "dist", "site-packages"}
 TESTS = {"tests", "test", "docs", "doc"}
 OTHER_REPOSITORY = "a git repository of its own, such as a submodule"
 
 
 def walk(root: str | Path, refused: list[tuple[str, str]] | None = None) -> Iterator[tuple[str, list[str]]]:
-    """Each folder (POSIX path from `root`, which itself is empty) with the names of its Python files; both sorted.
+    """Each folder (POSIX path from `root`, which itself is empty) with the names of its Python files; both
+    sorted.
 
-    `refused` is given what isn't read, as it is met: path and reason, of a folder or of a name that leads to no file. A folder that is a
-    repository of its own (a submodule, a clone, a worktree) isn't the project's.
+    `refused` is given what isn't read, as it is met: path and reason, of a folder or of a name that leads to
+    no file. A folder that is a repository of its own (a submodule, a clone, a worktree) isn't the project's.
     """
     refused = [] if refused is None else refused
     folders = [""]
@@ -45,16 +47,28 @@ def walk(root: str | Path, refused: list[tuple[str, str]] | None = None) -> Iter
         if len(files) < len(python):
             others = [e for e in python if e.name not in files and not is_folder(e)]
             reasons = ("a symlink that leads to no file" if e.is_symlink() else "not a file" for e in others)
-            refused += [(posixpath.join(folder, e.name), reason) for e, reason in zip(others, reasons, strict=True)]
-        below = [e.name for e in entries if e.name[0] != "." and e.name not in SKIPPED and is_folder(e, False)]
+            refused += [
+                (posixpath.join(folder, e.name), reason) for e, reason in zip(others, reasons, strict=True)
+            ]
+        below = [
+            e.name for e in entries if e.name[0] != "." and e.name not in SKIPPED and is_folder(e, False)
+        ]
         folders += [posixpath.join(folder, name) for name in reversed(below)]
 
 
 def aside(file: str) -> bool:
-    """Tests and docs say nothing about services. A folder of services/ may bear any name: services/docs is one."""
+    """Tests and docs say nothing about services.
+
+    A folder of services/ may bear any name: services/docs is one.
+    """
     *folders, name = file.split("/")
     inner = folders[2:] if folders[:1] == ["services"] else folders
-    return not TESTS.isdisjoint(inner) or name == "conftest.py" or name.startswith("test_") or name.endswith("_test.py")
+    return (
+        not TESTS.isdisjoint(inner)
+        or name == "conftest.py"
+        or name.startswith("test_")
+        or name.endswith("_test.py")
+    )
 
 
 def parsed(text: bytes, largest: int = LARGEST) -> ast.Module:
@@ -67,6 +81,9 @@ def parsed(text: bytes, largest: int = LARGEST) -> ast.Module:
 
 
 def decoded(content: bytes) -> str:
-    """The text of a module, by its BOM or PEP 263 cookie, else UTF-8. Raises SyntaxError, LookupError or ValueError."""
+    """The text of a module, by its BOM or PEP 263 cookie, else UTF-8.
+
+    Raises SyntaxError, LookupError or ValueError.
+    """
     encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     return content.decode(encoding)

@@ -1,4 +1,7 @@
-"""What the reader (modules.py) says of a Python module. Lines count from 1; text of expressions is source text on one line."""
+"""What the reader (modules.py) says of a Python module.
+
+Lines count from 1; text of expressions is source text on one line.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 FunctionKind = Literal["function", "method", "classmethod", "staticmethod", "property"]
-ParameterKind = Literal["positional-only", "positional-or-keyword", "var-positional", "keyword-only", "var-keyword"]
+ParameterKind = Literal[
+    "positional-only", "positional-or-keyword", "var-positional", "keyword-only", "var-keyword"
+]
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """Text is source text on one line; an annotation that is quoted comes without its quotes. None: there is none."""
+    """Text is source text on one line; an annotation that is quoted comes without its quotes.
+
+    None: there is none.
+    """
 
     name: str
     kind: ParameterKind
@@ -23,7 +31,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One `>>>` of a docstring, as doctest reads it. `raises` is the text of the traceback's last line that is wanted."""
+    """One `>>>` of a docstring, as doctest reads it.
+
+    `raises` is the text of the traceback's last line that is wanted.
+    """
 
     source: str
     want: str
@@ -34,9 +45,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """An `if` at the head of a function that does nothing but raise or return; only docstring, imports and other guards stand before it.
+    """An `if` at the head of a function that does nothing but raise or return; only docstring, imports and
+    other guards stand before it.
 
-    `parameter` is the one that the condition tests; None where it tests several, none, or the object's own state.
+    `parameter` is the one that the condition tests; None where it tests several, none, or the object's own
+    state.
     """
 
     condition: ast.expr
@@ -54,9 +67,10 @@ class Guard:
 class Function:
     """A `def` or `async def`, wherever it stands. Lines count from 1.
 
-    `nested` is inside a function, so that no importer reaches it. `conditional` says on what it hangs that the name exists: the
-    nearest heading ("if TYPE_CHECKING", "else of if x", "try", "except ImportError", "for"), "" where it always does.
-    `replaced`: a later definition of the scope surely takes the name, as after overloads.
+    `nested` is inside a function, so that no importer reaches it. `conditional` says on what it hangs that
+    the name exists: the nearest heading ("if TYPE_CHECKING", "else of if x", "try", "except ImportError",
+    "for"), "" where it always does. `replaced`: a later definition of the scope surely takes the name, as
+    after overloads.
     """
 
     name: str
@@ -77,7 +91,8 @@ class Function:
     docstring: str | None  # as it stands, not dedented
     examples: tuple[Example, ...]
     guards: tuple[Guard, ...]
-    raises: tuple[str, ...]  # what `raise` names in the body, each once; not of functions inside, not a bare `raise`
+    # What `raise` names in the body, each once; not of functions inside, not a bare `raise`.
+    raises: tuple[str, ...]
     node: FunctionNode
 
 
@@ -105,7 +120,9 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Class:
-    """A class. `members` and `fields` are its own, without those of its bases; empty where it is no enum, no dataclass."""
+    """A class. `members` and `fields` are its own, without those of its bases; empty where it is no enum, no
+    dataclass.
+    """
 
     name: str
     qualname: str
@@ -129,7 +146,9 @@ class Class:
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One name that an import binds: `import a.b` binds a, `from .a import b as c` binds c to b of .a, "*" binds what it finds."""
+    """One name that an import binds: `import a.b` binds a, `from .a import b as c` binds c to b of .a, "*"
+    binds what it finds.
+    """
 
     name: str
     module: str  # "flask", ".models", ".."
@@ -151,7 +170,10 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """What could not be read, and why. `line` 0: not of one line. `names` are the definitions that its text shows nevertheless."""
+    """What could not be read, and why. `line` 0: not of one line.
+
+    `names` are the definitions that its text shows nevertheless.
+    """
 
     path: str
     reason: str

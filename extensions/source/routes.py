@@ -1,8 +1,9 @@
 """The routes of a Flask service, told from its source: nothing of it is imported or run.
 
-Rules are put together as Flask does it (sansio/scaffold.py, sansio/app.py and sansio/blueprints.py of Flask 3.1): prefixes of nested
-blueprints, default methods, HEAD beside GET, OPTIONS unless the view says otherwise. What is registered in a way that the source
-doesn't settle is named in `unresolved`, with its place and the reason; it is never guessed.
+Rules are put together as Flask does it (sansio/scaffold.py, sansio/app.py and sansio/blueprints.py of Flask
+3.1): prefixes of nested blueprints, default methods, HEAD beside GET, OPTIONS unless the view says otherwise.
+What is registered in a way that the source doesn't settle is named in `unresolved`, with its place and the
+reason; it is never guessed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from .following.values import UNKNOWN, Call, Class, External, Function, Nested, 
 _VIEW_METHODS = {"get", "post", "head", "options", "delete", "put", "trace", "patch"}
 _METHOD_VIEWS = {"flask.views.MethodView", "flask_restful.Resource"}
 _REGISTERS = re.compile(rb"\.\s*(?:route|add_url_rule|register_blueprint)\s*\(|\b\w*(?:Flask|Blueprint)\s*\(")
-_VARIABLE = re.compile(r"<(?:(?P<converter>[a-zA-Z_][a-zA-Z0-9_]*)(?:\((?P<arguments>.*?)\))?:)?(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)>")
+_VARIABLE = re.compile(
+    r"<(?:(?P<converter>[a-zA-Z_][a-zA-Z0-9_]*)(?:\((?P<arguments>.*?)\))?:)?(?P<name>[a-zA-Z_][a-zA-Z0-9_]*)>"
+)
 
 # Decorators by whose name people know that a request must show who it is from.
 _GUARD = re.compile(
@@ -36,7 +39,10 @@ _GUARD = re.compile(
 
 @dataclass(frozen=True)
 class Auth:
-    """What a view asks a caller for. `scheme`: bearer, basic, digest, cookie, apiKey, or empty where the source doesn't tell."""
+    """What a view asks a caller for.
+
+    `scheme`: bearer, basic, digest, cookie, apiKey, or empty where the source doesn't tell.
+    """
 
     name: str
     scheme: str
@@ -53,7 +59,9 @@ class Variable:
 
 @dataclass(frozen=True)
 class View:
-    """The function, method or class that answers, where it stands, and its docstring (empty where there is none)."""
+    """The function, method or class that answers, where it stands, and its docstring (empty where there is
+    none).
+    """
 
     name: str
     file: str
@@ -65,9 +73,10 @@ class View:
 class Route:
     """One rule of the app's url_map. `methods` are all that it takes, HEAD and OPTIONS too, sorted.
 
-    `view` is None where no function of the project answers: Flask's own static files, and views that the source doesn't show.
-    `by_method` has the views of a MethodView, by upper-case method. `file` and `line` are where the view stands, or else where the
-    rule is registered, which is `registered`. `defaults` names the variables that a request for this rule doesn't give.
+    `view` is None where no function of the project answers: Flask's own static files, and views that the
+    source doesn't show. `by_method` has the views of a MethodView, by upper-case method. `file` and `line`
+    are where the view stands, or else where the rule is registered, which is `registered`. `defaults` names
+    the variables that a request for this rule doesn't give.
     """
 
     rule: str
@@ -97,7 +106,9 @@ class Route:
 
 @dataclass(frozen=True)
 class Unresolved:
-    """Something that registers routes in a way that the source doesn't settle: where, what stands there, and why."""
+    """Something that registers routes in a way that the source doesn't settle: where, what stands there, and
+    why.
+    """
 
     file: str
     line: int
@@ -107,7 +118,10 @@ class Unresolved:
 
 @dataclass(frozen=True)
 class Routes:
-    """The routes of one service in the order of registration, and what could not be told. `app` is how the app is reached."""
+    """The routes of one service in the order of registration, and what could not be told.
+
+    `app` is how the app is reached.
+    """
 
     routes: tuple[Route, ...]
     unresolved: tuple[Unresolved, ...]
@@ -116,11 +130,16 @@ class Routes:
 
 def variables(rule: str) -> tuple[Variable, ...]:
     """The variables of a rule, as werkzeug reads them (routing/rules.py)."""
-    return tuple(Variable(m["name"], m["converter"] or "default", m["arguments"] or "") for m in _VARIABLE.finditer(rule))
+    return tuple(
+        Variable(m["name"], m["converter"] or "default", m["arguments"] or "")
+        for m in _VARIABLE.finditer(rule)
+    )
 
 
 def find(root: Path, service: Mapping[str, str]) -> Routes:
-    """The routes of a service, an entry of the answer `services` (name, path, kind, code, app). `root` is the project's folder.
+    """The routes of a service, an entry of the answer `services` (name, path, kind, code, app).
+
+    `root` is the project's folder.
 
     A worker has no app, and so no routes. Never raises for what stands in the source.
     """
@@ -140,7 +159,9 @@ def find(root: Path, service: Mapping[str, str]) -> Routes:
         _runtime(follower)
     except (TooMuch, RecursionError):
         limit = "there is more source than is followed"
-    unresolved = [Unresolved(note.place.file, note.place.line, note.what, note.why) for note in follower.notes]
+    unresolved = [
+        Unresolved(note.place.file, note.place.line, note.what, note.why) for note in follower.notes
+    ]
     if limit:
         unresolved.append(Unresolved(path or ".", 1, "the service", limit))
     routes: list[Route] = []
@@ -148,7 +169,11 @@ def find(root: Path, service: Mapping[str, str]) -> Routes:
     if isinstance(app, Owner) and app.is_app:
         routes = list(_expanded(app, registered, unresolved))
     else:
-        unresolved.append(Unresolved(path or ".", 1, service.get("app", ""), "which object is the service's app can't be told"))
+        unresolved.append(
+            Unresolved(
+                path or ".", 1, service.get("app", ""), "which object is the service's app can't be told"
+            )
+        )
     unresolved += _left(follower, root, path, registered)
     lines = sorted(set(unresolved), key=lambda one: (one.file, one.line, one.what, one.why))
     return Routes(tuple(routes), tuple(lines), service.get("app", ""))
@@ -158,7 +183,9 @@ def find(root: Path, service: Mapping[str, str]) -> Routes:
 
 
 def _folders(root: Path, path: str, target: str) -> list[str]:
-    """Where the service's modules are imported from: the folder that holds the target's module first, as ci/run.py has it."""
+    """Where the service's modules are imported from: the folder that holds the target's module first, as
+    ci/run.py has it.
+    """
     top = target.partition(".")[0]
     here, above = path, posixpath.dirname(path)
     inside = (root / here / top).is_dir() or (root / here / f"{top}.py").is_file()
@@ -172,24 +199,36 @@ def _target(follower: Follower, target: str, call: str) -> Any:
     module = follower.imports.module(target)
     value = getattr(module, "scope", None) and module.scope.names.get(call.removesuffix("()"), UNKNOWN)
     if call.endswith("()") and isinstance(value, (Function, Class)):
-        return follower.calls.call(value, Call([], {}, ast.Call(ast.Name(call[:-2]), [], [], lineno=1), module.scope))
+        return follower.calls.call(
+            value, Call([], {}, ast.Call(ast.Name(call[:-2]), [], [], lineno=1), module.scope)
+        )
     return value
 
 
 def _only_app(follower: Follower, root: Path, path: str) -> Any:
-    """The app of a service of which it isn't said, or can't be followed, how it starts: the only one that is made in it."""
+    """The app of a service of which it isn't said, or can't be followed, how it starts: the only one that is
+    made in it.
+    """
     if not follower.apps:
         for file in _python(root, path):
             if b"Flask" in _bytes(root, file):
-                module = follower.imports.load(file, file[len(path) :].strip("/").removesuffix(".py").replace("/", "."))
+                module = follower.imports.load(
+                    file, file[len(path) :].strip("/").removesuffix(".py").replace("/", ".")
+                )
                 for value in list(module.scope.names.values()):
-                    if isinstance(value, Function) and value.scope is module.scope and value.name in ("create_app", "make_app"):
+                    if (
+                        isinstance(value, Function)
+                        and value.scope is module.scope
+                        and value.name in ("create_app", "make_app")
+                    ):
                         follower.calls.call(value, Call([], {}, value.node, module.scope))
     return follower.apps[0] if len(follower.apps) == 1 else UNKNOWN
 
 
 def _runtime(follower: Follower) -> None:
-    """What the template's `init_service` loads by its place: runtime/*.py of the project, each with an `init(app, name)`."""
+    """What the template's `init_service` loads by its place: runtime/*.py of the project, each with an
+    `init(app, name)`.
+    """
     for _, app in follower.extension_points:
         for one in sorted((follower.root / "runtime").glob("[!_]*.py")):
             module = follower.imports.load(f"runtime/{one.name}", f"runtime.{one.stem}")
@@ -198,7 +237,8 @@ def _runtime(follower: Follower) -> None:
 
 
 def own_probes(root: Path, service: Mapping[str, str]) -> list[Route]:
-    """The routes at which a service answers itself where the template's health.py would: it comes first there.
+    """The routes at which a service answers itself where the template's health.py would: it comes first
+    there.
 
     `root` and `service` are as for `find`.
     """
@@ -206,7 +246,11 @@ def own_probes(root: Path, service: Mapping[str, str]) -> list[Route]:
     rules = {f"/{probe}{slash}" for probe in ("health", "readiness") for slash in ("", "/")}
     texts = (_bytes(root, file) for file in _python(root, path))
     # To follow a whole application takes a while, and most have no such route.
-    if not any(re.search(rb"/(?:health|readiness)/?[\"']", text) for text in texts if b"def create_health_endpoint" not in text):
+    if not any(
+        re.search(rb"/(?:health|readiness)/?[\"']", text)
+        for text in texts
+        if b"def create_health_endpoint" not in text
+    ):
         return []
     return [route for route in find(root, service).routes if route.rule in rules]
 
@@ -223,7 +267,11 @@ def _expanded(app: Owner, registered: set[Owner], unresolved: list[Unresolved]) 
         if isinstance(path, str):
             yield _static(app, f"{path.rstrip('/')}/<path:filename>", "static", "")
         else:
-            unresolved.append(Unresolved(app.place.file, app.place.line, "static files", "their path is known only at run time"))
+            unresolved.append(
+                Unresolved(
+                    app.place.file, app.place.line, "static files", "their path is known only at run time"
+                )
+            )
     names: set[str] = set()
     for entry in app.entries:
         if isinstance(entry, Rule):
@@ -243,7 +291,8 @@ def _nested(
     registered: set[Owner],
     unresolved: list[Unresolved],
 ) -> Iterator[Route]:
-    """The routes of a blueprint that is registered, on the app or on another blueprint, and of those on it."""
+    """The routes of a blueprint that is registered, on the app or on another blueprint,
+    and of those on it."""
     blueprint = entry.blueprint
     registered.add(blueprint)
     if blueprint in owners or len(owners) > 20:
@@ -255,7 +304,14 @@ def _nested(
     if not (own is None or isinstance(own, str)) or not isinstance(domain, str) or not isinstance(name, str):
         count = sum(isinstance(one, Rule) for one in blueprint.entries)
         what = f"blueprint {blueprint.name} with {count} route{'s' * (count != 1)}"
-        unresolved.append(Unresolved(entry.place.file, entry.place.line, what, "its prefix, name or subdomain is known only at run time"))
+        unresolved.append(
+            Unresolved(
+                entry.place.file,
+                entry.place.line,
+                what,
+                "its prefix, name or subdomain is known only at run time",
+            )
+        )
         return
     full = prefix if own is None else own if prefix is None else prefix.rstrip("/") + "/" + own.lstrip("/")
     domain = f"{domain}.{subdomain}" if domain and subdomain else domain or subdomain
@@ -266,18 +322,35 @@ def _nested(
     folder = blueprint.options.get("static_folder")
     if folder is not None:
         url = blueprint.options.get("static_url_path")
-        path = url if isinstance(url, str) else "/" + _base(folder) if url is None and isinstance(folder, str) else UNKNOWN
+        path = (
+            url
+            if isinstance(url, str)
+            else "/" + _base(folder)
+            if url is None and isinstance(folder, str)
+            else UNKNOWN
+        )
         if isinstance(path, str):
-            yield _static(blueprint, _joined(full, f"{path.rstrip('/')}/<path:filename>"), f"{name}.static", domain)
+            yield _static(
+                blueprint, _joined(full, f"{path.rstrip('/')}/<path:filename>"), f"{name}.static", domain
+            )
         else:
             unresolved.append(
-                Unresolved(blueprint.place.file, blueprint.place.line, "static files", "their path is known only at run time")
+                Unresolved(
+                    blueprint.place.file,
+                    blueprint.place.line,
+                    "static files",
+                    "their path is known only at run time",
+                )
             )
     for one in blueprint.entries:
         if isinstance(one, Rule):
-            yield from _route(one, _joined(full, one.rule), domain, name, (*owners, blueprint), app, unresolved)
+            yield from _route(
+                one, _joined(full, one.rule), domain, name, (*owners, blueprint), app, unresolved
+            )
         else:
-            yield from _nested(one, (*owners, blueprint), full, domain, name, app, names, registered, unresolved)
+            yield from _nested(
+                one, (*owners, blueprint), full, domain, name, app, names, registered, unresolved
+            )
 
 
 def _joined(prefix: str | None, rule: str) -> str:
@@ -294,21 +367,46 @@ def _base(folder: Any) -> str:
 def _static(owner: Owner, rule: str, endpoint: str, subdomain: str) -> Route:
     place = owner.place
     methods = ("GET", "HEAD", "OPTIONS")
-    return Route(rule, methods, endpoint, place.file, place.line, f"{place.file}:{place.line}", static=True, subdomain=subdomain)
+    return Route(
+        rule,
+        methods,
+        endpoint,
+        place.file,
+        place.line,
+        f"{place.file}:{place.line}",
+        static=True,
+        subdomain=subdomain,
+    )
 
 
 def _route(
-    entry: Rule, rule: str, subdomain: str, name: str, owners: tuple[Owner, ...], app: Owner, unresolved: list[Unresolved]
+    entry: Rule,
+    rule: str,
+    subdomain: str,
+    name: str,
+    owners: tuple[Owner, ...],
+    app: Owner,
+    unresolved: list[Unresolved],
 ) -> Iterator[Route]:
     options, view, place = entry.options, entry.view, entry.place
-    if options.get("build_only") is True or options.get("websocket") is True:  # no request reaches the one, and HTTP not the other
+    # No request reaches the one, and HTTP not the other.
+    if options.get("build_only") is True or options.get("websocket") is True:
         return
     methods = _methods(options, view)
     own_domain = options.get("subdomain") or subdomain
     if methods is None or not isinstance(own_domain, str):
-        unresolved.append(Unresolved(place.file, place.line, rule, "which methods it takes, or its subdomain, is known only at run time"))
+        unresolved.append(
+            Unresolved(
+                place.file,
+                place.line,
+                rule,
+                "which methods it takes, or its subdomain, is known only at run time",
+            )
+        )
         return
-    endpoint = entry.endpoint if isinstance(entry.endpoint, str) else _name(view) if entry.endpoint is None else "?"
+    endpoint = (
+        entry.endpoint if isinstance(entry.endpoint, str) else _name(view) if entry.endpoint is None else "?"
+    )
     at = _view(view)
     by_method = _by_method(view)
     strict = options.get("strict_slashes", app.strict_slashes)
@@ -326,7 +424,11 @@ def _route(
         by_method=by_method,
         subdomain=own_domain,
         strict_slashes=strict if isinstance(strict, bool) else True,
-        defaults=tuple(sorted(key for key in defaults if isinstance(key, str))) if isinstance(defaults, dict) else (),
+        defaults=(
+            tuple(sorted(key for key in defaults if isinstance(key, str)))
+            if isinstance(defaults, dict)
+            else ()
+        ),
     )
 
 
@@ -354,7 +456,9 @@ def _attribute(cls: Class, name: str) -> Any:
 
 
 def _binds(cls: Class, name: str) -> bool:
-    return name in cls.scope.names or any(isinstance(base, Class) and _binds(base, name) for base in cls.bases)
+    return name in cls.scope.names or any(
+        isinstance(base, Class) and _binds(base, name) for base in cls.bases
+    )
 
 
 def _view_methods(view: ViewClass) -> list[str] | None:
@@ -376,14 +480,26 @@ def _handlers(cls: Class) -> dict[str, Function]:
     for base in reversed(cls.bases):
         if isinstance(base, Class):
             found.update(_handlers(base))
-    found.update({name: value for name, value in cls.scope.names.items() if name in _VIEW_METHODS and isinstance(value, Function)})
+    found.update(
+        {
+            name: value
+            for name, value in cls.scope.names.items()
+            if name in _VIEW_METHODS and isinstance(value, Function)
+        }
+    )
     return found
 
 
 def _name(view: Any) -> str:
     if isinstance(view, ViewClass):
         return view.name if isinstance(view.name, str) else "?"
-    return view.name if isinstance(view, (Function, Owner)) else view.node.name if isinstance(view, Class) else "?"
+    return (
+        view.name
+        if isinstance(view, (Function, Owner))
+        else view.node.name
+        if isinstance(view, Class)
+        else "?"
+    )
 
 
 def _doc(node: ast.AST) -> str:
@@ -403,7 +519,10 @@ def _by_method(view: Any) -> dict[str, View]:
     if not isinstance(view, ViewClass) or _METHOD_VIEWS.isdisjoint(view.of.externals()):
         return {}
     handlers = _handlers(view.of)
-    return {name.upper(): View(f"{view.of.node.name}.{name}", *_at(one), _doc(one.node)) for name, one in sorted(handlers.items())}
+    return {
+        name.upper(): View(f"{view.of.node.name}.{name}", *_at(one), _doc(one.node))
+        for name, one in sorted(handlers.items())
+    }
 
 
 def _at(function: Function) -> tuple[str, int]:
@@ -420,16 +539,25 @@ def _guards(view: Any) -> Iterable[tuple[ast.expr, Any]]:
         # Those on single methods count where all methods have them.
         handlers = list(_handlers(view.of).values())
         first = handlers[0].guards if handlers else ()
-        common = [one for one in first if all(ast.dump(one[0]) in {ast.dump(g[0]) for g in h.guards} for h in handlers)]
+        common = [
+            one
+            for one in first
+            if all(ast.dump(one[0]) in {ast.dump(g[0]) for g in h.guards} for h in handlers)
+        ]
         return [*view.guards, *common]
     return ()
 
 
 def _auth(node: ast.expr, value: Any) -> Auth | None:
-    """What a decorator asks for; None where it is no guard. Known by its name, or by what it does: abort(401), a way to the login."""
+    """What a decorator asks for; None where it is no guard.
+
+    Known by its name, or by what it does: abort(401), a way to the login.
+    """
     call = node if isinstance(node, ast.Call) else None
     dotted = ast.unparse(call.func if call else node)
-    if call and any(pair.arg == "optional" and getattr(pair.value, "value", False) is True for pair in call.keywords):
+    if call and any(
+        pair.arg == "optional" and getattr(pair.value, "value", False) is True for pair in call.keywords
+    ):
         return None
     last = dotted.rpartition(".")[2]
     origin = value.name if isinstance(value, External) else ""
@@ -465,9 +593,16 @@ def _refuses(scope: Any, node: ast.AST) -> bool:
                 return True
             if called in ("unauthorized", "Unauthorized", "Forbidden"):
                 return True
-            if called == "redirect" and first is not None and re.search("log_?in|sign_?in", ast.unparse(first), re.IGNORECASE):
+            if (
+                called == "redirect"
+                and first is not None
+                and re.search("log_?in|sign_?in", ast.unparse(first), re.IGNORECASE)
+            ):
                 return True
-            if any(pair.arg == "status" and getattr(pair.value, "value", None) in (401, 403) for pair in one.keywords):
+            if any(
+                pair.arg == "status" and getattr(pair.value, "value", None) in (401, 403)
+                for pair in one.keywords
+            ):
                 return True
         elif isinstance(one, ast.Return) and isinstance(one.value, ast.Tuple) and len(one.value.elts) > 1:
             status = one.value.elts[1]
@@ -496,7 +631,9 @@ def _bytes(root: Path, file: str) -> bytes:
 
 
 def _left(follower: Follower, root: Path, path: str, registered: set[Owner]) -> Iterator[Unresolved]:
-    """Blueprints that nothing registers, and files that speak of routes but are not imported, as far as the source shows."""
+    """Blueprints that nothing registers, and files that speak of routes but are not imported, as far as the
+    source shows.
+    """
     for one in follower.blueprints:
         count = sum(isinstance(entry, Rule) for entry in one.entries)
         if one not in registered and count and not one.options.get("registered in doubt"):

@@ -1,4 +1,6 @@
-"""What runs when a service starts: the calls of a file, the functions that a start reaches, and the imports that may not happen."""
+"""What runs when a service starts: the calls of a file, the functions that a start reaches, and the imports
+that may not happen.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from dataclasses import dataclass
 
 from .addresses import Source, flat
 
-_START = re.compile(r"_?(create|make|build|get)_(app|application|celery|celery_app|flask_app)|init_app|lifespan|on_startup")
+_START = re.compile(
+    r"_?(create|make|build|get)_(app|application|celery|celery_app|flask_app)|init_app|lifespan|on_startup"
+)
 _SCRIPT = "__name__"
 _SERVES = {"run", "serve", "serve_forever", "run_forever", "start_consuming"}
 _APP = {"app", "application", "flask_app"}
@@ -18,7 +22,9 @@ _CACHED = {"cache", "lru_cache", "cached_property"}
 
 @dataclass
 class Scope:
-    """A function, with the class around it, whether its body runs when the service starts, and the setting that this hangs on."""
+    """A function, with the class around it, whether its body runs when the service starts, and the setting
+    that this hangs on.
+    """
 
     node: ast.FunctionDef | ast.AsyncFunctionDef
     owner: str
@@ -28,7 +34,9 @@ class Scope:
 
 @dataclass(frozen=True)
 class Call:
-    """A call, the function around it, the setting that an `if` around it asks for, and whether it asks if the file is run as a script."""
+    """A call, the function around it, the setting that an `if` around it asks for, and whether it asks if the
+    file is run as a script.
+    """
 
     node: ast.Call
     scope: Scope | None
@@ -39,7 +47,13 @@ class Call:
     def name(self) -> str:
         """The last part of what is called."""
         function = self.node.func
-        return function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
+        return (
+            function.attr
+            if isinstance(function, ast.Attribute)
+            else function.id
+            if isinstance(function, ast.Name)
+            else ""
+        )
 
 
 def guards_of(source: Source) -> dict[str, str]:
@@ -69,7 +83,9 @@ def guards_of(source: Source) -> dict[str, str]:
                 visit(node.body, why or (", imported for types only" if typing else ""))
                 visit(node.orelse, why)
             elif isinstance(node, ast.With):
-                optional = "suppress" in ast.dump(node.items[0].context_expr) and "ImportError" in ast.dump(node.items[0].context_expr)
+                optional = "suppress" in ast.dump(node.items[0].context_expr) and "ImportError" in ast.dump(
+                    node.items[0].context_expr
+                )
                 visit(node.body, why or (", imported only if it is installed" if optional else ""))
 
     visit(source.tree.body, "")
@@ -114,25 +130,33 @@ def calls_of(source: Source) -> tuple[list[Call], list[Scope]]:
 
 
 def _asks(test: ast.expr) -> str:
-    """The test, where it asks for a setting: what stands under it is not always there. _SCRIPT where it asks who runs the file."""
+    """The test, where it asks for a setting: what stands under it is not always there. _SCRIPT where it asks
+    who runs the file.
+    """
     text = ast.unparse(test)
     if "__name__" in text:
         return _SCRIPT
     return text[:60] if re.search(r"environ|getenv|config|settings|\b[A-Z][A-Z0-9_]{3,}\b", text) else ""
 
 
-def mark_starts(source: Source, calls: list[Call], scopes: list[Scope], web: bool, elsewhere: Collection[str]) -> bool:
-    """Mark the functions that run when the service starts: factories, what gets the app, cached getters, and what those call.
+def mark_starts(
+    source: Source, calls: list[Call], scopes: list[Scope], web: bool, elsewhere: Collection[str]
+) -> bool:
+    """Mark the functions that run when the service starts: factories, what gets the app, cached getters, and
+    what those call.
 
-    `web` says that the service is served from its app: a script beside it has a main that the service doesn't run. `elsewhere` are classes
-    that other files make. The result is whether the service runs the file as a script.
+    `web` says that the service is served from its app: a script beside it has a main that the service doesn't
+    run. `elsewhere` are classes that other files make. The result is whether the service runs the file as a
+    script.
     """
     makes_app = [call for call in calls if source.origin(call.node.func) in ("flask.Flask", "quart.Quart")]
     script = not web or bool(makes_app) or any(call.name in _SERVES for call in calls)
     by_name: dict[str, list[Scope]] = {}
     for scope in scopes:
         by_name.setdefault(scope.node.name, []).append(scope)
-        gets_app = not _APP.isdisjoint(one.arg for one in [*scope.node.args.posonlyargs, *scope.node.args.args])
+        gets_app = not _APP.isdisjoint(
+            one.arg for one in [*scope.node.args.posonlyargs, *scope.node.args.args]
+        )
         scope.starts = _is_start(scope.node) or (script and scope.node.name == "main")
         scope.starts |= gets_app and (scope.node.name != "__init__" or scope.owner in elsewhere)
     inside: dict[int, list[Call]] = {}
@@ -141,12 +165,18 @@ def mark_starts(source: Source, calls: list[Call], scopes: list[Scope], web: boo
     for call in makes_app:
         if call.scope:
             call.scope.starts = True
-    todo = [call for call in calls if (call.scope is None or call.scope.starts) and (script or not call.script)]
+    todo = [
+        call for call in calls if (call.scope is None or call.scope.starts) and (script or not call.script)
+    ]
     while todo:
         call = todo.pop()
         function = call.node.func
         name = function.id if isinstance(function, ast.Name) else ""
-        if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id in ("self", "cls"):
+        if (
+            isinstance(function, ast.Attribute)
+            and isinstance(function.value, ast.Name)
+            and function.value.id in ("self", "cls")
+        ):
             name = function.attr
         reached = by_name.get(name, []) if name not in source.classes else []
         reached = reached + [one for one in by_name.get("__init__", []) if one.owner == name]
@@ -159,13 +189,21 @@ def mark_starts(source: Source, calls: list[Call], scopes: list[Scope], web: boo
 
 
 def _is_start(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    decorators = {ast.unparse(one.func if isinstance(one, ast.Call) else one).split(".")[-1] for one in node.decorator_list}
+    decorators = {
+        ast.unparse(one.func if isinstance(one, ast.Call) else one).split(".")[-1]
+        for one in node.decorator_list
+    }
     if _START.fullmatch(node.name) or not _CACHED.isdisjoint(decorators):
         return True
     names = {name for one in flat(node.body) if isinstance(one, ast.Global) for name in one.names}
     for one in flat(node.body):
         for target in one.targets if isinstance(one, ast.Assign) else []:
-            kept = isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "g"
-            if kept or (isinstance(target, ast.Name) and target.id in names):  # Flask's way, and the other one
+            kept = (
+                isinstance(target, ast.Attribute)
+                and isinstance(target.value, ast.Name)
+                and target.value.id == "g"
+            )
+            # Flask's way, and the other one.
+            if kept or (isinstance(target, ast.Name) and target.id in names):
                 return True
     return False

@@ -1,4 +1,6 @@
-"""Annotations: the Hypothesis strategy that makes such values, and what can be asserted of a value that is returned as annotated."""
+"""Annotations: the Hypothesis strategy that makes such values, and what can be asserted of a value that is
+returned as annotated.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ MAPPINGS = {"dict", "Dict", "Mapping", "MutableMapping"}
 BUILTINS = {"str", "int", "float", "bool", "bytes", "complex", "list", "dict", "tuple", "set", "frozenset"}
 OLD = {"Dict": "dict", "List": "list", "Tuple": "tuple", "Set": "set", "FrozenSet": "frozenset"}
 STANDARD = {
-    "datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta", "decimal.Decimal", "uuid.UUID", "pathlib.Path",
+    "datetime.datetime", "datetime.date", "datetime.time", "datetime.timedelta", "decimal.Decimal",
+    "uuid.UUID", "pathlib.Path",
     "fractions.Fraction",
 }  # fmt: skip
 SHAPELESS = {"Protocol", "TypedDict", "NamedTuple"}  # bases whose isinstance asks another question, or none
@@ -96,7 +99,9 @@ def _either(subject: Subject, nodes: Iterable[ast.expr], deep: int) -> Strategy 
     known = [one for one in found if one is not None]
     if len(known) != len(found):
         return None
-    return Strategy(" | ".join(dict.fromkeys(one.text for one in known)), *(name for one in known for name in one.names))
+    return Strategy(
+        " | ".join(dict.fromkeys(one.text for one in known)), *(name for one in known for name in one.names)
+    )
 
 
 def _sampled(parts: Iterable[ast.expr]) -> Strategy | None:
@@ -125,10 +130,14 @@ def _of_class(subject: Subject, found: Class, deep: int) -> Strategy | None:
 
 
 class Asserted:
-    """What is asserted of `result`: lines, and the names of the module and of the standard library that they use."""
+    """What is asserted of `result`: lines, and the names of the module and of the standard library that they
+    use.
+    """
 
     def __init__(self, subject: Subject, annotation: str | None) -> None:
-        """`lines` is empty where the annotation alone tests nothing; `word` is what a test's name says of it."""
+        """`lines` is empty where the annotation alone tests nothing; `word` is what a test's name says of
+        it.
+        """
         self.subject = subject
         self.names: list[str] = []
         self.imports: list[tuple[str, str]] = []
@@ -144,11 +153,17 @@ class Asserted:
             parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
             values = [one.value for one in parts if isinstance(one, ast.Constant)]
             self.word = "one_of_its_values"
-            return [f"assert result in [{', '.join(written(value) for value in values)}]"] if len(values) == len(parts) else []
+            return (
+                [f"assert result in [{', '.join(written(value) for value in values)}]"]
+                if len(values) == len(parts)
+                else []
+            )
         kinds = list(dict.fromkeys(self._kinds(node)))
         if not kinds or kinds == ["None"]:
             return []
-        self.word = "_or_".join(kind.replace(".", "_") for kind in kinds if not (kind == "int" and "float" in kinds))
+        self.word = "_or_".join(
+            kind.replace(".", "_") for kind in kinds if not (kind == "int" and "float" in kinds)
+        )
         checks = " | ".join(kind for kind in kinds if kind != "None")
         lines = [f"assert {'result is None or ' if 'None' in kinds else ''}isinstance(result, {checks})"]
         return lines + (self._items(node) if "None" not in kinds else [])
@@ -174,7 +189,9 @@ class Asserted:
         return [f"assert all(isinstance(one, {' | '.join(kinds)}) for one in {over})"]
 
     def _kinds(self, node: ast.expr) -> list[str]:
-        """What isinstance is asked: builtins, a few of the standard library, and the module's own classes; empty for all else."""
+        """What isinstance is asked: builtins, a few of the standard library, and the module's own classes;
+        empty for all else.
+        """
         if isinstance(node, ast.Constant):
             if isinstance(node.value, str):
                 inner = _parsed(node.value)
@@ -225,7 +242,9 @@ def _parsed(annotation: str | None) -> ast.expr | None:
 
 
 def _resolved(subject: Subject, node: ast.expr) -> str:
-    """A name as it was imported: with `from datetime import date`, "date" is "datetime.date"; "" for what is no name."""
+    """A name as it was imported: with `from datetime import date`, "date" is "datetime.date"; "" for what is
+    no name.
+    """
     if isinstance(node, ast.Name):
         bound = subject.imports.get(node.id)
         if bound is None or node.id in subject.classes:

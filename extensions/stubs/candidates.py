@@ -1,4 +1,7 @@
-"""What can be asserted of a module, from its source alone, and of which functions nothing can. Nothing of the project is run."""
+"""What can be asserted of a module, from its source alone, and of which functions nothing can.
+
+Nothing of the project is run.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ LOCAL = ".<locals>."  # what Python puts between a function and those inside it
 def find(module: Module, dotted: str = "", local: frozenset[str] = frozenset()) -> Found:
     """Everything that can be asserted of `module`, in the order of its source.
 
-    `dotted` is the name by which a test imports it, "" where no import statement can; `local` are the first words of what is imported
-    from the project itself, which is no outside.
+    `dotted` is the name by which a test imports it, "" where no import statement can; `local` are the first
+    words of what is imported from the project itself, which is no outside.
     """
     subject = Subject(module, dotted, local)
     found: list[Candidate] = []
@@ -94,19 +97,29 @@ def _typed(one: Function) -> Function:
     if one.docstring is None or (one.returns and all(parameter.annotation for parameter in own(one))):
         return one
     told = types(one.docstring)
-    parameters = tuple(replace(p, annotation=p.annotation or told.parameters.get(p.name)) for p in one.parameters)
+    parameters = tuple(
+        replace(p, annotation=p.annotation or told.parameters.get(p.name)) for p in one.parameters
+    )
     return replace(one, returns=one.returns or told.returns or None, parameters=parameters)
 
 
 def _examples(
-    subject: Subject, found: list[Candidate], qualname: str, shown_ones: Iterable[Example], line: int, told: str, printing: bool = False
+    subject: Subject,
+    found: list[Candidate],
+    qualname: str,
+    shown_ones: Iterable[Example],
+    line: int,
+    told: str,
+    printing: bool = False,
 ) -> str:
     """Add the test of a docstring's examples. The reason where there are examples and no test, else empty."""
     shown_ones = tuple(shown_ones)
     if not shown_ones:
         return ""
     try:
-        body = examples.body(shown_ones, {*subject.names, *filter(subject.known_name, subject.imports)}, printing)
+        body = examples.body(
+            shown_ones, {*subject.names, *filter(subject.known_name, subject.imports)}, printing
+        )
     except examples.NoTest as reason:
         return str(reason)
     except (Unknown, RecursionError, ValueError, SyntaxError) as error:
@@ -115,7 +128,8 @@ def _examples(
     there = tuple(name for name in body.names if name in subject.names)
     test = subject.test(
         label, "examples", "examples", line, told, body.lines,
-        {*body.names} - {*there}, names=there, imports=tuple(dict.fromkeys(body.imports)), fixtures=tuple(body.fixtures),
+        {*body.names} - {*there}, names=there, imports=tuple(dict.fromkeys(body.imports)),
+        fixtures=tuple(body.fixtures),
     )  # fmt: skip
     if test is None:
         return "its examples have very long lines"
@@ -125,6 +139,10 @@ def _examples(
 
 def _prints(one: Function) -> bool:
     """Whether a function always writes to stdout, and returns nothing that an example would show."""
-    calls = [node.value for node in one.node.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    calls = [
+        node.value
+        for node in one.node.body
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    ]
     values = any(isinstance(node, ast.Return) and node.value for node in ast.walk(one.node))
     return not values and any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)

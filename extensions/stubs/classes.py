@@ -44,7 +44,11 @@ def _enum(subject: Subject, one: Class, told: str) -> Candidate | None:
     bases = {base.split(".")[-1] for base in one.bases}
     flags = bases & {"Flag", "IntFlag"}
     wanted: type = object
-    for texts, kind in (({"str", "StrEnum"}, str), ({"int", "IntEnum", "IntFlag", "Flag"}, int), ({"float"}, float)):
+    for texts, kind in (
+        ({"str", "StrEnum"}, str),
+        ({"int", "IntEnum", "IntFlag", "Flag"}, int),
+        ({"float"}, float),
+    ):
         if bases & texts:
             wanted = kind
     if (
@@ -67,21 +71,37 @@ def _enum(subject: Subject, one: Class, told: str) -> Candidate | None:
             seen[member.name] = value
         except Exception:  # auto(), or an expression that only running it would tell
             autos.append(member.name)
-    if flags or any(isinstance(node, (ast.Assign, ast.AnnAssign)) and "_ignore_" in ast.unparse(node) for node in one.node.body):
+    if flags or any(
+        isinstance(node, (ast.Assign, ast.AnnAssign)) and "_ignore_" in ast.unparse(node)
+        for node in one.node.body
+    ):
         if not flags or not rows:
             return None
         rows = [row for row in rows if row[1].isdecimal() and int(row[1]).bit_count() == 1]
     name = one.qualname
     if len(rows) == 1:
         ((member_name, text),) = rows
-        body = [f"assert {name}[{member_name}].value == {text}", f"assert {name}({text}) is {name}[{member_name}]"]
+        body = [
+            f"assert {name}[{member_name}].value == {text}",
+            f"assert {name}({text}) is {name}[{member_name}]",
+        ]
         return subject.test(name, "enum", "members", one.line, told, body, sure=True)
     if rows:
         body = [f"assert {name}[name].value == value", f"assert {name}(value) is {name}[name]"]
         rows = [row for row in rows if len(row[0]) + len(row[1]) < 100]
         if not rows:
             return None
-        return subject.test(name, "enum", "members", one.line, told, body, parameters=("name", "value"), cases=tuple(rows), sure=True)
+        return subject.test(
+            name,
+            "enum",
+            "members",
+            one.line,
+            told,
+            body,
+            parameters=("name", "value"),
+            cases=tuple(rows),
+            sure=True,
+        )
     if autos and not methods:
         body = [f"assert {name}({name}[{written(autos[0])}].value) is {name}[{written(autos[0])}]"]
         return subject.test(name, "enum", "members", one.line, told, body, sure=False)
@@ -92,9 +112,17 @@ def _dataclass(subject: Subject, one: Class, told: str) -> Iterator[Candidate]:
     methods = {node.name for node in one.node.body if isinstance(node, ast.FunctionDef)}
     bases = {base.split("[")[0] for base in one.bases}
     options = one.decorators[0].replace(" ", "")
-    if not bases <= NOTHING or methods & {"__init__", "__new__", "__setattr__", "__getattribute__"} or len(one.decorators) != 1:
+    if (
+        not bases <= NOTHING
+        or methods & {"__init__", "__new__", "__setattr__", "__getattribute__"}
+        or len(one.decorators) != 1
+    ):
         return
-    if one.node.keywords or "init=False" in options or any("InitVar" in field.annotation for field in one.fields):
+    if (
+        one.node.keywords
+        or "init=False" in options
+        or any("InitVar" in field.annotation for field in one.fields)
+    ):
         return
     if any(field.name.startswith("__") for field in one.fields):
         return
@@ -111,7 +139,9 @@ def _dataclass(subject: Subject, one: Class, told: str) -> Iterator[Candidate]:
                 defaults[field.name] = _default(subject, field.default)
             except Exception:  # what only running it would tell
                 continue
-    properties = {f.name for f in subject.module.functions if f.owner == one.qualname and f.kind == "property"}
+    properties = {
+        f.name for f in subject.module.functions if f.owner == one.qualname and f.kind == "property"
+    }
     instance = f"{one.qualname}({', '.join(f'{name}={written(value)}' for name, value in given.items())})"
     variable = "one" if one.qualname != "one" else "made"
     shown = {name: value for name, value in {**given, **defaults}.items() if name not in properties}
@@ -121,7 +151,14 @@ def _dataclass(subject: Subject, one: Class, told: str) -> Iterator[Candidate]:
         return
     if lines:
         same = [] if "__eq__" in methods or "eq=False" in options else [f"assert {variable} == {instance}"]
-        test = subject.test(one.qualname, "dataclass", "keeps_its_fields", one.line, told, [f"{variable} = {instance}", "", *lines, *same])
+        test = subject.test(
+            one.qualname,
+            "dataclass",
+            "keeps_its_fields",
+            one.line,
+            told,
+            [f"{variable} = {instance}", "", *lines, *same],
+        )
         if test:
             yield test
     first = next(iter(shown), None)
@@ -134,14 +171,24 @@ def _dataclass(subject: Subject, one: Class, told: str) -> Iterator[Candidate]:
         ]
         sure = "__post_init__" not in methods
         frozen = subject.test(
-            one.qualname, "frozen", "is_frozen", one.line, told, body, imports=(("dataclasses", "FrozenInstanceError"),), sure=sure
+            one.qualname,
+            "frozen",
+            "is_frozen",
+            one.line,
+            told,
+            body,
+            imports=(("dataclasses", "FrozenInstanceError"),),
+            sure=sure,
         )
         if frozen:
             yield frozen
 
 
 def _default(subject: Subject, text: str) -> Any:
-    """The value of a field that isn't given: of a literal, or of what a well-known factory makes. Raises for all else."""
+    """The value of a field that isn't given: of a literal, or of what a well-known factory makes.
+
+    Raises for all else.
+    """
     node = ast.parse(text, mode="eval").body
     if isinstance(node, ast.Call) and values.last_name(node.func) == "field":
         given = {word.arg: word.value for word in node.keywords}

@@ -1,4 +1,5 @@
-"""The head of a function: `if amount < 0: raise ValueError`, `if not items: return []`, and a simple return after them.
+"""The head of a function: `if amount < 0: raise ValueError`, `if not items: return []`, and a simple return
+after them.
 
 Each is an assertion as it stands.
 """
@@ -18,7 +19,9 @@ from .wording import in_words
 
 
 def tests(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
-    """A test for each guard of `one` that tests one parameter, and for what is left where nothing but a simple return follows them."""
+    """A test for each guard of `one` that tests one parameter, and for what is left where nothing but a
+    simple return follows them.
+    """
     if one.is_generator or not plain(one):
         return
     callee = _object(subject, one)
@@ -29,46 +32,74 @@ def tests(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
         if given is None:
             continue
         call, more = _called(subject, one, callee, given)
-        more["sure"] = more["sure"] and guard.plain and (not guard.exception or subject.raises_surely(guard.exception, one.is_async))
+        more["sure"] = (
+            more["sure"]
+            and guard.plain
+            and (not guard.exception or subject.raises_surely(guard.exception, one.is_async))
+        )
         try:
-            body = _refused(subject, guard, call) if guard.exception else [_answered(call, guard.answer, given)]
+            body = (
+                _refused(subject, guard, call) if guard.exception else [_answered(call, guard.answer, given)]
+            )
         except Exception:  # whatever their literals raise together
             continue
         kind: Kind = "guard" if guard.exception else "answer"
         suffix = "rejects_" if guard.exception else "with_"
         uses = [guard.exception] if guard.exception else []
-        test = subject.test(one.qualname, kind, suffix + in_words(guard.condition), guard.line, told, body, uses=uses, **more)
+        test = subject.test(
+            one.qualname, kind, suffix + in_words(guard.condition), guard.line, told, body, uses=uses, **more
+        )
         if test:
             yield test
     yield from _answer_after_guards(subject, one, told, callee)
 
 
 def _answer_after_guards(subject: Subject, one: Function, told: str, callee: _Callee) -> Iterator[Candidate]:
-    """The test of a function whose guards are followed by `return` and a constant, or a comparison: as it holds, and as it doesn't."""
+    """The test of a function whose guards are followed by `return` and a constant, or a comparison: as it
+    holds, and as it doesn't.
+    """
     *head, last = one.node.body
     docstring = one.node.body[0] if one.docstring is not None else None
     conditions = [guard.condition for guard in one.guards]
-    plainly = all(node is docstring or isinstance(node, (ast.Import, ast.ImportFrom)) or _is_guard(node, conditions) for node in head)
+    plainly = all(
+        node is docstring or isinstance(node, (ast.Import, ast.ImportFrom)) or _is_guard(node, conditions)
+        for node in head
+    )
     if not isinstance(last, ast.Return) or last.value is None or not plainly:
         return
     expression = last.value
-    if isinstance(expression, (ast.Compare, ast.BoolOp)) or (isinstance(expression, ast.UnaryOp) and isinstance(expression.op, ast.Not)):
-        read = {name.id for name in ast.walk(expression) if isinstance(name, ast.Name)} & {p.name for p in own(one)}
+    if isinstance(expression, (ast.Compare, ast.BoolOp)) or (
+        isinstance(expression, ast.UnaryOp) and isinstance(expression.op, ast.Not)
+    ):
+        read = {name.id for name in ast.walk(expression) if isinstance(name, ast.Name)} & {
+            p.name for p in own(one)
+        }
         tested = read.pop() if len(read) == 1 else None
         wanted: tuple[ast.expr, ...] = (expression, ast.UnaryOp(ast.Not(), expression))
         suffix = "tells_whether_" + in_words(expression)
         near: ast.expr = expression
     elif one.guards:
-        tested, wanted, suffix, near = one.guards[-1].parameter, (ast.Constant(True),), "otherwise", one.guards[-1].condition
+        tested, wanted, suffix, near = (
+            one.guards[-1].parameter,
+            (ast.Constant(True),),
+            "otherwise",
+            one.guards[-1].condition,
+        )
     else:
         return
-    found = [given for condition in wanted if (given := _meeting(subject, one, tested, condition, one.guards, near))]
+    found = [
+        given
+        for condition in wanted
+        if (given := _meeting(subject, one, tested, condition, one.guards, near))
+    ]
     try:
         body = [_answered(_called(subject, one, callee, given)[0], expression, given) for given in found]
     except Exception:  # as above
         return
     if body:
-        more = _called(subject, one, callee, found[0])[1] | {"sure": all(_called(subject, one, callee, one_)[1]["sure"] for one_ in found)}
+        more = _called(subject, one, callee, found[0])[1] | {
+            "sure": all(_called(subject, one, callee, one_)[1]["sure"] for one_ in found)
+        }
         test = subject.test(one.qualname, "answer", suffix, last.lineno, told, body, **more)
         if test:
             yield test
@@ -86,7 +117,11 @@ def _is_guard(node: ast.stmt, conditions: list[ast.expr]) -> bool:
 def _called(subject: Subject, one: Function, callee: _Callee, given: _Given) -> tuple[str, dict[str, Any]]:
     """The call of a test, and what its Candidate says besides."""
     call = awaited(one, f"{callee.call}({given.arguments})")
-    return call, {"names": callee.names, "imports": (("asyncio", ""),) if one.is_async else (), "sure": given.sure and callee.sure}
+    return call, {
+        "names": callee.names,
+        "imports": (("asyncio", ""),) if one.is_async else (),
+        "sure": given.sure and callee.sure,
+    }
 
 
 def _refused(subject: Subject, guard: Guard, call: str) -> list[str]:
@@ -124,7 +159,9 @@ def concrete(parameters: Iterable[Parameter]) -> str | None:
 
 
 def arguments(parameters: Iterable[Parameter], given: dict[str, Any]) -> str:
-    """Arguments of a call: by position as long as none is left out. Raises Unknown for what can't be given."""
+    """Arguments of a call: by position as long as none is left out. Raises Unknown for what can't be
+    given.
+    """
     parts: list[str] = []
     skipped = False
     for one in parameters:
@@ -147,7 +184,9 @@ class _Callee(NamedTuple):
 
 
 class _Given(NamedTuple):
-    """The arguments of a call, all names as they are in it, and whether it surely comes to the place that is meant."""
+    """The arguments of a call, all names as they are in it, and whether it surely comes to the place that is
+    meant.
+    """
 
     arguments: str
     names: dict[str, Any]
@@ -170,7 +209,12 @@ def _object(subject: Subject, one: Function) -> _Callee | None:
 
 
 def _meeting(
-    subject: Subject, one: Function, tested: str | None, condition: ast.expr, before: tuple[Guard, ...], near: ast.expr | None = None
+    subject: Subject,
+    one: Function,
+    tested: str | None,
+    condition: ast.expr,
+    before: tuple[Guard, ...],
+    near: ast.expr | None = None,
 ) -> _Given | None:
     """A call with which `condition`, on the parameter `tested`, holds, and no guard before it.
 
@@ -180,7 +224,9 @@ def _meeting(
     if parameter is None or parameter.kind.startswith("var-"):
         return None
     names, others, fit = _others(subject, one, parameter, before)
-    read = {node.id for part in (condition, near) if part for node in ast.walk(part) if isinstance(node, ast.Name)}
+    read = {
+        node.id for part in (condition, near) if part for node in ast.walk(part) if isinstance(node, ast.Name)
+    }
     builtin = {*values.TYPES, *values.FUNCTIONS} - subject.names
     if read - {parameter.name, *names, *builtin}:
         return None
@@ -188,7 +234,9 @@ def _meeting(
     sure = fit and not any(isinstance(value, (list, dict, set)) for value in subject.known.values())
     usual = samples(parameter.annotation)
     for value in (
-        [*values.near(near, subject.known), *usual, *values.PROBES] if near else [*usual, *values.probes(condition, subject.known)]
+        [*values.near(near, subject.known), *usual, *values.PROBES]
+        if near
+        else [*usual, *values.probes(condition, subject.known)]
     ):
         if value is object and read & {"callable", "type"}:
             continue  # a test gives an object, not the class
@@ -204,8 +252,12 @@ def _meeting(
     return None
 
 
-def _others(subject: Subject, one: Function, tested: Parameter, before: tuple[Guard, ...]) -> tuple[dict[str, Any], dict[str, Any], bool]:
-    """All names but the tested parameter as they are in a call, those of them that it is given, and whether none of these meets a guard."""
+def _others(
+    subject: Subject, one: Function, tested: Parameter, before: tuple[Guard, ...]
+) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """All names but the tested parameter as they are in a call, those of them that it is given, and whether
+    none of these meets a guard.
+    """
     names = dict(subject.known)
     others: dict[str, Any] = {}
     fit = True
@@ -218,13 +270,17 @@ def _others(subject: Subject, one: Function, tested: Parameter, before: tuple[Gu
             choices = [*samples(parameter.annotation), *values.PROBES[:-1], "some text"]
             tests = [earlier for earlier in before if earlier.parameter == parameter.name]
             fitting = [
-                value for value in choices if all(holds(t.condition, {**subject.known, parameter.name: value}) is False for t in tests)
+                value
+                for value in choices
+                if all(holds(t.condition, {**subject.known, parameter.name: value}) is False for t in tests)
             ]
             fit = fit and bool(fitting)
             names[parameter.name] = others[parameter.name] = (fitting or choices)[0]
         elif parameter.default is not None:
             try:
-                names[parameter.name] = values.evaluated(ast.parse(parameter.default, mode="eval").body, subject.known)
+                names[parameter.name] = values.evaluated(
+                    ast.parse(parameter.default, mode="eval").body, subject.known
+                )
             except Exception:  # what only running it would tell
                 continue
     return names, others, fit

@@ -1,4 +1,6 @@
-"""The examples of a docstring as the body of a test: what an example wants is asserted, what stands before it is kept in order."""
+"""The examples of a docstring as the body of a test: what an example wants is asserted, what stands before it
+is kept in order.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from ..source.modules import Example
 from .values import evaluated, formatted, written
 
 WIDTH = 120 - 4
-# Whatever else an example holds is taken as it stands: the linter and the formatter are told to leave its line alone.
+# Whatever else an example holds is taken as it stands: the linter and the formatter are told to leave its
+# line alone.
 PLAIN = (
     ast.Expression,
     ast.Expr,
@@ -65,7 +68,9 @@ class Body:
 
 
 def body(examples: Iterable[Example], module: set[str], printing: bool) -> Body:
-    """The test of some examples. `module` is what its module defines; `printing` says that what is tested writes to stdout.
+    """The test of some examples.
+
+    `module` is what its module defines; `printing` says that what is tested writes to stdout.
 
     Raises NoTest where nothing is wanted, or where an example needs what nobody can know.
     """
@@ -86,9 +91,15 @@ def body(examples: Iterable[Example], module: set[str], printing: bool) -> Body:
             raise NoTest("an example uses `global`")
         want = example.want.removesuffix("```\n")  # the end of a block of Markdown
         pending.append((replace(example, want=want), tree))
-    while pending and not pending[-1][0].want and not pending[-1][0].raises:  # what comes after the last assertion shows nothing
+    # What comes after the last assertion shows nothing.
+    while pending and not pending[-1][0].want and not pending[-1][0].raises:
         pending.pop()
-    used = {one.id for _, tree in pending for one in ast.walk(tree) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
+    used = {
+        one.id
+        for _, tree in pending
+        for one in ast.walk(tree)
+        if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)
+    }
     for example, tree in pending:
         kept = [one for one in tree.body if not _hoisted(one, body, bound, used)]
         for name in _free(kept, bound):
@@ -149,7 +160,11 @@ def _free(nodes: list[ast.stmt], bound: set[str]) -> list[str]:
             elif isinstance(one, ast.ExceptHandler) and one.name:
                 stored.add(one.name)
     read_first = {one.id for node in nodes for one in _read_first(node)}
-    free = [name for name in dict.fromkeys(loads) if name not in bound | local and (name not in stored or name in read_first)]
+    free = [
+        name
+        for name in dict.fromkeys(loads)
+        if name not in bound | local and (name not in stored or name in read_first)
+    ]
     bound |= stored
     return free
 
@@ -179,8 +194,12 @@ def _example(example: Example, nodes: list[ast.stmt], body: Body, printing: bool
     elif not example.want:
         _statement(last, body, used)
     elif not isinstance(last, ast.Expr) or _prints(last, printing, example.want):
-        shows = [one for one in ast.walk(last) if isinstance(one, ast.Expr) and not _prints(one, printing, "?")]
-        if shows and any(not isinstance(one.value, (ast.Constant, ast.Yield, ast.YieldFrom)) for one in shows):
+        shows = [
+            one for one in ast.walk(last) if isinstance(one, ast.Expr) and not _prints(one, printing, "?")
+        ]
+        if shows and any(
+            not isinstance(one.value, (ast.Constant, ast.Yield, ast.YieldFrom)) for one in shows
+        ):
             raise NoTest("an example shows what stands inside a block")
         body.fixtures = ["capsys"]
         body.lines.append("capsys.readouterr()")
@@ -191,7 +210,10 @@ def _example(example: Example, nodes: list[ast.stmt], body: Body, printing: bool
 
 
 def _loosely(example: Example) -> list[str]:
-    """The options of doctest under which an example is compared. One with an ellipsis is meant so, wherever its project says it."""
+    """The options of doctest under which an example is compared.
+
+    One with an ellipsis is meant so, wherever its project says it.
+    """
     chosen = [name for name, on in example.options if on and name in ("ELLIPSIS", "NORMALIZE_WHITESPACE")]
     if not chosen and "..." in example.want and "ELLIPSIS" not in dict(example.options):
         try:
@@ -248,7 +270,13 @@ def _same(got: str, example: Example, body: Body, loose: list[str], nodes: ast.A
     if loose:
         body.imports += [("doctest", "OutputChecker"), *(("doctest", name) for name in loose)]
         suffix = "" if got.startswith("capsys") else ' + "\\n"'
-        body.lines.append(_line(f"assert OutputChecker().check_output({written(example.want)}, {got}{suffix}, {' | '.join(loose)})", nodes))
+        body.lines.append(
+            _line(
+                f"assert OutputChecker().check_output({written(example.want)}, {got}{suffix},"
+                f" {' | '.join(loose)})",
+                nodes,
+            )
+        )
     else:
         rows = [written(row) for row in _blank(example.want).splitlines()]
         left = f"assert {got}.splitlines() == ["
@@ -286,7 +314,9 @@ def _raising(example: Example, node: ast.stmt, body: Body, loose: bool) -> None:
 
 def _statement(node: ast.stmt, body: Body, used: set[str]) -> None:
     text = formatted(node)
-    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
+    names = {
+        one.id for one in ast.walk(node) if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)
+    }
     if "\n" in text:
         if any(len(line) > WIDTH for line in text.split("\n")):
             raise NoTest("an example is a block of long lines")
@@ -294,9 +324,20 @@ def _statement(node: ast.stmt, body: Body, used: set[str]) -> None:
             raise NoTest("an example is a block with a long string")
         if body.lines and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             body.lines.append("")
-        body.lines += ["# fmt: off", *(f"{line}  # noqa" if line.strip() else "" for line in text.split("\n")), "# fmt: on"]
+        body.lines += [
+            "# fmt: off",
+            *(f"{line}  # noqa" if line.strip() else "" for line in text.split("\n")),
+            "# fmt: on",
+        ]
         return
-    body.lines.append(_line(text, node, bare=isinstance(node, ast.Expr), odd=bool(names - used) or bool(names & {"l", "O", "I"})))
+    body.lines.append(
+        _line(
+            text,
+            node,
+            bare=isinstance(node, ast.Expr),
+            odd=bool(names - used) or bool(names & {"l", "O", "I"}),
+        )
+    )
 
 
 def _line(text: str, node: ast.AST, width: int = WIDTH, bare: bool = False, odd: bool = False) -> str:
@@ -305,7 +346,8 @@ def _line(text: str, node: ast.AST, width: int = WIDTH, bare: bool = False, odd:
     calls = [one for one in ast.walk(node) if isinstance(one, ast.Call)]
     rewritten = any(isinstance(one.func, ast.Name) and one.func.id in REWRITTEN_BY_LINTERS for one in calls)
     constant = any(
-        isinstance(one, ast.Constant) and isinstance(one.value, (float, complex)) and "e" in repr(one.value) for one in ast.walk(node)
+        isinstance(one, ast.Constant) and isinstance(one.value, (float, complex)) and "e" in repr(one.value)
+        for one in ast.walk(node)
     )
     useless = bare and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call))
     marks = []

@@ -1,7 +1,8 @@
-"""Let this process, and all that it starts, write only below some folders: Landlock, which Linux has since 5.13.
+"""Let this process, and all that it starts, write only below some folders: Landlock, which Linux has since
+5.13.
 
-It is copied beside the tests and runs on the project's Python, so it imports nothing of this package. Numbers are the kernel's:
-https://docs.kernel.org/userspace-api/landlock.html
+It is copied beside the tests and runs on the project's Python, so it imports nothing of this package. Numbers
+are the kernel's: https://docs.kernel.org/userspace-api/landlock.html
 """
 
 import ctypes
@@ -16,14 +17,19 @@ REMOVE_AND_MAKE = sum(1 << bit for bit in range(4, 13))
 
 
 def write_only_below(folders: list[str]) -> bool:
-    """Refuse every later write elsewhere, with PermissionError. False where the system can't: then nothing is changed."""
+    """Refuse every later write elsewhere, with PermissionError.
+
+    False where the system can't: then nothing is changed.
+    """
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     version = libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION)
     if version < 1:
         return False
-    writing = WRITE_FILE | REMOVE_AND_MAKE | (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0)
+    writing = (
+        WRITE_FILE | REMOVE_AND_MAKE | (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0)
+    )
     attributes = struct.pack("=Q", writing)
     rules = libc.syscall(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     if rules < 0:
@@ -36,6 +42,8 @@ def write_only_below(folders: list[str]) -> bool:
                     return False
             finally:
                 os.close(at)
-        return bool(libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0 and libc.syscall(RESTRICT_SELF, rules, 0) == 0)
+        return bool(
+            libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0 and libc.syscall(RESTRICT_SELF, rules, 0) == 0
+        )
     finally:
         os.close(rules)

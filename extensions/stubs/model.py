@@ -6,15 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["examples", "guard", "answer", "enum", "dataclass", "frozen", "returns", "round trip", "outage", "route"]
+Kind = Literal[
+    "examples", "guard", "answer", "enum", "dataclass", "frozen", "returns", "round trip", "outage", "route"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A test. `cases` are the rows of its parametrize.
 
-    `names` is what it needs of the module, `imports` is what it needs of others: (module, name or "").
-    `sure` says that it can't be red by reading. `fallback` is the same with less asked of it, for when it is red.
+    `names` is what it needs of the module, `imports` is what it needs of others: (module, name or ""). `sure`
+    says that it can't be red by reading. `fallback` is the same with less asked of it, for when it is red.
     """
 
     qualname: str
@@ -45,7 +47,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class NoExpectedValue:
-    """A function of which the source tells nothing to assert. `outside` is what it calls of other packages, by the names that it uses."""
+    """A function of which the source tells nothing to assert.
+
+    `outside` is what it calls of other packages, by the names that it uses.
+    """
 
     qualname: str
     line: int
@@ -58,15 +63,18 @@ class NoExpectedValue:
 class Found:
     """All that candidates.py says of a module.
 
-    `signatures` are those of everything that an importer can reach, by the qualified name. `elsewhere` are those of functions inside of
-    functions, by their name without `<locals>`, and `at` those of all functions, by their line.
+    `signatures` are those of everything that an importer can reach, by the qualified name. `elsewhere` are
+    those of functions inside of functions, by their name without `<locals>`, and `at` those of all functions,
+    by their line.
     """
 
     candidates: tuple[Candidate, ...]
     without: tuple[NoExpectedValue, ...]
     signatures: dict[str, str] = field(default_factory=dict)
-    outside: dict[str, tuple[str, ...]] = field(default_factory=dict)  # what functions call of other packages, by their qualified names
+    # What functions call of other packages, by their qualified names.
+    outside: dict[str, tuple[str, ...]] = field(default_factory=dict)
     elsewhere: dict[str, str] = field(default_factory=dict)
     at: dict[int, str] = field(default_factory=dict)
     functions: int = 0
-    taken: Callable[[str, str], str] = lambda qualname, suffix: f"test_{qualname}_{suffix}"  # names of further tests
+    # Names of further tests.
+    taken: Callable[[str, str], str] = lambda qualname, suffix: f"test_{qualname}_{suffix}"

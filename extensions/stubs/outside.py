@@ -1,4 +1,6 @@
-"""What a function reaches outside its process: which calls those are, and a test of what it does when one of them fails."""
+"""What a function reaches outside its process: which calls those are, and a test of what it does when one of
+them fails.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,10 @@ EFFECTS = re.compile(
 STANDARD = {"ftplib", "http", "imaplib", "poplib", "shutil", "smtplib", "socket", "subprocess", "urllib"}
 # Packages of others of which every call goes outside.
 CLIENTS = {
-    *ROOTS, "aio_pika", "anthropic", "azure", "binance", "boto3", "botocore", "ccxt", "discord", "docker", "fabric", "google", "grpc",
-    "kubernetes", "ldap3", "minio", "openai", "paho", "paramiko", "pyrogram", "slack_sdk", "stripe", "telegram", "telebot", "telethon",
+    *ROOTS, "aio_pika", "anthropic", "azure", "binance", "boto3", "botocore", "ccxt", "discord", "docker",
+    "fabric", "google", "grpc",
+    "kubernetes", "ldap3", "minio", "openai", "paho", "paramiko", "pyrogram", "slack_sdk", "stripe",
+    "telegram", "telebot", "telethon",
     "tweepy", "twilio", "urllib3", "websocket", "websockets",
 }  # fmt: skip
 HARMLESS = {"urllib.parse", "http.HTTPStatus"}
@@ -39,19 +43,30 @@ HANDLERS = 3  # of one function
 
 
 def calls(subject: Subject, one: Function) -> tuple[str, ...]:
-    """What a function calls of other packages, as the module names it, in order: "requests.get", "cache.set"."""
+    """What a function calls of other packages, as the module names it, in order: "requests.get",
+    "cache.set".
+    """
     heads = _heads(subject)
     told = dict.fromkeys(ast.unparse(node.func) for node in _in_order([one.node]))
     return tuple(name for name in told if _is_below(name, heads))
 
 
 def reached(subject: Subject, one: Function) -> str:
-    """The first call that leaves traces or goes outside, of a function or of those of its module that it calls; "" where there is none."""
+    """The first call that leaves traces or goes outside, of a function or of those of its module that it
+    calls; "" where there is none.
+    """
     heads = _heads(subject, clients=True)
     for function in raising.with_called(subject, one):
         found = effect(function.node)
         if not found:
-            found = next((name for node in _in_order([function.node]) if _is_below(name := ast.unparse(node.func), heads)), "")
+            found = next(
+                (
+                    name
+                    for node in _in_order([function.node])
+                    if _is_below(name := ast.unparse(node.func), heads)
+                ),
+                "",
+            )
         if found:
             return found
     return ""
@@ -74,10 +89,19 @@ def effect(node: ast.AST) -> str:
 
 
 def outages(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
-    """For each handler of the function's `try` that returns or raises what stands there: the first call outside fails, and that comes."""
+    """For each handler of the function's `try` that returns or raises what stands there: the first call
+    outside fails, and that comes.
+    """
     call = subject.callee(one)
     attempt = next((node for node in one.node.body if isinstance(node, ast.Try)), None)
-    if not subject.dotted or call is None or attempt is None or one.is_generator or not plain(one) or one.name.startswith("_"):
+    if (
+        not subject.dotted
+        or call is None
+        or attempt is None
+        or one.is_generator
+        or not plain(one)
+        or one.name.startswith("_")
+    ):
         return
     before = one.node.body[: one.node.body.index(attempt)]
     if any(effect(node) or _names(node) & _heads(subject) for node in before):
@@ -95,14 +119,20 @@ def outages(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
         raised = ast.unparse(types[0]) if types and types[0] else "Exception"
         exception = subject.exception(raised)
         *rest, last = handler.body
-        if exception is None or not _comes_from_outside(subject, raised) or any(effect(node) for node in rest):
+        if (
+            exception is None
+            or not _comes_from_outside(subject, raised)
+            or any(effect(node) for node in rest)
+        ):
             continue
         try:
             line = awaited(one, f"{call}({arguments(required(one), given)})")
             failing = f'failing = patch("{subject.dotted}.{target}", side_effect={exception}("down"))'
             uses = [raised]
             if isinstance(last, ast.Return):
-                answer = None if last.value is None else values.evaluated(last.value, {**subject.known, **given})
+                answer = (
+                    None if last.value is None else values.evaluated(last.value, {**subject.known, **given})
+                )
                 body = [failing, "with failing:", f"    {asserted(line, answer)}"]
             elif isinstance(last, ast.Raise) and last.exc is not None:
                 comes = ast.unparse(last.exc.func if isinstance(last.exc, ast.Call) else last.exc)
@@ -126,13 +156,18 @@ def outages(subject: Subject, one: Function, told: str) -> Iterator[Candidate]:
 
 
 def _comes_from_outside(subject: Subject, exception: str) -> bool:
-    """Whether a client may raise this: its own, or what the system raises. A KeyError is of what is done with the answer."""
+    """Whether a client may raise this: its own, or what the system raises.
+
+    A KeyError is of what is done with the answer.
+    """
     head = exception.split(".")[0]
     return head in _heads(subject) or exception in FAILURES
 
 
 def _heads(subject: Subject, clients: bool = False) -> set[str]:
-    """Names behind which others stand: packages, a few standard ones, and what the module makes of them at its top; or only clients."""
+    """Names behind which others stand: packages, a few standard ones, and what the module makes of them at
+    its top; or only clients.
+    """
     found = set()
     for name, bound in subject.imports.items():
         top = bound.module.split(".")[0]
@@ -143,13 +178,21 @@ def _heads(subject: Subject, clients: bool = False) -> set[str]:
     for node in subject.module.tree.body:
         value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
         if isinstance(value, ast.Call) and ast.unparse(value.func).split(".")[0] in found:
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+            targets = (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [node.target]
+                if isinstance(node, ast.AnnAssign)
+                else []
+            )
             found |= {one.id for one in targets if isinstance(one, ast.Name)}
     return found
 
 
 def _first(subject: Subject, attempt: ast.Try) -> str:
-    """The first call outside in the body of a `try`, as the module names it; "" where there is none, or something is done before it."""
+    """The first call outside in the body of a `try`, as the module names it; "" where there is none, or
+    something is done before it.
+    """
     heads = _heads(subject)
     for node in _in_order(attempt.body):
         name = ast.unparse(node.func)
@@ -161,7 +204,9 @@ def _first(subject: Subject, attempt: ast.Try) -> str:
 
 
 def _in_order(nodes: Iterable[ast.AST]) -> list[ast.Call]:
-    """The calls in some statements, in the order in which they are made: one that is inside another ends before it."""
+    """The calls in some statements, in the order in which they are made: one that is inside another ends
+    before it.
+    """
     found = [one for node in nodes for one in ast.walk(node) if isinstance(one, ast.Call)]
     return sorted(found, key=lambda node: (node.end_lineno, node.end_col_offset))
 

@@ -1,6 +1,8 @@
-"""A pytest plugin for the run of candidates: no network, no writes elsewhere, a time limit for each test, and what became of each.
+"""A pytest plugin for the run of candidates: no network, no writes elsewhere, a time limit for each test, and
+what became of each.
 
-It is copied beside the tests and runs on the project's Python, so it imports nothing of this package. Settings come in LEVELS_STUBS, JSON.
+It is copied beside the tests and runs on the project's Python, so it imports nothing of this package.
+Settings come in LEVELS_STUBS, JSON.
 """
 
 import faulthandler
@@ -66,7 +68,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _warm_up() -> None:
-    """Have Hypothesis make its tables, which takes a second or two, before the time of the first test begins."""
+    """Have Hypothesis make its tables, which takes a second or two,
+    before the time of the first test begins."""
     from hypothesis import given, settings
     from hypothesis import strategies as st
 
@@ -89,7 +92,9 @@ def pytest_collectreport(report: pytest.CollectReport) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """One case that takes too long is enough to know of a test, and two tests of their file: its module may hang."""
+    """One case that takes too long is enough to know of a test, and two tests of their file: its module may
+    hang.
+    """
     file, name, _ = ITEMS[item.nodeid]
     if (file, name) in SLOW:
         raise TooLong("another of its cases took too long")
@@ -103,7 +108,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, _ring)
         signal.setitimer(signal.ITIMER_REAL, SETTINGS["each"])
-        faulthandler.dump_traceback_later(SETTINGS["each"] + 2, exit=True)  # for what swallows the alarm, or is no Python
+        # For what swallows the alarm, or is no Python.
+        faulthandler.dump_traceback_later(SETTINGS["each"] + 2, exit=True)
         yield
         faulthandler.cancel_dump_traceback_later()
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,4 +1,6 @@
-"""The stubs of a project: which modules there are, what is written for each, and what became of the candidates."""
+"""The stubs of a project: which modules there are, what is written for each, and what became of the
+candidates.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ NO_HYPOTHESIS = "Hypothesis isn't installed in .venv: add hypothesis to what the
 
 @dataclass
 class Stub:
-    """One module and its test file. `tests` are to be written, `there` are already; `demoted` were to be, with why they are not."""
+    """One module and its test file.
+
+    `tests` are to be written, `there` are already; `demoted` were to be, with why they are not.
+    """
 
     service: str
     source: str
@@ -63,12 +68,15 @@ class Result:
 
 
 def chosen(project: Path, recorded: Mapping[str, Any], paths: Sequence[str]) -> list[tuple[Service, str]]:
-    """The modules (POSIX, from the project) that `paths` name, each with its service; all of all services where there is none.
+    """The modules (POSIX, from the project) that `paths` name, each with its service; all of all services
+    where there is none.
 
     Raises Refused for a path that isn't there, or in no service.
     """
     services = answers.recorded_services(recorded)
-    ours = {path for path, (_, owner, _) in layers.owners(template_root(), services).items() if owner == "ours"}
+    ours = {
+        path for path, (_, owner, _) in layers.owners(template_root(), services).items() if owner == "ours"
+    }
     found: dict[str, Service] = {}
     for path in [_inside(project, path) for path in paths] or [service["path"] for service in services]:
         files = [path] if os.path.isfile(project / path) else list(_modules(project, path))
@@ -77,7 +85,10 @@ def chosen(project: Path, recorded: Mapping[str, Any], paths: Sequence[str]) -> 
         for file in files:
             service = _service(services, file)
             if service is None:
-                raise Refused(f"{shown(file)}: expected a file of a service ({', '.join(sorted(one['path'] for one in services))})")
+                raise Refused(
+                    f"{shown(file)}: expected a file of a service"
+                    f" ({', '.join(sorted(one['path'] for one in services))})"
+                )
             if file not in ours and (not aside(file) or file == path):
                 found.setdefault(file, service)
     return [(service, file) for file, service in sorted(found.items())]
@@ -89,7 +100,10 @@ def _inside(project: Path, path: str) -> str:
     if here.startswith("../") or here == ".." or os.path.isabs(here):
         raise Refused(f"{shown(path)}: expected a file or a folder inside the project")
     if not os.path.exists(project / here):
-        raise Refused(f"{shown(path)}: expected a Python file or a folder, there is none; say it as services/api/pricing.py")
+        raise Refused(
+            f"{shown(path)}: expected a Python file or a folder, there is none; say it as"
+            " services/api/pricing.py"
+        )
     if os.path.isfile(project / here) and not here.endswith(".py"):
         raise Refused(f"{shown(path)}: expected a Python file or a folder")
     return here
@@ -111,7 +125,8 @@ def _service(services: Iterable[Service], file: str) -> Service | None:
 
 def test_file(service: Service, file: str) -> str:
     """Where the tests of a module stand."""
-    return f"tests/unit/{_word(service['name'])}/test_{_word(service['name'])}_{_word(_dotted(_within(service, file)))}.py"
+    name, module = _word(service["name"]), _word(_dotted(_within(service, file)))
+    return f"tests/unit/{name}/test_{name}_{module}.py"
 
 
 def _within(service: Service, file: str) -> str:
@@ -128,7 +143,9 @@ def _word(name: str) -> str:
 
 
 def place(project: Path, service: Service, file: str) -> Place:
-    """How a test imports a module: a new service is seen from the root; of others, from the folder above the outermost package."""
+    """How a test imports a module: a new service is seen from the root; of others, from the folder above the
+    outermost package.
+    """
     if service["code"] == "ours":
         return Place(file, _dotted(file))
     *folders, name = file.split("/")
@@ -139,7 +156,9 @@ def place(project: Path, service: Service, file: str) -> Place:
 
 
 def plan(project: Path, service: Service, file: str, routes: Routes | None = None) -> Stub | tuple[str, str]:
-    """What could be written for a module, before anything is run; or the path and the reason where it can't be read."""
+    """What could be written for a module, before anything is run; or the path and the reason where it can't
+    be read.
+    """
     module = read_file(project, file)
     if not isinstance(module, Module):
         return file, module.reason
@@ -175,19 +194,33 @@ def _local(project: Path, service: Service, where: Place) -> frozenset[str]:
     """The first words of what a module may import from the project."""
     folders = {project, project / service["path"], project / (where.root or ".")}
     return frozenset(
-        name.removesuffix(".py") for folder in folders if folder.is_dir() for name in os.listdir(folder) if _code(folder, name)
+        name.removesuffix(".py")
+        for folder in folders
+        if folder.is_dir()
+        for name in os.listdir(folder)
+        if _code(folder, name)
     )
 
 
 def _code(folder: Path, name: str) -> bool:
-    """Whether a name in a folder is a module's, or that of a package: a folder called redis or docker may hold anything."""
-    return name.endswith(".py") or ((folder / name).is_dir() and any(one.endswith(".py") for one in os.listdir(folder / name)))
+    """Whether a name in a folder is a module's, or that of a package: a folder called redis or docker may
+    hold anything.
+    """
+    return name.endswith(".py") or (
+        (folder / name).is_dir() and any(one.endswith(".py") for one in os.listdir(folder / name))
+    )
 
 
 def _reached(project: Path, where: Place, routes: Routes) -> bool:
     """Whether a test of this module can import the app, too."""
     top = routes.app.split(":")[0].split(".")[0]
-    folder = project / (where.root if where.root is not None else posixpath.dirname(where.file) if "." not in where.module else "")
+    folder = project / (
+        where.root
+        if where.root is not None
+        else posixpath.dirname(where.file)
+        if "." not in where.module
+        else ""
+    )
     if where.root is None and "." in where.module:
         folder = project / where.file.removesuffix(where.module.replace(".", "/") + ".py")
     return bool(top) and ((folder / top).is_dir() or (folder / f"{top}.py").is_file())
@@ -224,7 +257,9 @@ def _bound(tree: ast.Module) -> frozenset[str]:
 
 
 def _gone(qualname: str, module: Module, bound: frozenset[str]) -> bool:
-    """Whether a function surely isn't in a module any more: not inside a function, not inherited, not imported from where it went."""
+    """Whether a function surely isn't in a module any more: not inside a function, not inherited, not
+    imported from where it went.
+    """
     *_, owner, name = ("", *qualname.split("."))
     if "*" in bound:
         return False
@@ -252,7 +287,11 @@ def stubs(
     python = None if read_only else run.interpreter(project)
     why = ""
     if not python:
-        why = "--read, or `seed_tests: read` in the answers" if read_only else "no .venv with pytest, which the target `install` makes"
+        why = (
+            "--read, or `seed_tests: read` in the answers"
+            if read_only
+            else "no .venv with pytest, which the target `install` makes"
+        )
     found: list[Stub] = []
     unparsed: list[tuple[str, str]] = []
     routes: dict[str, Routes | None] = {}
@@ -263,7 +302,9 @@ def stubs(
         if number % 100 == 0:
             say(f"{number} of {len(modules)} modules read")
         if service["name"] not in routes:
-            routes[service["name"]] = find_routes(project, service) if service["kind"] == "web" and service["app"] else None
+            routes[service["name"]] = (
+                find_routes(project, service) if service["kind"] == "web" and service["app"] else None
+            )
         one = plan(project, service, file, routes[service["name"]])
         if isinstance(one, Stub):
             if one.test in claimed:  # a/b.py and a_b.py
@@ -283,7 +324,9 @@ def stubs(
     return Result(found, unparsed, python is not None, why)
 
 
-def judge(project: Path, found: Sequence[Stub], python: Path, say: Callable[[str], None] = lambda text: None) -> None:
+def judge(
+    project: Path, found: Sequence[Stub], python: Path, say: Callable[[str], None] = lambda text: None
+) -> None:
     """Run the tests of `found`; those that aren't green go to `demoted` with the reason."""
     if not run.has(python, "hypothesis"):
         for stub in found:
@@ -296,20 +339,32 @@ def judge(project: Path, found: Sequence[Stub], python: Path, say: Callable[[str
     for stub in found:
         stub.weakened += [one.name for one in stub.tests if (stub.test, one.name) in weaker]
         stub.tests = [weaker.get((stub.test, one.name), one) for one in stub.tests]
-    red = {key: why for key, why in red.items() if key not in weaker} | _red(project, found, weaker, python, say)
+    red = {key: why for key, why in red.items() if key not in weaker} | _red(
+        project, found, weaker, python, say
+    )
     for stub in found:
-        stub.demoted += [(one, red[stub.test, one.name]) for one in stub.tests if (stub.test, one.name) in red]
+        stub.demoted += [
+            (one, red[stub.test, one.name]) for one in stub.tests if (stub.test, one.name) in red
+        ]
         stub.tests = [one for one in stub.tests if (stub.test, one.name) not in red]
 
 
 def _red(
-    project: Path, found: Sequence[Stub], wanted: Iterable[tuple[str, str]], python: Path, say: Callable[[str], None]
+    project: Path,
+    found: Sequence[Stub],
+    wanted: Iterable[tuple[str, str]],
+    python: Path,
+    say: Callable[[str], None],
 ) -> dict[tuple[str, str], str]:
     """Of the `wanted` tests (test file and name) those that aren't green, with the reason."""
     names: dict[str, list[str]] = {}
     for file, name in wanted:
         names.setdefault(file, []).append(name)
-    files = {stub.test: content for stub in found if stub.test in names and (content := _content(stub, ())) is not None}
+    files = {
+        stub.test: content
+        for stub in found
+        if stub.test in names and (content := _content(stub, ())) is not None
+    }
     names = {file: listed for file, listed in names.items() if file in files}
     if not names:
         return {}
@@ -336,12 +391,16 @@ def _content(stub: Stub, without: Sequence[NoExpectedValue]) -> bytes | None:
 
 
 def _skeletons(stub: Stub) -> list[NoExpectedValue]:
-    """What is to be written by a person: functions without an expected value, and those of which no candidate was green."""
+    """What is to be written by a person: functions without an expected value, and those of which no candidate
+    was green.
+    """
     to_write = {one.qualname: one for one in stub.without if one.reason != "private"}
     asserted = {name for one in [*stub.tests, *stub.there] for name in (one.qualname, *one.covers)}
     for one, why in stub.demoted:
         if one.qualname not in asserted and one.qualname in stub.found.outside:
-            red = NoExpectedValue(one.qualname, one.line, why, one.signature, stub.found.outside[one.qualname])
+            red = NoExpectedValue(
+                one.qualname, one.line, why, one.signature, stub.found.outside[one.qualname]
+            )
             to_write.setdefault(one.qualname, red)
     return list(to_write.values())
 
@@ -352,7 +411,9 @@ def _write(project: Path, stub: Stub, skeletons: bool) -> None:
         stub.tests = [] if stub.kept_out else stub.tests
         return
     path = project / stub.test
-    if os.path.islink(path) or not Path(os.path.realpath(path.parent)).is_relative_to(os.path.realpath(project)):
+    if os.path.islink(path) or not Path(os.path.realpath(path.parent)).is_relative_to(
+        os.path.realpath(project)
+    ):
         stub.kept_out, stub.tests = "it is a symlink, or leads out of the project", []
         return
     try:

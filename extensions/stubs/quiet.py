@@ -1,4 +1,5 @@
-"""Modules whose import surely works and does nothing: they import the standard library, define, and bind plain values.
+"""Modules whose import surely works and does nothing: they import the standard library, define, and bind
+plain values.
 
 Only of these is something written where nothing is run.
 """
@@ -36,7 +37,9 @@ def quiet(project: Path, file: str) -> bool:
 
 def _plain(project: Path, file: str) -> bool:
     module = read_file(project, file)
-    if not isinstance(module, Module) or any(not _standard(one.module) for one in module.imports if not one.local):
+    if not isinstance(module, Module) or any(
+        not _standard(one.module) for one in module.imports if not one.local
+    ):
         return False
     return all(map(_does_nothing, module.tree.body))
 
@@ -52,7 +55,11 @@ def _does_nothing(statement: ast.stmt) -> bool:
         defaults = [*statement.args.defaults, *filter(None, statement.args.kw_defaults)]
         return all(map(_decorates, statement.decorator_list)) and all(map(_value, defaults))
     if isinstance(statement, ast.ClassDef):
-        return all(map(_decorates, statement.decorator_list)) and not statement.keywords and all(map(_does_nothing, statement.body))
+        return (
+            all(map(_decorates, statement.decorator_list))
+            and not statement.keywords
+            and all(map(_does_nothing, statement.body))
+        )
     if isinstance(statement, ast.Expr):
         return isinstance(statement.value, ast.Constant)
     if isinstance(statement, (ast.Assign, ast.AnnAssign)):

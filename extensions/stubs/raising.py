@@ -1,4 +1,6 @@
-"""What a function may raise for some values, as far as its text tells: by itself, by its expressions, by what it calls."""
+"""What a function may raise for some values, as far as its text tells: by itself, by its expressions, by what
+it calls.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,26 @@ from .subject import Subject
 CALLS = {
     **dict.fromkeys(
         (
-            "UUID", "chr", "complex", "datetime", "decode", "fromhex", "fromisoformat", "fromtimestamp", "index", "ip_address",
-            "ip_network", "loads", "remove", "strptime", "to_bytes", "unhexlify", "unpack", "urlparse", "urlsplit",
+            "UUID", "chr", "complex", "datetime", "decode", "fromhex", "fromisoformat", "fromtimestamp",
+            "index", "ip_address",
+            "ip_network", "loads", "remove", "strptime", "to_bytes", "unhexlify", "unpack", "urlparse",
+            "urlsplit",
         ),
         ("ValueError",),
     ),
     **dict.fromkeys(("Decimal", "quantize"), ("ArithmeticError",)),
     **dict.fromkeys(
-        ("astimezone", "divmod", "exp", "float", "int", "log", "log10", "log2", "pow", "sqrt", "strftime", "timedelta"),
+        (
+            "astimezone", "divmod", "exp", "float", "int", "log", "log10", "log2", "pow", "sqrt", "strftime",
+            "timedelta",
+        ),
         ("ValueError", "ArithmeticError"),
     ),
     **dict.fromkeys(("choice", "pop", "popitem"), ("LookupError",)),
-    **dict.fromkeys(("access", "exists", "is_dir", "is_file", "iterdir", "listdir", "resolve", "stat"), ("OSError", "ValueError")),
+    **dict.fromkeys(
+        ("access", "exists", "is_dir", "is_file", "iterdir", "listdir", "resolve", "stat"),
+        ("OSError", "ValueError"),
+    ),
     "next": ("StopIteration",),
     "ord": ("TypeError",),
 }  # fmt: skip
@@ -32,7 +42,9 @@ DEEP = 4  # functions within functions
 
 
 def indirectly(subject: Subject, one: Function, deep: int = DEEP) -> dict[str, None]:
-    """What a function may raise though no `raise` of its own does: names of exceptions, as the module has them, in order."""
+    """What a function may raise though no `raise` of its own does: names of exceptions, as the module has
+    them, in order.
+    """
     found: dict[str, None] = {}
     for node in _own(one.node):
         found |= dict.fromkeys(_of_expression(node))
@@ -57,13 +69,17 @@ def includes(names: Iterable[str], exception: str) -> bool:
     asked = getattr(builtins, exception, None)
     for name in names:
         found = getattr(builtins, name, None)
-        if name == exception or (isinstance(asked, type) and isinstance(found, type) and issubclass(asked, found)):
+        if name == exception or (
+            isinstance(asked, type) and isinstance(found, type) and issubclass(asked, found)
+        ):
             return True
     return False
 
 
 def unwritten(one: Function) -> bool:
-    """Whether a function is only a place for one: its body is `...`, `pass`, or says that it isn't implemented."""
+    """Whether a function is only a place for one: its body is `...`, `pass`, or says that it isn't
+    implemented.
+    """
     body = one.node.body[1:] if one.docstring is not None else one.node.body
     if not body:
         return True
@@ -79,9 +95,17 @@ def _of_expression(node: ast.AST) -> tuple[str, ...]:
     if isinstance(node, ast.Call):
         name = _name(node)
         if name in ("max", "min"):
-            return ("ValueError",) if len(node.args) == 1 and not any(word.arg == "default" for word in node.keywords) else ()
+            return (
+                ("ValueError",)
+                if len(node.args) == 1 and not any(word.arg == "default" for word in node.keywords)
+                else ()
+            )
         if name == "range":
-            return ("ValueError",) if len(node.args) == 3 and not isinstance(node.args[2], (ast.Constant, ast.UnaryOp)) else ()
+            return (
+                ("ValueError",)
+                if len(node.args) == 3 and not isinstance(node.args[2], (ast.Constant, ast.UnaryOp))
+                else ()
+            )
         if name == "format":
             constant = isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Constant)
             return () if constant else ("ValueError",)
@@ -92,17 +116,28 @@ def _of_expression(node: ast.AST) -> tuple[str, ...]:
         return () if (constant and not isinstance(node.op, ast.Pow)) or text else ("ArithmeticError",)
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
         return () if isinstance(node.slice, ast.Slice) else ("LookupError",)
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and not isinstance(node.value, ast.Tuple):
+    if (
+        isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Tuple)
+        and not isinstance(node.value, ast.Tuple)
+    ):
         return ("ValueError",)
     return ("AssertionError",) if isinstance(node, ast.Assert) else ()
 
 
 def _name(node: ast.Call) -> str:
-    return node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+    return (
+        node.func.id
+        if isinstance(node.func, ast.Name)
+        else node.func.attr
+        if isinstance(node.func, ast.Attribute)
+        else ""
+    )
 
 
 def _called(subject: Subject, one: Function, node: ast.Call) -> Iterator[Function]:
-    """The module's own functions that a call may be of: by its name, for methods of whatever class has one."""
+    """The module's own functions that a call may be of: by its name,
+    for methods of whatever class has one."""
     name = _name(node)
     if name == "cls" and one.owner:
         name = one.owner

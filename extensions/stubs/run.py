@@ -1,4 +1,5 @@
-"""Run candidates on the project's Python: in a copy of the project, without network, with time limits, twice in different order.
+"""Run candidates on the project's Python: in a copy of the project, without network, with time limits, twice
+in different order.
 
 The two runs go side by side, each in a copy of its own. On Linux they can write nowhere else (landlock.py).
 """
@@ -57,7 +58,10 @@ class Outcome:
 
 def interpreter(project: Path) -> Path | None:
     """The project's Python, where it has pytest; None where there is none."""
-    folders = [project / ".venv", *([Path(os.environ["VIRTUAL_ENV"])] if os.environ.get("VIRTUAL_ENV") else [])]
+    folders = [
+        project / ".venv",
+        *([Path(os.environ["VIRTUAL_ENV"])] if os.environ.get("VIRTUAL_ENV") else []),
+    ]
     for folder in folders:
         for name in ("bin/python", "Scripts/python.exe"):
             python = folder / name
@@ -70,7 +74,9 @@ def has(python: Path, module: str) -> bool:
     """Whether this interpreter starts and finds a module, which isn't imported."""
     ask = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
     try:
-        done = subprocess.run([str(python), "-c", ask], capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [str(python), "-c", ask], capture_output=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+        )
     except (OSError, subprocess.SubprocessError):
         return False
     return done.returncode == 0
@@ -84,10 +90,12 @@ def run(
     each: float = EACH,
     hypothesis: bool = False,
 ) -> dict[Case, Outcome]:
-    """What became of the `wanted` tests (names by test file) when `files` (path from the project: content) are in place.
+    """What became of the `wanted` tests (names by test file) when `files` (path from the project: content)
+    are in place.
 
-    Nothing of the project is written to. Every wanted test is a key at least once; one that never ran says why. A test is green that is
-    so in both runs, the second backwards and with other hashes: one that hangs on order or chance is none.
+    Nothing of the project is written to. Every wanted test is a key at least once; one that never ran says
+    why. A test is green that is so in both runs, the second backwards and with other hashes: one that hangs
+    on order or chance is none.
     """
     settings = {"each": each, "hypothesis": hypothesis}
     stop = threading.Event()
@@ -98,7 +106,10 @@ def run(
         works = [Path(folder, name) for name in ("forwards", "backwards")]
         for work in works:
             _prepare(work, project, files)
-        runs = [pool.submit(_all, work, wanted, python, {**settings, "backwards": work is works[1]}, stop) for work in works]
+        runs = [
+            pool.submit(_all, work, wanted, python, {**settings, "backwards": work is works[1]}, stop)
+            for work in works
+        ]
         try:
             first, second = (one.result() for one in runs)
         finally:  # who interrupts this doesn't wait for them
@@ -121,11 +132,16 @@ def _prepare(work: Path, project: Path, files: Mapping[str, bytes]) -> None:
 
 
 def copied(project: Path, to: Path) -> None:
-    """Copy what tests may need of a project: no hidden folders, no virtual environments, no large files, no .env with its secrets."""
+    """Copy what tests may need of a project: no hidden folders, no virtual environments, no large files, no
+    .env with its secrets.
+    """
 
     def left_out(folder: str, names: list[str]) -> set[str]:
         out = {
-            name for name in names if name in SKIPPED - {"build", "dist"} or (name[0] == "." and os.path.isdir(os.path.join(folder, name)))
+            name
+            for name in names
+            if name in SKIPPED - {"build", "dist"}
+            or (name[0] == "." and os.path.isdir(os.path.join(folder, name)))
         }
         if "pyvenv.cfg" in names:
             return set(names)
@@ -142,7 +158,11 @@ def copied(project: Path, to: Path) -> None:
 
 
 def _all(
-    work: Path, wanted: Mapping[str, Sequence[str]], python: Path, settings: Mapping[str, Any], stop: threading.Event
+    work: Path,
+    wanted: Mapping[str, Sequence[str]],
+    python: Path,
+    settings: Mapping[str, Any],
+    stop: threading.Event,
 ) -> dict[Case, Outcome]:
     """Run what is wanted; a test that ends the interpreter is left out of the next try."""
     until = time.monotonic() + ALL + ONE * sum(map(len, wanted.values()))
@@ -183,18 +203,29 @@ def _all(
         outcomes[current] = Outcome(False, f"it ended the run ({said or f'exit code {code}'})")
     ran = {(file, name) for file, name, _ in outcomes}
     for file, names in wanted.items():
-        why = next((text for node, text in collection.items() if node and (node == file or file.endswith(node))), said)
+        why = next(
+            (text for node, text in collection.items() if node and (node == file or file.endswith(node))),
+            said,
+        )
         for name in names:
             if (file, name) not in ran:
-                outcomes[file, name, 0] = Outcome(False, shown(f"it never ran: {why or 'not collected'}")[:200])
+                outcomes[file, name, 0] = Outcome(
+                    False, shown(f"it never ran: {why or 'not collected'}")[:200]
+                )
     return outcomes
 
 
 def _in_words(why: str) -> str:
     """What Hypothesis says at length, for people who don't know it."""
-    if why.startswith(("FailedHealthCheck: It looks like this test is filtering", "Unsatisfiable", "Unsatisfied")):
+    if why.startswith(
+        ("FailedHealthCheck: It looks like this test is filtering", "Unsatisfiable", "Unsatisfied")
+    ):
         return "it refuses nearly all the values that could be made for it"
-    return re.sub(r"ExceptionGroup: Hypothesis found (\d+) distinct failures.*", r"\1 different exceptions, for values made for it", why)
+    return re.sub(
+        r"ExceptionGroup: Hypothesis found (\d+) distinct failures.*",
+        r"\1 different exceptions, for values made for it",
+        why,
+    )
 
 
 def _case(told: list[object]) -> Case:
@@ -211,7 +242,10 @@ def _once(
     limit: float,
     stop: threading.Event,
 ) -> tuple[int, str]:
-    """One subprocess; its exit code and the last line of what it said. It is ended after `limit` seconds, and when told to `stop`."""
+    """One subprocess; its exit code and the last line of what it said.
+
+    It is ended after `limit` seconds, and when told to `stop`.
+    """
     root = work / "project"
     settings = {
         **settings,
@@ -224,15 +258,40 @@ def _once(
     (work / "empty.ini").write_text("[pytest]\n")
     (work / "home").mkdir(exist_ok=True)
     env = {key: os.environ[key] for key in PASSED_ON if key in os.environ}
-    env |= {"HOME": str(work / "home"), "USERPROFILE": str(work / "home"), "TMPDIR": str(work / "home"), "TEMP": str(work / "home")}
-    env |= {"PYTHONPATH": str(work), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "2" if settings["backwards"] else "1"}
+    env |= {
+        "HOME": str(work / "home"),
+        "USERPROFILE": str(work / "home"),
+        "TMPDIR": str(work / "home"),
+        "TEMP": str(work / "home"),
+    }
+    env |= {
+        "PYTHONPATH": str(work),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "2" if settings["backwards"] else "1",
+    }
     env["LEVELS_STUBS"] = json.dumps(settings)
     # Their own options may ask for plugins, coverage or many processes.
-    options = ["-q", "-p", "no:cacheprovider", "-p", "levels_stubs_plugin", "-c", str(work / "empty.ini"), f"--rootdir={root}", "--tb=no"]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "levels_stubs_plugin",
+        "-c",
+        str(work / "empty.ini"),
+        f"--rootdir={root}",
+        "--tb=no",
+    ]
     options += ["--continue-on-collection-errors"]
     command = [*_without_network(), str(python), "-m", "pytest", *options, *wanted]
     process = subprocess.Popen(
-        command, cwd=root, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        command,
+        cwd=root,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
     until, said = time.monotonic() + limit, None
     while said is None and time.monotonic() < until and not stop.is_set():

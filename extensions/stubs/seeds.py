@@ -17,15 +17,21 @@ from . import project as stubs
 from . import run
 from .quiet import quiet
 
-MOST = 5  # files at one time without being asked for: a first adoption of a large repository doesn't bury its people
+# Files at one time without being asked for: a first adoption of a large repository doesn't bury its people.
+MOST = 5
 
 
-def seed(project: Path, recorded: Mapping[str, Any], template: Path, ask: Callable[[str], str] | None = None) -> Iterator[str]:
-    """Write seeds for the modules that are new since the last move. Yields a line for each, and for what is left.
+def seed(
+    project: Path, recorded: Mapping[str, Any], template: Path, ask: Callable[[str], str] | None = None
+) -> Iterator[str]:
+    """Write seeds for the modules that are new since the last move.
 
-    MOST files at most, unless the person wants all of them: `ask` puts the question and returns the answer; without it nobody is asked.
-    Where the project has no environment yet, or its people don't want their code run (`seed_tests: read`), only tests are written that
-    can't be red by reading, and only of modules whose import does nothing.
+    Yields a line for each, and for what is left.
+
+    MOST files at most, unless the person wants all of them: `ask` puts the question and returns the answer;
+    without it nobody is asked. Where the project has no environment yet, or its people don't want their code
+    run (`seed_tests: read`), only tests are written that can't be red by reading, and only of modules whose
+    import does nothing.
     """
     found = due(project, recorded, template)
     read_only = recorded["seed_tests"] == "read" or run.interpreter(project) is None
@@ -34,7 +40,8 @@ def seed(project: Path, recorded: Mapping[str, Any], template: Path, ask: Callab
     most: int | None = MOST
     if ask and len(modules) > MOST:
         question = (
-            f"{len(modules)} modules of yours have no test file of their own. Write tests for {MOST} of them now, for all, or for none?"
+            f"{len(modules)} modules of yours have no test file of their own. Write tests for {MOST} of them"
+            " now, for all, or for none?"
         )
         said = ask(f"{question} [{MOST}/all/none] ").strip().lower()
         while said not in ("", str(MOST), "all", "none", "no", "n", "0"):
@@ -50,28 +57,41 @@ def seed(project: Path, recorded: Mapping[str, Any], template: Path, ask: Callab
     first = f"{make} stubs" if recorded["seed_tests"] == "read" else f"{make} install stubs"
     untried = sum(len(stub.demoted) for stub in result.stubs) if not result.ran else 0
     if untried and recorded["seed_tests"] != "read":
-        yield f"{counted(untried, 'test')} more must be tried first, such as docstring examples: `{first}` writes those that are green"
+        yield (
+            f"{counted(untried, 'test')} more must be tried first, such as docstring examples: `{first}`"
+            " writes those that are green"
+        )
     left = unseen + len(modules) - len(result.stubs) - len(result.unparsed)
     if left:
-        yield f"{counted(left, 'module')} more {'was' if left == 1 else 'were'} not looked at: `{first}` writes what can be asserted"
+        yield (
+            f"{counted(left, 'module')} more {'was' if left == 1 else 'were'} not looked at: `{first}` writes"
+            " what can be asserted"
+        )
 
 
 def due(project: Path, recorded: Mapping[str, Any], template: Path) -> list[tuple[stubs.Service, str]]:
-    """The modules of the person's, with their services, that came after the last move and that no test file is named after.
+    """The modules of the person's, with their services, that came after the last move and that no test file
+    is named after.
 
     What stood there at the last move had its chance: so a seed that was deleted is not written again.
     """
     services = answers.recorded_services(recorded)
     rendered = layers.owners(template, services)
-    modules = [(service, file) for service, file in stubs.chosen(project, recorded, []) if file not in rendered]
+    modules = [
+        (service, file) for service, file in stubs.chosen(project, recorded, []) if file not in rendered
+    ]
     if not modules:
         return []
     moved = git_says(project, "log", "-1", "--format=%H", "HEAD", "--", ".copier-answers.yml").strip()
-    before = set(git_says(project, "ls-tree", "-r", "-z", "--name-only", moved).split("\0")) if moved else set()
+    before = (
+        set(git_says(project, "ls-tree", "-r", "-z", "--name-only", moved).split("\0")) if moved else set()
+    )
     modules = [(service, file) for service, file in modules if file not in before]
     if not modules:
         return []
-    tested = {name for folder, names in walk(project) for name in names if aside(posixpath.join(folder, name))}
+    tested = {
+        name for folder, names in walk(project) for name in names if aside(posixpath.join(folder, name))
+    }
     return [(service, file) for service, file in modules if not _names(service, file) & tested]
 
 

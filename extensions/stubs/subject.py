@@ -20,7 +20,8 @@ ALIASES = {
 }
 LONGEST = 116  # characters of a line in a test's body
 MARKED = 400  # of one that linter and formatter are told to leave alone
-NOTHING = {"", "object", "Generic", "ABC", "abc.ABC", "typing.Generic"}  # bases that make an object in no way of their own
+# Bases that make an object in no way of their own.
+NOTHING = {"", "object", "Generic", "ABC", "abc.ABC", "typing.Generic"}
 
 
 class Subject:
@@ -43,20 +44,37 @@ class Subject:
         self.taken = Taken()
 
     def test(
-        self, qualname: str, kind: Kind, suffix: str, line: int, told: str, body: Iterable[str], uses: Iterable[str] = (), **more: Any
+        self,
+        qualname: str,
+        kind: Kind,
+        suffix: str,
+        line: int,
+        told: str,
+        body: Iterable[str],
+        uses: Iterable[str] = (),
+        **more: Any,
     ) -> Candidate | None:
-        """A test of what stands at `line`; None where a line would be too long. `uses` are further names, as the module knows them."""
+        """A test of what stands at `line`; None where a line would be too long.
+
+        `uses` are further names, as the module knows them.
+        """
         lines = tuple(body)
-        if any(len(part) > (MARKED if part.endswith(("# noqa", "# fmt: skip")) else LONGEST) for part in lines):
+        if any(
+            len(part) > (MARKED if part.endswith(("# noqa", "# fmt: skip")) else LONGEST) for part in lines
+        ):
             return None
         names, imports = self.needs(uses)
         own = more.pop("names", (qualname.split(".")[0],))
         wanted = tuple(dict.fromkeys([*more.pop("imports", ()), *imports]))
         name = more.pop("name", "") or self.taken(qualname, suffix)
-        return Candidate(qualname, kind, name, line, told, lines, tuple(sorted({*own, *names})), imports=wanted, **more)
+        return Candidate(
+            qualname, kind, name, line, told, lines, tuple(sorted({*own, *names})), imports=wanted, **more
+        )
 
     def needs(self, names: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
-        """How a test gets at names of the module ("requests.Timeout"): from the module, or from where that has them."""
+        """How a test gets at names of the module ("requests.Timeout"): from the module, or from where that
+        has them.
+        """
         own: list[str] = []
         imports: list[tuple[str, str]] = []
         for name in names:
@@ -86,29 +104,58 @@ class Subject:
         return ".".join([*package[: len(package) - level + 1], *filter(None, [module[level:]])])
 
     def exception(self, name: str) -> str | None:
-        """How a test names an exception that the module names so; None where it can't, or where the name is no class."""
+        """How a test names an exception that the module names so; None where it can't, or where the name is
+        no class.
+        """
         head = name.split(".")[0]
         if head in self.by_name or head in self.known:
             return None
         if head in self.names:
             return ALIASES.get(name, name) if head not in self.classes else name
         found = getattr(builtins, name, None)
-        return ALIASES.get(name, name) if isinstance(found, type) and issubclass(found, BaseException) else None
+        return (
+            ALIASES.get(name, name) if isinstance(found, type) and issubclass(found, BaseException) else None
+        )
 
     def raises_surely(self, name: str, is_async: bool) -> bool:
-        """Whether raising this, with whatever is said in it, surely raises it: a builtin, or a class of the module without an __init__."""
+        """Whether raising this, with whatever is said in it, surely raises it: a builtin, or a class of the
+        module without an __init__.
+        """
         if name in self.classes:
-            initialised = {one.owner for method in ("__init__", "__new__") for one in self.by_name.get(method, ())}
+            initialised = {
+                one.owner for method in ("__init__", "__new__") for one in self.by_name.get(method, ())
+            }
             found = self.classes[name]
-            bases = [base for base in found.bases if base in self.classes or isinstance(getattr(builtins, base, None), type)]
-            return name not in initialised and not initialised & {*bases} and not found.conditional and not found.decorators and bool(bases)
+            bases = [
+                base
+                for base in found.bases
+                if base in self.classes or isinstance(getattr(builtins, base, None), type)
+            ]
+            return (
+                name not in initialised
+                and not initialised & {*bases}
+                and not found.conditional
+                and not found.decorators
+                and bool(bases)
+            )
         stops = name in ("StopIteration", "StopAsyncIteration") and is_async
-        return name not in self.names and hasattr(builtins, name) and not name.startswith("Unicode") and not stops
+        return (
+            name not in self.names
+            and hasattr(builtins, name)
+            and not name.startswith("Unicode")
+            and not stops
+        )
 
     def known_name(self, name: str) -> bool:
-        """Whether a test can get at a name as the module has it, those that are imported for types only as well."""
+        """Whether a test can get at a name as the module has it, those that are imported for types only as
+        well.
+        """
         bound = self.imports.get(name)
-        return name in self.names or (bound is not None and bound.attribute == bound.name and bool(self.dotted or bound.module[0] != "."))
+        return name in self.names or (
+            bound is not None
+            and bound.attribute == bound.name
+            and bool(self.dotted or bound.module[0] != ".")
+        )
 
     def callee(self, one: Function) -> str | None:
         """What a test calls, for a function that needs no object."""
@@ -118,7 +165,8 @@ class Subject:
         return None
 
     def maker(self, owner: str) -> tuple[Parameter, ...] | None:
-        """What making an object of a class asks for, in its order; None where the class's text doesn't tell."""
+        """What making an object of a class asks for,
+        in its order; None where the class's text doesn't tell."""
         found = self.classes.get(owner)
         if found is None or found.conditional or found.nested or found.enum or found.node.keywords:
             return None
@@ -127,11 +175,22 @@ class Subject:
         if abstract or "__new__" in methods or not {base.split("[")[0] for base in found.bases} <= NOTHING:
             return None
         if found.dataclass:
-            plain = len(found.decorators) == 1 and not any("InitVar" in field.annotation for field in found.fields)
-            if not plain or {"__init__", "__post_init__"} & {*methods} or "init=False" in found.decorators[0].replace(" ", ""):
+            plain = len(found.decorators) == 1 and not any(
+                "InitVar" in field.annotation for field in found.fields
+            )
+            if (
+                not plain
+                or {"__init__", "__post_init__"} & {*methods}
+                or "init=False" in found.decorators[0].replace(" ", "")
+            ):
                 return None
             return tuple(
-                Parameter(field.name, "keyword-only" if field.keyword_only else "positional-or-keyword", field.annotation, None)
+                Parameter(
+                    field.name,
+                    "keyword-only" if field.keyword_only else "positional-or-keyword",
+                    field.annotation,
+                    None,
+                )
                 for field in found.fields
                 if field.required
             )
@@ -154,7 +213,9 @@ class Taken:
     def __call__(self, qualname: str, suffix: str) -> str:
         """A free name for a test of `qualname`."""
         base = (
-            "test_" + re.sub(r"_*\W+_*", "_", qualname.replace(".__init__", "").replace(".", "_")).strip("_").lower() + f"_{suffix.lower()}"
+            "test_"
+            + re.sub(r"_*\W+_*", "_", qualname.replace(".__init__", "").replace(".", "_")).strip("_").lower()
+            + f"_{suffix.lower()}"
         )
         name, number = base[:90], 1
         while name in self.names:
@@ -186,7 +247,10 @@ def plain(one: Function) -> bool:
 
 
 def signature(function: Function) -> str:
-    """The call as people see it: `price(amount, rate=0.2, *, currency="EUR")`, on one line. A change in it is worth a look at its tests."""
+    """The call as people see it: `price(amount, rate=0.2, *, currency="EUR")`, on one line.
+
+    A change in it is worth a look at its tests.
+    """
     parts: list[str] = []
     positional = False
     for one in function.parameters:
@@ -198,7 +262,9 @@ def signature(function: Function) -> str:
         if one.kind == "keyword-only" and not any(part.startswith("*") for part in parts):
             parts.append("*")
         star = {"var-positional": "*", "var-keyword": "**"}.get(one.kind, "")
-        default = "" if one.default is None else "=" + (shown(one.default) if len(one.default) <= 20 else "...")
+        default = (
+            "" if one.default is None else "=" + (shown(one.default) if len(one.default) <= 20 else "...")
+        )
         parts.append(star + one.name + default)
     return f"{function.qualname}({', '.join(parts + ['/'] * positional)})"
 
@@ -216,7 +282,11 @@ def _rebound(module: Module) -> set[str]:
     stored: set[str] = set()
     for node in module.tree.body:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            stored |= {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)}
+            stored |= {
+                one.id
+                for one in ast.walk(node)
+                if isinstance(one, ast.Name) and not isinstance(one.ctx, ast.Load)
+            }
     return defined & stored
 
 

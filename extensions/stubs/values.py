@@ -1,4 +1,7 @@
-"""Values for tests: how they are written, samples for an annotation, and one that a guard refuses. Nothing of the project is run."""
+"""Values for tests: how they are written, samples for an annotation, and one that a guard refuses.
+
+Nothing of the project is run.
+"""
 
 from __future__ import annotations
 
@@ -75,14 +78,30 @@ COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.In: lambda a, b: a in b,
     ast.NotIn: lambda a, b: a not in b,
 }
-UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.Not: operator.not_, ast.USub: operator.neg, ast.UAdd: operator.pos}
+UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.Not: operator.not_,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+}
 BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mod: operator.mod,
     ast.FloorDiv: operator.floordiv,
 }
-STRINGS = {"strip", "lower", "upper", "startswith", "endswith", "isdigit", "isdecimal", "isalpha", "isalnum", "isidentifier", "isnumeric"}
+STRINGS = {
+    "strip",
+    "lower",
+    "upper",
+    "startswith",
+    "endswith",
+    "isdigit",
+    "isdecimal",
+    "isalpha",
+    "isalnum",
+    "isidentifier",
+    "isnumeric",
+}
 
 
 class Unknown(Exception):
@@ -139,7 +158,11 @@ def formatted(node: ast.AST) -> str:
     pieces, last = [], (1, 0)
     lines = text.splitlines(keepends=True)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.STRING and token.string[0] in "'b" and not token.string.startswith(("'''", "b'''")):
+        if (
+            token.type == tokenize.STRING
+            and token.string[0] in "'b"
+            and not token.string.startswith(("'''", "b'''"))
+        ):
             pieces += [_between(lines, last, token.start), requoted(token.string)]
             last = token.end
     pieces.append(_between(lines, last, (len(lines), len(lines[-1]))))
@@ -168,7 +191,11 @@ def _samples(node: ast.expr) -> tuple[Any, ...]:
         return (None,) if node.value is None else samples(node.value) if isinstance(node.value, str) else ()
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         left, right = _samples(node.left), _samples(node.right)
-        return (left if left == (None,) else left[:4]) + (right[:4] if None in (*left[:1], *right[:1]) else ()) if left and right else ()
+        return (
+            (left if left == (None,) else left[:4]) + (right[:4] if None in (*left[:1], *right[:1]) else ())
+            if left and right
+            else ()
+        )
     name = last_name(node.value if isinstance(node, ast.Subscript) else node)
     if not isinstance(node, ast.Subscript):
         if name in SAMPLES and isinstance(node, ast.Name):
@@ -179,7 +206,9 @@ def _samples(node: ast.expr) -> tuple[Any, ...]:
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if name == "Literal":
         return tuple(one.value for one in parts if isinstance(one, ast.Constant))
-    inner = [() if isinstance(one, ast.Constant) and one.value is Ellipsis else _samples(one) for one in parts]
+    inner = [
+        () if isinstance(one, ast.Constant) and one.value is Ellipsis else _samples(one) for one in parts
+    ]
     if not inner or not inner[0]:  # of what isn't known
         return (CONTAINERS[name](()), CONTAINERS[name]([None])) if name in CONTAINERS else ()
     if name == "Optional":
@@ -203,7 +232,10 @@ def last_name(node: ast.expr) -> str:
 
 
 def evaluated(node: ast.expr, names: Mapping[str, Any]) -> Any:
-    """The value of an expression of literals, builtin types and `names`. Raises Unknown, or what the operation itself raises."""
+    """The value of an expression of literals, builtin types and `names`.
+
+    Raises Unknown, or what the operation itself raises.
+    """
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.Name):
@@ -217,7 +249,11 @@ def evaluated(node: ast.expr, names: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.Set):
         return {evaluated(one, names) for one in node.elts}
     if isinstance(node, ast.Dict) and all(node.keys):
-        return {evaluated(key, names): evaluated(one, names) for key, one in zip(node.keys, node.values, strict=True) if key}
+        return {
+            evaluated(key, names): evaluated(one, names)
+            for key, one in zip(node.keys, node.values, strict=True)
+            if key
+        }
     if isinstance(node, ast.UnaryOp) and type(node.op) in UNARY:
         return UNARY[type(node.op)](evaluated(node.operand, names))
     if isinstance(node, ast.BinOp) and type(node.op) in BINARY:
@@ -233,7 +269,10 @@ def evaluated(node: ast.expr, names: Mapping[str, Any]) -> Any:
         left = evaluated(node.left, names)
         for op, right_node in zip(node.ops, node.comparators, strict=True):
             right = evaluated(right_node, names)
-            if isinstance(op, (ast.Is, ast.IsNot)) and not {id(None), id(True), id(False)} & {id(left), id(right)}:
+            if isinstance(op, (ast.Is, ast.IsNot)) and not {id(None), id(True), id(False)} & {
+                id(left),
+                id(right),
+            }:
                 raise Unknown("which object it is")
             if not COMPARE[type(op)](left, right):
                 return False
@@ -255,7 +294,13 @@ def constants(tree: ast.Module) -> dict[str, Any]:
     found: dict[str, Any] = {}
     times = _bound(tree)
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AnnAssign)
+            else []
+        )
         value = getattr(node, "value", None)
         for target in targets:
             if isinstance(target, ast.Name) and times[target.id] == 1 and value is not None:
@@ -265,14 +310,18 @@ def constants(tree: ast.Module) -> dict[str, Any]:
 
 
 def _bound(tree: ast.Module) -> Counter[str]:
-    """How often each name may be bound to something: by the module's statements, wherever they stand in it, or by a function's `global`."""
+    """How often each name may be bound to something: by the module's statements, wherever they stand in it,
+    or by a function's `global`.
+    """
     times: Counter[str] = Counter()
     todo: list[ast.AST] = list(tree.body)
     while todo:
         node = todo.pop()
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             times[node.name] += 1
-            times.update(name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names * 2)
+            times.update(
+                name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names * 2
+            )
             continue
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             times.update(alias.asname or alias.name.split(".")[0] for alias in node.names)
@@ -307,7 +356,12 @@ def near(condition: ast.expr, known: Mapping[str, Any]) -> list[Any]:
             except Exception:  # whatever their literals raise together
                 continue
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                found += [value, value - 1, value + 1, *("?" * (min(int(abs(value)), 60) + more) for more in (0, 1))]
+                found += [
+                    value,
+                    value - 1,
+                    value + 1,
+                    *("?" * (min(int(abs(value)), 60) + more) for more in (0, 1)),
+                ]
             elif isinstance(value, (str, bytes)):
                 found.append(value)
             elif isinstance(value, (list, tuple, set, dict)):

@@ -1,4 +1,6 @@
-"""What can be asserted of routes: a method that none of them takes gives 405, and one that asks who calls refuses a stranger."""
+"""What can be asserted of routes: a method that none of them takes gives 405, and one that asks who calls
+refuses a stranger.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ PATTERNS = {"int": r"\d+", "float": r"\d+\.\d+", "path": r".+", "uuid": r"[0-9A-
 REFUSALS = (302, 303, 401, 403)  # a redirect to where people log in is a refusal, too
 
 
-def of_file(routes: Routes, file: str, at: Mapping[int, str], taken: Callable[[str, str], str]) -> list[Candidate]:
+def of_file(
+    routes: Routes, file: str, at: Mapping[int, str], taken: Callable[[str, str], str]
+) -> list[Candidate]:
     """The tests of the views that stand in `file`.
 
     `at` has the signatures of its functions by their lines; `taken` gives names that are free.
@@ -44,13 +48,35 @@ def of_file(routes: Routes, file: str, at: Mapping[int, str], taken: Callable[[s
         refused = next((method for method in METHODS if method not in allowed), None)
         if refused and not route.auth:
             body = (client, "", f"assert client.{refused.lower()}({written(path)}).status_code == 405")
-            found.append(Candidate(name, "route", taken(route.endpoint, f"takes_no_{refused}"), view.line, told, body, (), imports))
+            found.append(
+                Candidate(
+                    name,
+                    "route",
+                    taken(route.endpoint, f"takes_no_{refused}"),
+                    view.line,
+                    told,
+                    body,
+                    (),
+                    imports,
+                )
+            )
         if route.auth:
             method = next(one for one in (*METHODS[::-1], "OPTIONS") if one in route.methods)
             if method == "OPTIONS":
                 continue
             body = (client, "", f"assert client.{method.lower()}({written(path)}).status_code in {REFUSALS}")
-            found.append(Candidate(name, "route", taken(route.endpoint, "rejects_strangers"), view.line, told, body, (), imports))
+            found.append(
+                Candidate(
+                    name,
+                    "route",
+                    taken(route.endpoint, "rejects_strangers"),
+                    view.line,
+                    told,
+                    body,
+                    (),
+                    imports,
+                )
+            )
     return [one for one in found if all(len(line) < 110 for line in one.body)]
 
 

@@ -17,7 +17,9 @@ from .model import Candidate, NoExpectedValue
 from .values import written
 
 WIDTH = 120
-_TRACE = re.compile(r"^[ \t]*# (?P<path>\S.*?\.py):(?P<line>\d+) (?P<told>(?P<name>[^\W\d][\w.]*)\(.*\))[ \t]*$", re.MULTILINE)
+_TRACE = re.compile(
+    r"^[ \t]*# (?P<path>\S.*?\.py):(?P<line>\d+) (?P<told>(?P<name>[^\W\d][\w.]*)\(.*\))[ \t]*$", re.MULTILINE
+)
 _COMMENT = re.compile(rb"^[ \t]*#.*$", re.MULTILINE)
 
 
@@ -27,10 +29,11 @@ class NotAppended(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the tested module is: its file (POSIX, from the project), and the name under which a test imports it.
+    """Where the tested module is: its file (POSIX, from the project), and the name under which a test imports
+    it.
 
-    `root` is the folder that has to be on the path for that, from the project; None where something else sees to it. `up` is how
-    many folders the test file is below the project.
+    `root` is the folder that has to be on the path for that, from the project; None where something else sees
+    to it. `up` is how many folders the test file is below the project.
     """
 
     file: str
@@ -40,7 +43,9 @@ class Place:
 
     @property
     def first_party(self) -> bool:
-        """Whether linters see that the module is the project's own: they look at the root, at src, and where the template tells them."""
+        """Whether linters see that the module is the project's own: they look at the root, at src, and where
+        the template tells them.
+        """
         return self.root in (None, ".", "src")
 
     @property
@@ -63,15 +68,22 @@ def render(place: Place, tests: Sequence[Candidate], without: Sequence[NoExpecte
     """A new test file, UTF-8."""
     text = _blocks(place, tests, without, set(), pytest_there=False)
     said = f"What {_docstring(place.file)} says of itself, compared with what it does."
-    head = f'"""{said}\n\n`make stubs` wrote this from the source. It is yours: later runs only put new tests at its end.\n'
+    head = (
+        f'"""{said}\n\n`make stubs` wrote this from the source. It is yours: later runs only put new tests at'
+        " its end.\n"
+    )
     head += 'One that you do not want: delete it, and leave its name in a comment.\n"""\n'
     return (head + ("\n" if text.startswith("import") else "\n\n") + text).encode()
 
 
-def append(existing: bytes, place: Place, tests: Sequence[Candidate], without: Sequence[NoExpectedValue] = ()) -> bytes:
-    """`existing` with the tests whose names it doesn't have behind it, in its encoding and with its line ends.
+def append(
+    existing: bytes, place: Place, tests: Sequence[Candidate], without: Sequence[NoExpectedValue] = ()
+) -> bytes:
+    """`existing` with the tests whose names it doesn't have behind it, in its encoding and with its line
+    ends.
 
-    Returns it as it is where nothing is missing. Raises NotAppended where it can't be read, or its encoding hasn't the words.
+    Returns it as it is where nothing is missing. Raises NotAppended where it can't be read, or its encoding
+    hasn't the words.
     """
     there = names(existing)
     tests = [one for one in tests if one.name not in there | unwanted(existing)]
@@ -81,9 +93,15 @@ def append(existing: bytes, place: Place, tests: Sequence[Candidate], without: S
     try:
         tree = parsed(existing)
         old = decoded(existing)
-        text = _blocks(place, tests, without, there, pytest_there=_imports_pytest(tree), first=not old.strip())
+        text = _blocks(
+            place, tests, without, there, pytest_there=_imports_pytest(tree), first=not old.strip()
+        )
         end = (
-            "\r\n" if existing.count(b"\r\n") * 2 > existing.count(b"\n") else "\n" if b"\n" in existing or b"\r" not in existing else "\r"
+            "\r\n"
+            if existing.count(b"\r\n") * 2 > existing.count(b"\n")
+            else "\n"
+            if b"\n" in existing or b"\r" not in existing
+            else "\r"
         )
         if old.strip():
             bare = old.replace("\r\n", "\n").replace("\r", "\n")
@@ -109,7 +127,11 @@ def names(content: bytes) -> set[str]:
 
 def unwanted(content: bytes) -> set[str]:
     """Tests whose names a comment of the file holds: a person has deleted them, and left that word."""
-    return {name for comment in _COMMENT.findall(content) for name in re.findall(r"\btest_\w+", comment.decode("utf-8", "replace"))}
+    return {
+        name
+        for comment in _COMMENT.findall(content)
+        for name in re.findall(r"\btest_\w+", comment.decode("utf-8", "replace"))
+    }
 
 
 def traces(content: bytes) -> list[Trace]:
@@ -118,11 +140,19 @@ def traces(content: bytes) -> list[Trace]:
         text = decoded(content).replace("\r\n", "\n").replace("\r", "\n")
     except Exception:  # as above
         return []
-    return [Trace(found["path"], int(found["line"]), found["name"], found["told"]) for found in _TRACE.finditer(text)]
+    return [
+        Trace(found["path"], int(found["line"]), found["name"], found["told"])
+        for found in _TRACE.finditer(text)
+    ]
 
 
 def _blocks(
-    place: Place, tests: Sequence[Candidate], without: Sequence[NoExpectedValue], there: set[str], pytest_there: bool, first: bool = True
+    place: Place,
+    tests: Sequence[Candidate],
+    without: Sequence[NoExpectedValue],
+    there: set[str],
+    pytest_there: bool,
+    first: bool = True,
 ) -> str:
     parts = []
     by_place = place.root is not None
@@ -177,7 +207,14 @@ def _parametrize(one: Candidate) -> list[str]:
         rows = [f"({', '.join(row)})" for row in one.cases]
         heading = f"    ({', '.join(written(name) for name in one.parameters)}),"
     rows = [row for row in rows if len(row) <= WIDTH - 9]
-    return ["@pytest.mark.parametrize(", heading, "    [", *(f"        {row}," for row in rows), "    ],", ")"]
+    return [
+        "@pytest.mark.parametrize(",
+        heading,
+        "    [",
+        *(f"        {row}," for row in rows),
+        "    ],",
+        ")",
+    ]
 
 
 def _imports(one: Candidate, place: Place) -> list[str]:
@@ -192,7 +229,11 @@ def _imports(one: Candidate, place: Place) -> list[str]:
         wanted.setdefault(place.module, set()).update(needed)
     elif needed:
         wanted.setdefault("importlib", set()).add("import_module")
-        late = ["", f"module = import_module({written(place.module)})", *(f"{name} = module.{name}" for name in sorted(needed))]
+        late = [
+            "",
+            f"module = import_module({written(place.module)})",
+            *(f"{name} = module.{name}" for name in sorted(needed)),
+        ]
     top = place.module.split(".")[0]
 
     def section(module: str) -> int:
@@ -209,7 +250,11 @@ def _imports(one: Candidate, place: Place) -> list[str]:
         if lines:
             groups.append(lines)
     skip = ['pytest.importorskip("hypothesis")', ""] if one.hypothesis and place.root is not None else []
-    return skip + [line for number, lines in enumerate(groups) for line in ([""] if number else []) + lines] + late
+    return (
+        skip
+        + [line for number, lines in enumerate(groups) for line in ([""] if number else []) + lines]
+        + late
+    )
 
 
 def _from(module: str, names: set[str]) -> list[str]:
@@ -218,7 +263,11 @@ def _from(module: str, names: set[str]) -> list[str]:
     lines = []
     if found:
         flat = f"from {module} import {', '.join(found)}"
-        lines = [flat] if len(flat) <= WIDTH - 4 else [f"from {module} import (", *(f"    {name}," for name in found), ")"]
+        lines = (
+            [flat]
+            if len(flat) <= WIDTH - 4
+            else [f"from {module} import (", *(f"    {name}," for name in found), ")"]
+        )
     return lines + [f"from {module} import {name}" for name in sorted(names) if " as " in name]
 
 
@@ -230,7 +279,9 @@ def _import_order(name: str) -> tuple[int, list[tuple[int, str]]]:
 
 def _natural(name: str) -> list[tuple[int, str]]:
     """v2 before v10, whatever the case."""
-    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.findall(r"\d+|\D+", name)]
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.findall(r"\d+|\D+", name)
+    ]
 
 
 def _skeleton_name(one: NoExpectedValue) -> str:
@@ -257,7 +308,12 @@ def _arranged(one: NoExpectedValue, place: Place) -> list[str]:
         return [f"    {line}" for line in ["# Arrange: what it is given.", *steps]]
     steps[1] = "# Assert: what must come out, and what it was asked for."
     with_ = ["with (", *(f"    patch({written(target)})," for target in targets), "):"]
-    lines = ["from unittest.mock import patch", "", "# Arrange: what it is given, and what the calls outside give back.", *with_]
+    lines = [
+        "from unittest.mock import patch",
+        "",
+        "# Arrange: what it is given, and what the calls outside give back.",
+        *with_,
+    ]
     return [f"    {line}" if line else "" for line in [*lines, *(f"    {step}" for step in steps)]]
 
 

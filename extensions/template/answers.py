@@ -31,9 +31,12 @@ SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py|[A-Za-z_]\w*(\.[A-Za-z_]\
 
 
 def check(answers: Mapping[str, Any], levels: int) -> None:
-    """Look at each known answer that is there; `levels` is how many there are. Raises Refused for the first one that can't be taken.
+    """Look at each known answer that is there; `levels` is how many there are.
 
-    What comes from `--data` is still text: where a question is of type yaml, it is read first, as Copier will.
+    Raises Refused for the first one that can't be taken.
+
+    What comes from `--data` is still text: where a question is of type yaml, it is read first, as Copier
+    will.
     """
     for key, look in CHECKS.items():
         if key in answers:
@@ -63,11 +66,14 @@ def problem(key: str, value: Any) -> str:
 
 
 def _refuse(where: str, value: Any, expected: str) -> None:
-    shown = re.sub(r"//[^/@]*@", "//...@", json.dumps(value, default=str))  # what may be a password isn't repeated
+    # What may be a password isn't repeated.
+    shown = re.sub(r"//[^/@]*@", "//...@", json.dumps(value, default=str))
     raise Refused(f"{where}: expected {expected}, got {shown if len(shown) <= 60 else shown[:57] + '...'}")
 
 
-def _matches(pattern: str, expected: str, longest: int = 100, secret: bool = False) -> Callable[[str, Any], None]:
+def _matches(
+    pattern: str, expected: str, longest: int = 100, secret: bool = False
+) -> Callable[[str, Any], None]:
     compiled = re.compile(pattern)
 
     def look(where: str, value: Any) -> None:
@@ -79,7 +85,11 @@ def _matches(pattern: str, expected: str, longest: int = 100, secret: bool = Fal
 
 def _name(where: str, value: Any) -> None:
     if not isinstance(value, str) or len(value) > 50 or not NAME.fullmatch(value):
-        _refuse(where, value, "a name of a-z, 0-9 and single hyphens that begins with a letter, 50 characters at most")
+        _refuse(
+            where,
+            value,
+            "a name of a-z, 0-9 and single hyphens that begins with a letter, 50 characters at most",
+        )
     if value in YAML_WORDS:
         _refuse(where, value, "a name that YAML doesn't read as something else")
     if value in DEVICES or keyword.iskeyword(value):
@@ -92,13 +102,17 @@ def _description(where: str, value: Any) -> None:
 
 
 def _repository(where: str, value: Any) -> None:
-    if value != "" and not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}", value)):
+    if value != "" and not (
+        isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}", value)
+    ):
         _refuse(where, value, "owner/name as on GitHub, or nothing")
 
 
 def _branch(where: str, value: Any) -> None:
     valid = (
-        isinstance(value, str) and len(value) <= 100 and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*", value)
+        isinstance(value, str)
+        and len(value) <= 100
+        and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*", value)
     )
     if not valid or ".." in value or value.endswith((".lock", ".")):
         _refuse(where, value, "a branch name of letters, digits and . _ - /")
@@ -110,11 +124,16 @@ def _python(where: str, value: Any) -> None:
 
 
 def _index(where: str, value: Any) -> None:
-    if not isinstance(value, str) or len(value) > 200 or not re.fullmatch(r"https?://[A-Za-z0-9._~:/@%-]+", value):
+    if (
+        not isinstance(value, str)
+        or len(value) > 200
+        or not re.fullmatch(r"https?://[A-Za-z0-9._~:/@%-]+", value)
+    ):
         _refuse(where, value, "an http(s) address")
     if has_credentials(value):
         raise Refused(
-            f"{where}: the address holds a user or a password, which would be written to a file; give them to uv by its environment"
+            f"{where}: the address holds a user or a password, which would be written to a file; give them to"
+            " uv by its environment"
         )
 
 
@@ -130,7 +149,9 @@ def _path(where: str, value: Any) -> None:
 
 def _services(where: str, value: Any) -> None:
     if not isinstance(value, list) or not value:
-        _refuse(where, value, "a list with one service at least, as [api] or [{name: api, path: services/api}]")
+        _refuse(
+            where, value, "a list with one service at least, as [api] or [{name: api, path: services/api}]"
+        )
     names: dict[str, int] = {}
     paths: dict[str, int] = {}
     for index, entry in enumerate(value):
@@ -140,7 +161,9 @@ def _services(where: str, value: Any) -> None:
         fields = {"name": entry} if isinstance(entry, str) else dict(entry)
         for key in fields:
             if key not in SERVICE_FIELDS:
-                raise Refused(f"{here}: knows no {json.dumps(str(key))}; a service has {', '.join(SERVICE_FIELDS)}")
+                raise Refused(
+                    f"{here}: knows no {json.dumps(str(key))}; a service has {', '.join(SERVICE_FIELDS)}"
+                )
         if "name" not in fields:
             _refuse(here, entry, "a name")
         for key, look in SERVICE_FIELDS.items():
@@ -151,20 +174,35 @@ def _services(where: str, value: Any) -> None:
         _app(here, fields)
         for what, seen, one in (("name", names, fields["name"]), ("path", paths, path.casefold())):
             if one in seen:
-                raise Refused(f"{here}.{what}: {one} stands at {where}[{seen[one]}] already (case doesn't count)")
+                raise Refused(
+                    f"{here}.{what}: {one} stands at {where}[{seen[one]}] already (case doesn't count)"
+                )
             seen[one] = index
 
 
 def check_new(services: Iterable[Mapping[str, str]]) -> None:
-    """Look at the paths of new services in full: each is a package that is imported from the project's root. Raises Refused."""
+    """Look at the paths of new services in full: each is a package that is imported from the project's root.
+
+    Raises Refused.
+    """
     for one in services:
         parts = one["path"].split("/")
-        if one["code"] != "ours" or all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
+        if one["code"] != "ours" or all(
+            part.isidentifier() and not keyword.iskeyword(part) for part in parts
+        ):
             continue
         word = new_path(one["name"])
         said = "/".join(re.sub(r"\W", "_", part) for part in parts)
-        good = said if all(part.isidentifier() and not keyword.iskeyword(part) for part in said.split("/")) else word
-        _refuse(f"services: {one['name']}.path", one["path"], f"a folder that Python can import, as {good}, since the service is new")
+        good = (
+            said
+            if all(part.isidentifier() and not keyword.iskeyword(part) for part in said.split("/"))
+            else word
+        )
+        _refuse(
+            f"services: {one['name']}.path",
+            one["path"],
+            f"a folder that Python can import, as {good}, since the service is new",
+        )
 
 
 def new_path(name: str) -> str:
@@ -173,7 +211,9 @@ def new_path(name: str) -> str:
 
 
 def path_of(fields: Mapping[str, Any], theirs: Callable[[str], bool]) -> str:
-    """The path of a service: what is said, else a folder of its very name where code stands, else the one of a new service."""
+    """The path of a service: what is said, else a folder of its very name where code stands, else the one of
+    a new service.
+    """
     folder = f"services/{fields['name']}"
     return str(fields.get("path") or (folder if theirs(folder) else new_path(fields["name"])))
 
@@ -182,8 +222,17 @@ def _app(here: str, fields: Mapping[str, Any]) -> None:
     if fields.get("app", "") == "":  # how a service of theirs starts may not be known
         return
     worker = fields.get("kind", "web") == "worker"
-    pattern, expected = (SCRIPT, "a script or a module, as worker.py or services.bot.worker") if worker else (APP, "an application, as app:create_app()")
-    if not isinstance(fields["app"], str) or len(fields["app"]) > 100 or not pattern.fullmatch(fields["app"]) or ".." in fields["app"]:
+    pattern, expected = (
+        (SCRIPT, "a script or a module, as worker.py or services.bot.worker")
+        if worker
+        else (APP, "an application, as app:create_app()")
+    )
+    if (
+        not isinstance(fields["app"], str)
+        or len(fields["app"]) > 100
+        or not pattern.fullmatch(fields["app"])
+        or ".." in fields["app"]
+    ):
         _refuse(f"{here}.app", fields["app"], expected)
 
 
@@ -209,7 +258,12 @@ def _keep(where: str, value: Any) -> None:
             _refuse(here, path, "a path inside the project")
         if not path.isascii():
             _refuse(here, path, "a path of ASCII characters (Copier compares others wrongly)")
-        if path.startswith("/") or path.endswith("/") or "\\" in path or {"", ".", ".."} & set(path.split("/")):
+        if (
+            path.startswith("/")
+            or path.endswith("/")
+            or "\\" in path
+            or {"", ".", ".."} & set(path.split("/"))
+        ):
             _refuse(here, path, "a path inside the project, with / between its parts")
         if path == ".copier-answers.yml":
             _refuse(here, path, "a path other than the answers file, which every move must write")
@@ -217,7 +271,11 @@ def _keep(where: str, value: Any) -> None:
 
 def _readiness(where: str, value: Any) -> None:
     if not isinstance(value, list):
-        _refuse(where, value, "a list, as [{service: api, kind: postgresql, target: DATABASE_URL, required: true}]")
+        _refuse(
+            where,
+            value,
+            "a list, as [{service: api, kind: postgresql, target: DATABASE_URL, required: true}]",
+        )
     seen: set[tuple[str, str, str]] = set()
     for index, entry in enumerate(value):
         here = f"{where}[{index}]"
@@ -229,8 +287,12 @@ def _readiness(where: str, value: Any) -> None:
                 raise Refused(f"{here}: the own checks of {entry['service']} are asked already")
             seen.add(one)
             continue
-        if not isinstance(entry, Mapping) or entry.keys() - {"client"} != READINESS_FIELDS.keys() - {"client"}:
-            _refuse(here, entry, "a mapping with service, kind, target, required, and client where there is one")
+        if not isinstance(entry, Mapping) or entry.keys() - {"client"} != READINESS_FIELDS.keys() - {
+            "client"
+        }:
+            _refuse(
+                here, entry, "a mapping with service, kind, target, required, and client where there is one"
+            )
         for key, look in READINESS_FIELDS.items():
             if key in entry and not (key == "target" and entry[key] == "" and "client" in entry):
                 look(f"{here}.{key}", entry[key])
@@ -238,7 +300,10 @@ def _readiness(where: str, value: Any) -> None:
         if "client" in entry and kind not in readiness.BY_CLIENT:
             raise Refused(f"{here}.client: {kind} is asked by its target alone")
         if entry["target"] == "" and kind in readiness.NAMED:
-            raise Refused(f"{here}.target: a client needs a name to ask for; say which setting holds it, as UPLOAD_BUCKET")
+            raise Refused(
+                f"{here}.target: a client needs a name to ask for; say which setting holds it, as"
+                " UPLOAD_BUCKET"
+            )
         what = entry["target"] or entry["client"]
         one = (entry["service"], kind, what)
         if one in seen:
@@ -264,10 +329,15 @@ READINESS_FIELDS: dict[str, Callable[[str, Any], None]] = {
     "service": _name,
     "kind": _one_of(*readiness.PROBES),
     # What it holds may be a password, which shall not be repeated in a message either.
-    "target": _matches(r"[A-Za-z_][A-Za-z0-9_]*", "the name of the setting that holds the address, as DATABASE_URL", secret=True),
+    "target": _matches(
+        r"[A-Za-z_][A-Za-z0-9_]*",
+        "the name of the setting that holds the address, as DATABASE_URL",
+        secret=True,
+    ),
     "required": _bool,
     "client": _matches(
-        readiness.CLIENT.pattern, "FILE.py:NAME, a client at the top of a file below the service's folder, as db/__init__.py:engine"
+        readiness.CLIENT.pattern,
+        "FILE.py:NAME, a client at the top of a file below the service's folder, as db/__init__.py:engine",
     ),
 }
 
@@ -284,15 +354,19 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "keep": _keep,
     "runner": _matches(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the label of a runner, as ubuntu-24.04"),
     "package_index": _index,
-    "image_registry": _matches(r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*", "a registry, as ghcr.io"),
+    "image_registry": _matches(
+        r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*", "a registry, as ghcr.io"
+    ),
 }
 
 
-def service(entry: str | Mapping[str, Any], known: Iterable[Mapping[str, str]], theirs: Callable[[str], bool]) -> dict[str, str]:
+def service(
+    entry: str | Mapping[str, Any], known: Iterable[Mapping[str, str]], theirs: Callable[[str], bool]
+) -> dict[str, str]:
     """One entry of `services` in full, from its short form.
 
-    What it leaves open is taken from the service of its name among the `known` ones, which the last move recorded; for a new service
-    `theirs` says of a path whether the person's code stands there already.
+    What it leaves open is taken from the service of its name among the `known` ones, which the last move
+    recorded; for a new service `theirs` says of a path whether the person's code stands there already.
     """
     fields = {"name": entry} if isinstance(entry, str) else dict(entry)
     fields = {**next((one for one in known if one["name"] == fields["name"]), {}), **fields}
@@ -318,8 +392,14 @@ def recorded_answers(project: Path) -> dict[str, Any]:
 
 
 def recorded_services(recorded: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The services of recorded answers in full, with their checks. What a person wrote there in short counts as new."""
-    return readiness.with_checks([service(entry, (), lambda path: False) for entry in recorded["services"]], recorded.get("readiness", ()))
+    """The services of recorded answers in full, with their checks.
+
+    What a person wrote there in short counts as new.
+    """
+    return readiness.with_checks(
+        [service(entry, (), lambda path: False) for entry in recorded["services"]],
+        recorded.get("readiness", ()),
+    )
 
 
 def kept(path: str, keep: list[str]) -> bool:

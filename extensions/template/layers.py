@@ -20,7 +20,8 @@ Service = dict[str, Any]
 LAYER = re.compile(r"(\d+)-[a-z]+")
 SUFFIX = ".jinja"
 
-# A path part that stands for one folder per service: which services, and which of their values names the folder.
+# A path part that stands for one folder per service: which services, and which of their values names the
+# folder.
 FOR_EACH = {
     "@service": ("services", "path"),
     "@service-name": ("services", "name"),
@@ -45,7 +46,11 @@ def manifests(template: Path) -> list[Manifest]:
 
 def layer_folders(template: Path) -> dict[int, Path]:
     """The folders of the layers by number, lowest first."""
-    found = {int(match[1]): path for path in (template / "levels").iterdir() if (match := LAYER.fullmatch(path.name))}
+    found = {
+        int(match[1]): path
+        for path in (template / "levels").iterdir()
+        if (match := LAYER.fullmatch(path.name))
+    }
     return dict(sorted(found.items()))
 
 
@@ -61,10 +66,12 @@ def _manifest(path: Path) -> Manifest:
 def groups(services: Iterable[Service]) -> dict[str, list[Service]]:
     """The lists of services (in full, with their checks) that path parts iterate over, by name.
 
-    Each service has also `module`, its name as a part of a Python module's, and `package`, its path as an import says it.
+    Each service has also `module`, its name as a part of a Python module's, and `package`, its path as an
+    import says it.
     """
     services = [
-        {**service, "module": service["name"].replace("-", "_"), "package": service["path"].replace("/", ".")} for service in services
+        {**service, "module": service["name"].replace("-", "_"), "package": service["path"].replace("/", ".")}
+        for service in services
     ]
     ours = [service for service in services if service["code"] == "ours"]
     return {
@@ -74,7 +81,9 @@ def groups(services: Iterable[Service]) -> dict[str, list[Service]]:
         "new_workers": [service for service in ours if service["kind"] == "worker"],
         "ready": [service for service in services if service["checks"]],
         **{
-            probe: [service for service in services if any(check["probe"] == probe for check in service["checks"])]
+            probe: [
+                service for service in services if any(check["probe"] == probe for check in service["checks"])
+            ]
             for probe in readiness.MODULES
         },
     }
@@ -83,7 +92,8 @@ def groups(services: Iterable[Service]) -> dict[str, list[Service]]:
 def rendered_paths(names: Iterable[str], services: Iterable[Service]) -> Iterator[tuple[int, str, str]]:
     """What a template renders.
 
-    `names` are the files below `levels/`, as POSIX paths. Yields (level, name in the layer without suffix, path in the project).
+    `names` are the files below `levels/`, as POSIX paths. Yields (level, name in the layer without suffix,
+    path in the project).
     """
     lists = groups(services)
     for name in names:
@@ -108,13 +118,17 @@ def names_on_disk(template: Path) -> list[str]:
     """Every file below `levels/` of the template at `template`, as POSIX paths."""
     root = template / "levels"
     return [
-        path.relative_to(root).as_posix() for folder in layer_folders(template).values() for path in folder.rglob("*") if path.is_file()
+        path.relative_to(root).as_posix()
+        for folder in layer_folders(template).values()
+        for path in folder.rglob("*")
+        if path.is_file()
     ]
 
 
 def names_at(template: Path, commit: str) -> list[str] | None:
     """The same at another commit of the template's repository; None where that commit is not to be had."""
-    # What `git describe` gives ("v1.0.0-3-gabc1234") is a name that git resolves. It comes from a file: it may not pass as an option.
+    # What `git describe` gives ("v1.0.0-3-gabc1234") is a name that git resolves. It comes from a file: it
+    # may not pass as an option.
     if not re.fullmatch(r"\w[\w./-]*", commit):
         return None
     command = ["git", "-C", str(template), "ls-tree", "-r", "-z", "--name-only", commit, "levels/"]
@@ -125,17 +139,23 @@ def names_at(template: Path, commit: str) -> list[str] | None:
 
 
 def applying(template: Path, answers: Mapping[str, Any]) -> list[Manifest]:
-    """The manifests with those files, make targets, steps of setup and checks only that these answers (services in full) call for.
+    """The manifests with those files, make targets, steps of setup and checks only that these answers
+    (services in full) call for.
 
-    `adopted: true` is for what only a project that had code before needs, `adopted: false` for files that would change how such code is
-    built or tested. `theirs: true` is for what such code needs, also where it came later: the project is adopted, a service is theirs, or
-    pyproject.toml is. `with: PATH` is for files that mean something only beside that one, `instead: PATH` for those that do its work where
-    it is the person's, `for: new` for what stands once where a service is new. What is in `keep` is the person's.
+    `adopted: true` is for what only a project that had code before needs, `adopted: false` for files that
+    would change how such code is built or tested. `theirs: true` is for what such code needs, also where it
+    came later: the project is adopted, a service is theirs, or pyproject.toml is. `with: PATH` is for files
+    that mean something only beside that one, `instead: PATH` for those that do its work where it is the
+    person's, `for: new` for what stands once where a service is new. What is in `keep` is the person's.
     """
     lists = groups(answers["services"])
     kept = set(answers["keep"])
     # A pyproject.toml of the person's says by itself how the project is installed and checked.
-    theirs = answers["adopted"] or "pyproject.toml" in kept or any(service["code"] == "theirs" for service in answers["services"])
+    theirs = (
+        answers["adopted"]
+        or "pyproject.toml" in kept
+        or any(service["code"] == "theirs" for service in answers["services"])
+    )
 
     def applies(entry: Entry) -> bool:
         path = entry.path if isinstance(entry, File) else ""
@@ -162,7 +182,10 @@ def _group(name: str) -> str:
 
 def shown(name: str) -> str:
     """The path of a layer's file as people read it: FOLDER and NAME are a service's."""
-    parts = ({"path": "FOLDER", "name": "NAME", "module": "NAME"}[FOR_EACH[part][1]] if part in FOR_EACH else part for part in name.split("/"))
+    parts = (
+        {"path": "FOLDER", "name": "NAME", "module": "NAME"}[FOR_EACH[part][1]] if part in FOR_EACH else part
+        for part in name.split("/")
+    )
     return re.sub(r"\[\[ service\.\w+ \]\]", "NAME", "/".join(parts))
 
 

@@ -1,4 +1,6 @@
-"""What a layer says of itself in its `_level/level.yml`: what it brings, what it costs, and whom each of its files belongs to."""
+"""What a layer says of itself in its `_level/level.yml`: what it brings, what it costs, and whom each of its
+files belongs to.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,19 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Entry:
-    """Where an entry applies. `adopted` and `theirs` are None where it applies either way; see layers.applying."""
+    """Where an entry applies.
+
+    `adopted` and `theirs` are None where it applies either way; see layers.applying.
+    """
 
     adopted: bool | None = field(default=None, kw_only=True)
     theirs: bool | None = field(default=None, kw_only=True)
-    # The file without which this one means nothing, and the one whose work it does where that is the person's.
+    # The file without which this one means nothing, and the one whose work it does where that is the
+    # person's.
     beside: str | None = field(default=None, kw_only=True)  # `with` in YAML
     instead: str | None = field(default=None, kw_only=True)
-    services: str | None = field(default=None, kw_only=True)  # the group that must not be empty; `for` in YAML
+    # The group that must not be empty; `for` in YAML.
+    services: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,9 @@ class Check(Entry):
 
 @dataclass(frozen=True)
 class Suite:
-    """What a commit has to pass at this level: the job of the workflow, what it does, and the make target that it runs."""
+    """What a commit has to pass at this level: the job of the workflow, what it does, and the make target
+    that it runs.
+    """
 
     job: str
     does: str
@@ -97,7 +106,10 @@ _KINDS: dict[str, type[Entry]] = {"checks": Check, "setup": Step, "targets": Tar
 
 
 def manifest(given: Mapping[str, Any]) -> Manifest:
-    """The manifest from what its YAML holds. Raises TypeError for a key that is missing or that there isn't."""
+    """The manifest from what its YAML holds.
+
+    Raises TypeError for a key that is missing or that there isn't.
+    """
     values = dict(given)
     for key, kind in _KINDS.items():
         values[key] = [

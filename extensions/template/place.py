@@ -14,10 +14,11 @@ def root() -> Path:
 
 
 def installed_from() -> tuple[str, str] | None:
-    """The template's git address, and the commit or tag there, that the package was installed from; None in a checkout.
+    """The template's git address, and the commit or tag there, that the package was installed from; None in a
+    checkout.
 
-    Installed from git, the package knows its commit (PEP 610). One from a package index is the release of its version: its address
-    stands in its metadata, and the release workflow has made the tag.
+    Installed from git, the package knows its commit (PEP 610). One from a package index is the release of its
+    version: its address stands in its metadata, and the release workflow has made the tag.
     """
     try:
         package = metadata.distribution("copier-levels")

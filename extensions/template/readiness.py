@@ -1,4 +1,6 @@
-"""What a service's readiness checks: the answer `readiness`, its proposal from the source, and what is rendered from it."""
+"""What a service's readiness checks: the answer `readiness`, its proposal from the source, and what is
+rendered from it.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ BY_CLIENT = PROBES.keys() - {"memcached", "http"}  # can be asked by a client th
 NAMED = {"s3", "sqs"}  # the target holds a name, without which a client has nothing to ask for
 CLIENT = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_-]*\.py:[A-Za-z_][A-Za-z0-9_]*")
 
-# Settings that hold a whole address by their names; DB_HOST alone is not enough to ask a database. A list of hosts, or a name, is.
+# Settings that hold a whole address by their names; DB_HOST alone is not enough to ask a database. A list of
+# hosts, or a name, is.
 _ADDRESS = re.compile(r"UR[IL]|DSN|ADDR|ENDPOINT|CONNECTION", re.IGNORECASE)
 _BY_ANY_NAME = {"memcached", "kafka", *NAMED}
 
@@ -38,15 +41,22 @@ Entry = dict[str, Any]
 
 
 class Proposal(NamedTuple):
-    """What was found in the source of services: entries of the answer, and a line for people on each, with its evidence."""
+    """What was found in the source of services: entries of the answer, and a line for people on each, with
+    its evidence.
+    """
 
     entries: list[Entry]
     checked: list[str]
     seen: list[str]  # not checked
 
 
-def propose(services: Iterable[Mapping[str, str]], find: Callable[[Mapping[str, str]], list[Dependency]]) -> Proposal:
-    """What to check for services (in full) with code of the person's. `find` reads the source of one, as source.dependencies does."""
+def propose(
+    services: Iterable[Mapping[str, str]], find: Callable[[Mapping[str, str]], list[Dependency]]
+) -> Proposal:
+    """What to check for services (in full) with code of the person's.
+
+    `find` reads the source of one, as source.dependencies does.
+    """
     found = Proposal([], [], [])
     for service in services:
         if service["code"] != "theirs":
@@ -65,12 +75,20 @@ def propose(services: Iterable[Mapping[str, str]], find: Callable[[Mapping[str, 
 
 
 def _asked(one: Dependency) -> Entry:
-    """How a server can be asked, as fields of an entry; empty where it can't. A target is recorded only if it is enough by itself."""
+    """How a server can be asked, as fields of an entry; empty where it can't.
+
+    A target is recorded only if it is enough by itself.
+    """
     if not one.proposed or one.kind not in PROBES:
         return {}
     alone = bool(one.target) and one.alone and (one.kind in _BY_ANY_NAME or bool(_ADDRESS.search(one.target)))
     target = one.target if alone or one.kind in NAMED else ""
-    usable = one.kind in BY_CLIENT and (target or one.kind not in NAMED) and len(one.client) <= 100 and CLIENT.fullmatch(one.client)
+    usable = (
+        one.kind in BY_CLIENT
+        and (target or one.kind not in NAMED)
+        and len(one.client) <= 100
+        and CLIENT.fullmatch(one.client)
+    )
     client = one.client if usable else ""
     if not alone and not client:
         return {}
@@ -83,12 +101,16 @@ def _why_not(one: Dependency) -> str:
         return ""
     if one.kind not in PROBES:
         return ": no check asks this kind"
-    return ": no setting has all that its client is made of" + (", and no module a client" if one.kind in BY_CLIENT else "")
+    return ": no setting has all that its client is made of" + (
+        ", and no module a client" if one.kind in BY_CLIENT else ""
+    )
 
 
 def lacking(found: Iterable[Entry], recorded: Iterable[Entry]) -> list[int]:
     """Which of the entries that were found nothing recorded asks, by target or by client; their places."""
-    asked = {(entry["service"], entry[key]) for entry in recorded for key in ("target", "client") if entry.get(key)}
+    asked = {
+        (entry["service"], entry[key]) for entry in recorded for key in ("target", "client") if entry.get(key)
+    }
     return [
         index
         for index, entry in enumerate(found)
@@ -96,8 +118,12 @@ def lacking(found: Iterable[Entry], recorded: Iterable[Entry]) -> list[int]:
     ]
 
 
-def with_checks(services: Iterable[Mapping[str, str]], readiness: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The services, each with `checks`: what readiness.json holds, named by their kinds, and by what is asked where a kind occurs twice."""
+def with_checks(
+    services: Iterable[Mapping[str, str]], readiness: Iterable[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The services, each with `checks`: what readiness.json holds, named by their kinds, and by what is asked
+    where a kind occurs twice.
+    """
     entries = list(readiness)
     full = []
     for service in services:
@@ -105,7 +131,11 @@ def with_checks(services: Iterable[Mapping[str, str]], readiness: Iterable[Mappi
         kinds = [entry["kind"] for entry in mine]
         checks = [
             {
-                "name": entry["kind"] if kinds.count(entry["kind"]) == 1 else f"{entry['kind']}:{entry['target'] or entry['client']}",
+                "name": (
+                    entry["kind"]
+                    if kinds.count(entry["kind"]) == 1
+                    else f"{entry['kind']}:{entry['target'] or entry['client']}"
+                ),
                 "probe": PROBES.get(entry["kind"], ""),
                 "client": "",
                 **entry,

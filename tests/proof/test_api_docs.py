@@ -1,4 +1,6 @@
-"""`make api-docs` as a person runs it: in a new project and in an adopted one, with the checks that follow."""
+"""`make api-docs` as a person runs it: in a new project and in an adopted one, with the checks that
+follow.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     return fresh_machine(tmp_path_factory)
 
 
-def test_the_docs_of_a_new_project_are_compared_with_its_app(machine: Machine, template: Path, tmp_path: Path) -> None:
+def test_the_docs_of_a_new_project_are_compared_with_its_app(
+    machine: Machine, template: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "shop"
     project = Project(folder, template).copy(level=1, services=[dict(one) for one in TWO_SERVICES])
     said = machine.run("make install api-docs", folder)
@@ -48,7 +52,9 @@ def test_the_docs_of_a_new_project_are_compared_with_its_app(machine: Machine, t
     assert "Take an order." in project.read("docs/api.md")
 
 
-def test_the_docs_of_an_adopted_project_are_compared_with_its_app(machine: Machine, template: Path, tmp_path: Path) -> None:
+def test_the_docs_of_an_adopted_project_are_compared_with_its_app(
+    machine: Machine, template: Path, tmp_path: Path
+) -> None:
     folder = unpacked(FOREIGN["tutorial"], machine, tmp_path, "tutorial")
     copier.run_copy(str(template), folder, data={"level": 1}, defaults=True, unsafe=True, quiet=True)
     project = Project(folder, template).commit("level 1")
@@ -56,7 +62,10 @@ def test_the_docs_of_an_adopted_project_are_compared_with_its_app(machine: Machi
     assert "compared with the app by tests/unit/flaskr/test_flaskr_api_docs.py" in said
     document = json.loads(project.read("docs/openapi.json"))
     assert document["paths"]["/create"]["post"]["x-auth"] == ["login_required"]
-    assert document["paths"]["/{id}/update"]["get"]["summary"] == "Update a post if the current user is the author."
+    assert (
+        document["paths"]["/{id}/update"]["get"]["summary"]
+        == "Update a post if the current user is the author."
+    )
     machine.run(".venv/bin/python -m pytest -q", folder)
     # What the reader can't see is not passed over: the run names it, and leaves no test that would be red.
     hidden = '    vars(app)["url_map"]._rules_by_endpoint.clear()\n'
@@ -88,19 +97,25 @@ RULES = {
     "a websocket": 'app.url_map.add(Rule("/ws", endpoint="ws", websocket=True))',
     "a websocket by add_url_rule": 'app.add_url_rule("/ws", "ws", orders, websocket=True)',
     "a rule for building addresses": 'app.add_url_rule("/cdn/<name>", "cdn", build_only=True)',
-    "a redirect": 'app.add_url_rule("/old", "old", redirect_to="orders")\napp.url_map.add(Rule("/older", redirect_to="orders"))',
+    "a redirect": (
+        'app.add_url_rule("/old", "old", redirect_to="orders")\napp.url_map.add(Rule("/older",'
+        ' redirect_to="orders"))'
+    ),
     "factories of rules": (
-        'app.url_map.add(Submount("/shop", [Rule("/", endpoint="shop"), EndpointPrefix("x-", [Rule("/x", endpoint="x")])]))\n'
-        'app.url_map.add(Subdomain("api", [Rule("/sub", endpoint="sub")]))'
+        'app.url_map.add(Submount("/shop", [Rule("/", endpoint="shop"), EndpointPrefix("x-", [Rule("/x",'
+        ' endpoint="x")])]))\napp.url_map.add(Subdomain("api", [Rule("/sub", endpoint="sub")]))'
     ),
     "an endpoint that is no text": 'app.url_map.add(Rule("/odd", endpoint=orders))',
     "a view class without methods": (
-        "class Plain(View):\n    def dispatch_request(self):\n        return ''\n\n"
-        "class Empty(MethodView):\n    pass\n\n"
-        'app.add_url_rule("/plain", view_func=Plain.as_view("plain"))\napp.add_url_rule("/empty", view_func=Empty.as_view("empty"))'
+        "class Plain(View):\n    def dispatch_request(self):\n        return ''\n\nclass"
+        ' Empty(MethodView):\n    pass\n\napp.add_url_rule("/plain",'
+        ' view_func=Plain.as_view("plain"))\napp.add_url_rule("/empty", view_func=Empty.as_view("empty"))'
     ),
     "a view with no methods": "@app.route('/closed', methods=[])\ndef closed():\n    return ''",
-    "rules by host": 'app.url_map.host_matching = True\napp.url_map.add(Rule("/there", endpoint="there", host="x.example.com"))',
+    "rules by host": (
+        'app.url_map.host_matching = True\napp.url_map.add(Rule("/there", endpoint="there",'
+        ' host="x.example.com"))'
+    ),
 }
 
 
@@ -109,7 +124,9 @@ def held_project(folder: Path, source: str) -> dict[str, object]:
     python = folder / ".venv/bin/python"
     for file, text in {
         folder / "services/api/app.py": source,
-        folder / "config/levels.json": '{"services": [{"name": "api", "path": "services/api", "app": "app:app"}]}',
+        folder / "config/levels.json": (
+            '{"services": [{"name": "api", "path": "services/api", "app": "app:app"}]}'
+        ),
         python: f'#!/bin/sh\nexec {sys.executable} "$@"\n',
     }.items():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -126,11 +143,16 @@ def test_every_kind_of_rule_is_held(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert code == 0 and "held against the app by tests/unit/api/test_api_api_docs.py" in said, said
 
 
-def test_what_differs_is_said_and_an_exception_is_no_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_differs_is_said_and_an_exception_is_no_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gone = "vars(app)['url_map'] = type(app.url_map)()\n"
     recorded = held_project(tmp_path, HEAD + gone)
     assert write.run(tmp_path, recorded, check=False, as_json=False) == 1
-    assert "the document and the app differ: not served by the app: GET /orders; run `make api-docs`" in capsys.readouterr().out
+    assert (
+        "the document and the app differ: not served by the app: GET /orders; run `make api-docs`"
+        in capsys.readouterr().out
+    )
     broken = "vars(app)['url_map'] = None\n"
     assert write.run(tmp_path, held_project(tmp_path, HEAD + broken), check=False, as_json=False) == 0
     said = capsys.readouterr().out

@@ -1,4 +1,6 @@
-"""Readiness asks by the clients that a service's code has made, and by its own where there is none, against real servers."""
+"""Readiness asks by the clients that a service's code has made, and by its own where there is none, against
+real servers.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from tests.support.servers import PythonServer, Server, becomes, free_port, get,
 pytest_plugins = ["tests.support.real_servers"]
 pytestmark = [
     pytest.mark.proof,
-    pytest.mark.skipif(shutil.which("memcached") is None, reason="memcached is not installed: .ci/run installs the servers"),
+    pytest.mark.skipif(
+        shutil.which("memcached") is None, reason="memcached is not installed: .ci/run installs the servers"
+    ),
 ]
 
 STORES = """\
@@ -76,14 +80,22 @@ producer = Producer({"bootstrap.servers": "none:1", "test.mock.num.brokers": 1, 
 print(broker.port, flush=True)
 time.sleep(3600)
 """
-NOBODY = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "hunter2", "AWS_DEFAULT_REGION": "eu-west-1"}
+NOBODY = {
+    "AWS_ACCESS_KEY_ID": "nobody",
+    "AWS_SECRET_ACCESS_KEY": "hunter2",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+}
 
 
 @pytest.fixture
 def kafka(folder: Path) -> Iterator[Server]:
     """librdkafka's cluster for tests: it speaks the protocol, and takes a port of its own each time."""
-    server = PythonServer(lambda data, port: [sys.executable, "-c", KAFKA], own_folder(folder, f"kafka-{free_port()}"))
-    server.process = subprocess.Popen(server.command, stdout=subprocess.PIPE, text=False, start_new_session=True)
+    server = PythonServer(
+        lambda data, port: [sys.executable, "-c", KAFKA], own_folder(folder, f"kafka-{free_port()}")
+    )
+    server.process = subprocess.Popen(
+        server.command, stdout=subprocess.PIPE, text=False, start_new_session=True
+    )
     assert server.process.stdout is not None
     server.port = int(server.process.stdout.readline())
     yield server
@@ -107,7 +119,9 @@ class Aws:
     def make(self) -> str:
         """Make what isn't there; returns the queue's address."""
         if not self("s3").list_buckets()["Buckets"]:
-            self("s3").create_bucket(Bucket="uploads", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+            self("s3").create_bucket(
+                Bucket="uploads", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+            )
         return str(self("sqs").create_queue(QueueName="jobs")["QueueUrl"])
 
 
@@ -127,12 +141,19 @@ def test_readiness_follows_the_clients_of_the_code_without_a_restart(
     kafka: Server,
     bucket: Aws,
 ) -> None:
-    """An adopted project: of most servers only host and port are known, so that nothing but the client can ask."""
+    """An adopted project: of most servers only host and port are known, so that nothing but the client can
+    ask.
+    """
     project.write("shop/__init__.py", APP)
     project.write("shop/stores.py", STORES)
-    project.write("requirements.txt", "flask\nredis\nboto3\ncelery\nconfluent-kafka\npsycopg[pool]\npymemcache\n")
+    project.write(
+        "requirements.txt", "flask\nredis\nboto3\ncelery\nconfluent-kafka\npsycopg[pool]\npymemcache\n"
+    )
     project.copy()
-    proposed = {(one["kind"], one["target"], one.get("client")): one["required"] for one in project.answers()["readiness"]}
+    proposed = {
+        (one["kind"], one["target"], one.get("client")): one["required"]
+        for one in project.answers()["readiness"]
+    }
     assert proposed == {
         ("postgresql", "", "stores.py:pool"): True,
         ("redis", "", "stores.py:sessions"): False,
@@ -146,13 +167,20 @@ def test_readiness_follows_the_clients_of_the_code_without_a_restart(
         **{"PG_HOST": "127.0.0.1", "PG_PORT": str(postgresql.port), "PG_PASSWORD": "hunter2"},
         **{"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(redis.port), "REDIS_PASSWORD": "hunter2"},
         **{"MQ_HOST": "127.0.0.1", "MQ_PORT": str(rabbitmq.port), "HEALTH_TOKEN": "let-me-in"},
-        **{"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka.port}", "MEMCACHED_SERVERS": f"127.0.0.1:{memcached.port}"},
+        **{
+            "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{kafka.port}",
+            "MEMCACHED_SERVERS": f"127.0.0.1:{memcached.port}",
+        },
         **{"AWS_PLACE": bucket.place, "UPLOAD_BUCKET": "uploads", "JOBS_QUEUE_URL": bucket.make()},
     }
     well = dict.fromkeys(("postgresql", "redis", "rabbitmq", "kafka", "memcached", "s3", "sqs"), "pass")
     with serving(project, "--threads=4", **environment) as (address, _):
         becomes(address, 200, **well)
-        for name, server, code in (("postgresql", postgresql, 503), ("redis", redis, 200), ("memcached", memcached, 200)):
+        for name, server, code in (
+            ("postgresql", postgresql, 503),
+            ("redis", redis, 200),
+            ("memcached", memcached, 200),
+        ):
             server.stop()
             becomes(address, code, **{**well, name: "fail" if code == 503 else "warn"})
             server.start()
@@ -181,13 +209,25 @@ def test_readiness_follows_the_clients_of_the_code_without_a_restart(
 
 ENGINE = "from sqlalchemy import create_engine\nclient = create_engine({url!r}, pool_size=3)\n"
 ENGINE += "client.dispose()\n[one.close() for one in [client.connect() for _ in range(3)]]\n"
-PSYCOPG = "from psycopg_pool import ConnectionPool\nclient = ConnectionPool({url!r}, min_size=4)\nclient.wait()\n"
-PSYCOPG2 = "from psycopg2.pool import ThreadedConnectionPool\nclient = ThreadedConnectionPool(4, 9, {url!r})\n"
+PSYCOPG = (
+    "from psycopg_pool import ConnectionPool\nclient = ConnectionPool({url!r}, min_size=4)\nclient.wait()\n"
+)
+PSYCOPG2 = (
+    "from psycopg2.pool import ThreadedConnectionPool\nclient = ThreadedConnectionPool(4, 9, {url!r})\n"
+)
 
 
 @pytest.mark.parametrize("code", [ENGINE, PSYCOPG, PSYCOPG2], ids=["SQLAlchemy", "psycopg", "psycopg2"])
-def test_connections_of_a_pool_that_died_with_the_server_are_replaced(project: Project, postgresql: Server, code: str) -> None:
-    entry = {"service": "bot", "kind": "postgresql", "target": "", "required": True, "client": "stores.py:client"}
+def test_connections_of_a_pool_that_died_with_the_server_are_replaced(
+    project: Project, postgresql: Server, code: str
+) -> None:
+    entry = {
+        "service": "bot",
+        "kind": "postgresql",
+        "target": "",
+        "required": True,
+        "client": "stores.py:client",
+    }
     project.copy(services=[{"name": "bot", "kind": "worker"}], readiness=[entry])
     url = f"postgresql://shop:hunter2@127.0.0.1:{postgresql.port}/postgres"
     project.write("services/bot/stores.py", code.format(url=url))
@@ -205,7 +245,10 @@ def test_a_client_whose_module_nothing_imports_is_not_there(project: Project) ->
     project.write("services/bot/stores.py", "import redis\nclient = redis.Redis()\n")
     with worker(project, "json", HEALTH_TOKEN="let-me-in") as address:
         becomes(address, 200, redis="warn")
-        assert get(address + "/readiness", Authorization="Bearer let-me-in")[1]["checks"]["redis"]["error"] == "NotLoaded"
+        assert (
+            get(address + "/readiness", Authorization="Bearer let-me-in")[1]["checks"]["redis"]["error"]
+            == "NotLoaded"
+        )
 
 
 @contextmanager
@@ -214,7 +257,9 @@ def worker(project: Project, imports: str, **environment: str) -> Iterator[str]:
     port = free_port()
     code = f"import health, time, {imports}\nhealth.serve_health('bot')\ntime.sleep(3600)\n"
     environment = {**os.environ, "PORT": str(port), **environment}
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=project.folder / "services/bot", env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=project.folder / "services/bot", env=environment
+    )
     try:
         yield f"http://127.0.0.1:{port}"
         assert process.poll() is None
@@ -226,8 +271,12 @@ def worker(project: Project, imports: str, **environment: str) -> Iterator[str]:
 TOKEN = {"HTTP_AUTHORIZATION": "Bearer let-me-in"}
 
 
-@pytest.mark.parametrize("how", ["memcached", "confluent-kafka", "kafka-python", "s3", "sqs by address", "sqs by name"])
-def test_without_a_client_a_check_has_its_own(project: Project, memcached: Server, kafka: Server, bucket: Aws, how: str) -> None:
+@pytest.mark.parametrize(
+    "how", ["memcached", "confluent-kafka", "kafka-python", "s3", "sqs by address", "sqs by name"]
+)
+def test_without_a_client_a_check_has_its_own(
+    project: Project, memcached: Server, kafka: Server, bucket: Aws, how: str
+) -> None:
     queue = bucket.make()
     kind, target, server = {
         "memcached": ("memcached", f"memcached://127.0.0.1:{memcached.port}", memcached),
@@ -242,12 +291,28 @@ def test_without_a_client_a_check_has_its_own(project: Project, memcached: Serve
         readiness=[{"service": "bot", "kind": kind, "target": "TARGET", "required": True}],
     )
     hide = "import sys\nsys.modules['confluent_kafka.admin'] = None\n" if how == "kafka-python" else ""
-    code = f"{hide}import health\nprint(health.Health(None, None, 'bot').readiness({TOKEN})['checks'][{kind!r}]['error'])\n"
+    code = (
+        f"{hide}import health\nprint(health.Health(None, None,"
+        f" 'bot').readiness({TOKEN})['checks'][{kind!r}]['error'])\n"
+    )
 
     def error(target: str) -> str:
-        environment = {**os.environ, **NOBODY, "AWS_ENDPOINT_URL": bucket.place, "TARGET": target, "HEALTH_TOKEN": "let-me-in"}
+        environment = {
+            **os.environ,
+            **NOBODY,
+            "AWS_ENDPOINT_URL": bucket.place,
+            "TARGET": target,
+            "HEALTH_TOKEN": "let-me-in",
+        }
         command = [sys.executable, "-c", code]
-        done = subprocess.run(command, cwd=project.folder / "services/bot", env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            cwd=project.folder / "services/bot",
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert "hunter2" not in done.stdout + done.stderr
         return done.stdout.strip() or done.stderr
 

@@ -1,7 +1,10 @@
-"""What real applications run on, beside what is proposed for them. They are fetched from PyPI by hash, unpacked, and only read.
+"""What real applications run on, beside what is proposed for them.
 
-`runs_on` is what each needs as it comes, by its own documentation and default settings. Nothing else may be proposed: what is, is named as
-wrong. What is needed and not found is named too, because a person has to add it.
+They are fetched from PyPI by hash, unpacked, and only read.
+
+`runs_on` is what each needs as it comes, by its own documentation and default settings. Nothing else may be
+proposed: what is, is named as wrong. What is needed and not found is named too, because a person has to add
+it.
 """
 
 from __future__ import annotations
@@ -31,8 +34,8 @@ class Application:
 
 
 APPLICATIONS = [
-    # Forty kinds of databases to draw charts from, none of which it runs on. By its config.py, its own data is in SQLite, and
-    # so is Celery's queue: "in a production setting you'll want to use a proper broker".
+    # Forty kinds of databases to draw charts from, none of which it runs on. By its config.py, its own data
+    # is in SQLite, and so is Celery's queue: "in a production setting you'll want to use a proper broker".
     Application(
         "apache-superset==6.1.0",
         "4b5886b2d6389a32df790aeae2532ad72529bce1af93b6edf2d1b2a8bf658748",
@@ -41,7 +44,8 @@ APPLICATIONS = [
         set(),
         {"sql", "broker", "redis", "postgresql", "mysql", "s3", "http"},
     ),
-    # "Indico needs PostgreSQL and Redis": addresses stand in indico.conf, as SQLALCHEMY_DATABASE_URI, REDIS_CACHE_URL and CELERY_BROKER.
+    # "Indico needs PostgreSQL and Redis": addresses stand in indico.conf, as SQLALCHEMY_DATABASE_URI,
+    # REDIS_CACHE_URL and CELERY_BROKER.
     Application(
         "indico==3.2.9",
         "194d2e31ccaabd2b9af7809e67d60d942faee35a6b4de36f0c2c280a32ed84c3",
@@ -86,7 +90,8 @@ APPLICATIONS = [
         set(),
         {"sql", "redis", "s3", "http"},
     ),
-    # It manages PostgreSQL servers that people add; its own settings are in SQLite, unless CONFIG_DATABASE_URI says otherwise.
+    # It manages PostgreSQL servers that people add; its own settings are in SQLite, unless
+    # CONFIG_DATABASE_URI says otherwise.
     Application(
         "pgadmin4==9.18",
         "9ea084fc416265e4fc95c9fb6e6ae0f6668d34da8670c9b65c79cea054124356",
@@ -96,7 +101,14 @@ APPLICATIONS = [
         {"postgresql", "sql", "broker", "http"},
     ),
     # Answers from memory.
-    Application("httpbin==0.10.4", "71862093f371c3a39cfcdcd2f073aaf610b6433f9d4c0130248e676453fca65d", "httpbin", set(), set(), set()),
+    Application(
+        "httpbin==0.10.4",
+        "71862093f371c3a39cfcdcd2f073aaf610b6433f9d4c0130248e676453fca65d",
+        "httpbin",
+        set(),
+        set(),
+        set(),
+    ),
 ]
 
 INVENIO = {
@@ -105,9 +117,11 @@ INVENIO = {
     ("redis", "ACCOUNTS_SESSION_REDIS_URL"),
     ("elasticsearch", "SEARCH_HOSTS"),
 }
-# What these run on was written down from their documentation and default settings before the finder had seen them.
+# What these run on was written down from their documentation and default settings before the finder had seen
+# them.
 BLIND = [
-    # default_airflow.cfg: SQLite and the SequentialExecutor. Hooks and operators for dozens of servers, of which it runs on none.
+    # default_airflow.cfg: SQLite and the SequentialExecutor. Hooks and operators for dozens of servers, of
+    # which it runs on none.
     Application(
         "apache-airflow==1.10.15",
         "25ac3988e1f2ca20c14b397fdb21ac6b160d868ff319c474af944b4b2b46db63",
@@ -116,7 +130,8 @@ BLIND = [
         set(),
         {"broker", "elasticsearch", "http", "mongodb", "mysql", "postgresql", "redis", "sql"},
     ),
-    # core/config.py: postgres_uri is required; redis_uri is None, files are on disk; S3 and Karton are what a person may choose.
+    # core/config.py: postgres_uri is required; redis_uri is None, files are on disk; S3 and Karton are what a
+    # person may choose.
     Application(
         "mwdb-core==2.20.0",
         "9d1dec26ee15e8ffa4d46d56182b34b695b70b69e64dda2afdf477760fa7a6ed",
@@ -125,8 +140,8 @@ BLIND = [
         set(),
         {"http", "redis", "s3"},
     ),
-    # config.py: PostgreSQL at DB_HOST, Redis at KV_HOST (tokens, events, jobs), Meilisearch, which has no kind of ours. Files are local.
-    # Its page of status asks the process beside it that sends events.
+    # config.py: PostgreSQL at DB_HOST, Redis at KV_HOST (tokens, events, jobs), Meilisearch, which has no
+    # kind of ours. Files are local. Its page of status asks the process beside it that sends events.
     Application(
         "zou==1.0.97",
         "54d235fbe30cf6d2ec251ea07887a827a91c157722bd7f48b1c1a878b1c7d131",
@@ -145,7 +160,8 @@ BLIND = [
         {("mongodb", "DATABASE_URL")},
         {"broker", "http", "mongodb", "postgresql"},
     ),
-    # settings.py: MongoDB, Redis for Celery and as the cache; ELASTICSEARCH_URL and S3_URL are None. It has Flask-MongoEngine in itself.
+    # settings.py: MongoDB, Redis for Celery and as the cache; ELASTICSEARCH_URL and S3_URL are None. It has
+    # Flask-MongoEngine in itself.
     Application(
         "udata==17.18.0",
         "dc359b6d1ee4ad5849ba731ffe3fa3703cc39c59368d91adffafdedb4136302f",
@@ -154,8 +170,8 @@ BLIND = [
         {("mongodb", "MONGODB_HOST")},
         {"elasticsearch", "http", "mongodb", "s3"},
     ),
-    # docs/scalability: "one server will perform central functions (SQL, Redis, RabbitMQ)". Addresses stand in config.yml; S3 and Azure
-    # are off by default.
+    # docs/scalability: "one server will perform central functions (SQL, Redis, RabbitMQ)". Addresses stand in
+    # config.yml; S3 and Azure are off by default.
     Application(
         "docassemble.webapp==1.10.14",
         "f31c787950fb2a99d4002608df565869cd2d96e15d136cb65e0450b02a06d94d",
@@ -182,7 +198,8 @@ BLIND = [
         set(),
         {"http", "sql"},
     ),
-    # config.py: SQLite, unless DATABASE_URL says otherwise; PI_REDIS_URL is "optional". LDAP and SQL servers of users are what people add.
+    # config.py: SQLite, unless DATABASE_URL says otherwise; PI_REDIS_URL is "optional". LDAP and SQL servers
+    # of users are what people add.
     Application(
         "privacyidea==3.14",
         "86a24cbffa8a7316eab93eb220b4d8710ea68af2390990d0dddd58d7bd6947b1",
@@ -191,16 +208,23 @@ BLIND = [
         set(),
         {"http", "redis", "sql"},
     ),
-    # default_settings.py: MongoDB, Elasticsearch and Redis, each for two things; media are in MongoDB, unless S3 is set.
+    # default_settings.py: MongoDB, Elasticsearch and Redis, each for two things; media are in MongoDB, unless
+    # S3 is set.
     Application(
         "Superdesk-Core==2.5.3",
         "cf7cae91b31bb174adc9eae0755c158287500ce40333c19bc5559635b360910f",
         "superdesk",
-        {("mongodb", "MONGO_URI"), ("elasticsearch", "ELASTICSEARCH_URL"), ("redis", "REDIS_URL"), ("redis", "CELERY_BROKER_URL")},
+        {
+            ("mongodb", "MONGO_URI"),
+            ("elasticsearch", "ELASTICSEARCH_URL"),
+            ("redis", "REDIS_URL"),
+            ("redis", "CELERY_BROKER_URL"),
+        },
         set(),
         {"http", "s3", "sqs"},
     ),
-    # config.py sets the addresses of PostgreSQL, RabbitMQ, Redis and a search engine, whose clients are made in packages beside it.
+    # config.py sets the addresses of PostgreSQL, RabbitMQ, Redis and a search engine, whose clients are made
+    # in packages beside it.
     Application(
         "invenio-app-ils==9.0.1",
         "bb668ac4d8d7c8ec3e7266bf6169c0d1daa8be55d2ad52123a79b24f59542dd7",
@@ -209,8 +233,8 @@ BLIND = [
         INVENIO,
         {"broker", "redis", "sql"},
     ),
-    # A framework of workers: "you will also need S3-compatible storage and Redis". From karton.ini or KARTON_REDIS_HOST, KARTON_S3_ADDRESS.
-    # Clients are made in methods of classes that a worker extends.
+    # A framework of workers: "you will also need S3-compatible storage and Redis". From karton.ini or
+    # KARTON_REDIS_HOST, KARTON_S3_ADDRESS. Clients are made in methods of classes that a worker extends.
     Application(
         "karton-core==5.9.1",
         "d86680af54be1e44acde59e0637ad68e67fdc54d7bbd9fafd35e6afebecef44b",
@@ -220,7 +244,8 @@ BLIND = [
         {"redis", "s3"},
         kind="worker",
     ),
-    # A worker that reads a mailbox; Elasticsearch, Kafka, S3 and more are what its reports may be sent to, none by default.
+    # A worker that reads a mailbox; Elasticsearch, Kafka, S3 and more are what its reports may be sent to,
+    # none by default.
     Application(
         "parsedmarc==11.1.0",
         "d30acc6778e8241b33c6fc098eabc0a060f6058f456804fadb1d54041d8f4548",
@@ -254,7 +279,8 @@ BLIND_AGAIN = [
         set(),
         {"http", "rabbitmq"},
     ),
-    # README: "You need to have a Postgres running first"; its address stands in server.ini. Celery is on by default, over Redis.
+    # README: "You need to have a Postgres running first"; its address stands in server.ini. Celery is on by
+    # default, over Redis.
     Application(
         "faradaysec==5.25.2",
         "e1ea7da64a03ddef3f8ce7774a0e825948d44055ac9b04269c8529856eae098a",
@@ -264,7 +290,8 @@ BLIND_AGAIN = [
         {"broker", "elasticsearch", "http"},
         frozenset({("redis", "")}),
     ),
-    # default.cfg: "OpenCVE only supports PostgreSQL as database"; Redis as broker, for locks and for limits of requests.
+    # default.cfg: "OpenCVE only supports PostgreSQL as database"; Redis as broker, for locks and for limits
+    # of requests.
     Application(
         "opencve==1.5.0",
         "3823f4843737491434c4ae15e0c7da083bfd8f66b0e374cd187027aa59a2efc1",
@@ -342,7 +369,9 @@ def unpacked(application: Application, machine: Machine, folder: Path) -> Path:
         how = "--quiet --no-deps --ignore-requires-python --only-binary :all:"
         machine.run(f"{make}; {pip}/bin/pip download {how} --dest {downloads} -r {folder}/wanted.txt", folder)
     with zipfile.ZipFile(next(downloads.glob("*.whl"))) as wheel:
-        wheel.extractall(folder / "source", [name for name in wheel.namelist() if name.endswith((".py", ".cfg", ".ini"))])
+        wheel.extractall(
+            folder / "source", [name for name in wheel.namelist() if name.endswith((".py", ".cfg", ".ini"))]
+        )
     return folder / "source"
 
 

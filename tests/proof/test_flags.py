@@ -23,7 +23,9 @@ def test_a_machine_with_neither_uv_nor_pyyaml_resolves_the_flags(
 ) -> None:
     project = at_level(2)
     folder = project.folder
-    project.replace("config/feature-flags.yml", "      integration_testing: true\n", "      integration_testing: false\n")
+    project.replace(
+        "config/feature-flags.yml", "      integration_testing: true\n", "      integration_testing: false\n"
+    )
     python = tmp_path / "bare" / "bin" / "python"
     machine.run(f"python3 -m venv {tmp_path / 'bare'}; {python} -c 'import json'", folder)
     machine.run(f"{python} -c 'import yaml'", folder, code=1)
@@ -34,7 +36,9 @@ def test_a_machine_with_neither_uv_nor_pyyaml_resolves_the_flags(
     assert git(folder, "status", "--porcelain") == " M config/feature-flags.yml\n"
 
 
-def test_measured_flags_come_from_the_template_at_the_version_of_the_project(machine: Machine, tmp_path: Path) -> None:
+def test_measured_flags_come_from_the_template_at_the_version_of_the_project(
+    machine: Machine, tmp_path: Path
+) -> None:
     publish(machine, tmp_path)
     machine.run(f"uvx --from git+{ADDRESS} levels new shop --level 2", tmp_path)
     machine.commit(tmp_path / "shop")

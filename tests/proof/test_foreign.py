@@ -1,4 +1,6 @@
-"""Promise 3 on repositories that nobody here wrote: Flask's tutorial, httpbin and bepasty, fetched from PyPI when this runs."""
+"""Promise 3 on repositories that nobody here wrote: Flask's tutorial, httpbin and bepasty, fetched from PyPI
+when this runs.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ pytestmark = pytest.mark.proof
 
 @dataclass(frozen=True)
 class Foreign:
-    """A source distribution, where in it the repository begins, how its people run its tests, and how many of them pass."""
+    """A source distribution, where in it the repository begins, how its people run its tests, and how many of
+    them pass.
+    """
 
     release: str
     sha256: str
@@ -73,7 +77,10 @@ def fetched(foreign: Foreign, machine: Machine) -> Path:
     if not archive.exists():
         wanted = machine.home / f"{name}.txt"
         wanted.write_text(f"{foreign.release} --hash=sha256:{foreign.sha256}\n")
-        fetch = f"{machine.home}/pip/bin/pip download --quiet --no-deps --no-binary {name} --dest {machine.caches} -r {wanted}"
+        fetch = (
+            f"{machine.home}/pip/bin/pip download --quiet --no-deps --no-binary {name} --dest"
+            f" {machine.caches} -r {wanted}"
+        )
         machine.run(f"python3 -m venv {machine.home}/pip; {fetch}", machine.home)
     return archive
 
@@ -84,7 +91,8 @@ def unpacked(foreign: Foreign, machine: Machine, folder: Path, name: str) -> Pat
     machine.run(f"tar --extract --no-same-owner --file {fetched(foreign, machine)}", folder)
     project = folder / name
     shutil.move(folder / foreign.folder, project)
-    # What building writes into the tree. Their repositories ignore it; a source distribution lacks some of those rules.
+    # What building writes into the tree. Their repositories ignore it; a source distribution lacks some of
+    # those rules.
     with (project / ".gitignore").open("a") as ignore:
         ignore.write("\n_version.py\n*.egg-info/\n__pycache__/\n")
     git(project, "init", "--quiet")
@@ -111,7 +119,10 @@ def test_a_foreign_repository_is_adopted_and_moved_without_a_change_in_what_it_c
     original = git(folder, "rev-parse", "HEAD").strip()
     came_with = set(git(folder, "ls-files", "-z").split("\0")[:-1])
     python = tmp_path / "venv/bin/python"
-    machine.run(f"uv venv --quiet {tmp_path}/venv && uv pip install --quiet --python {python} {foreign.install}", folder)
+    machine.run(
+        f"uv venv --quiet {tmp_path}/venv && uv pip install --quiet --python {python} {foreign.install}",
+        folder,
+    )
 
     def run(what: str) -> int:
         return passed(machine.run(f"{python} -m pytest -q -p no:cacheprovider {what}", folder))
@@ -158,7 +169,11 @@ def test_the_check_of_a_foreign_repository_is_green_from_a_fresh_environment(
     said = machine.run("make -f levels.mk check", folder)
     assert re.search(r"^test +ok$", said, re.MULTILINE)
     # What is new fails, in a file of theirs too.
-    module = next(path for path in came_with if path.endswith(".py") and "/" in path and "test" not in path and "doc" not in path)
+    module = next(
+        path
+        for path in came_with
+        if path.endswith(".py") and "/" in path and "test" not in path and "doc" not in path
+    )
     (folder / module).write_text((folder / module).read_text() + "\nimport a_new_thing_that_is_not_used\n")
     said = machine.run("make -f levels.mk check", folder, code=2)  # so says make; the check itself says 1
     assert re.search(rf"^{module}:\d+: F401: .*a_new_thing_that_is_not_used", said, re.MULTILINE), said

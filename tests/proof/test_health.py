@@ -26,13 +26,16 @@ ENDPOINTS = ("/-/health", "/-/readiness", "/health", "/readiness")
 
 # What stands before an application of Flask's, as people write it: each keeps a caller from /orders.
 GUARDS = {
-    "a login": """
+    "a login": (
+        """
 @app.before_request
 def signed_in():
     if request.headers.get("Authorization") != "Bearer let-me-in":
         abort(401)
-""",
-    "a blueprint's login": """
+"""
+    ),
+    "a blueprint's login": (
+        """
 accounts = Blueprint("accounts", __name__)
 
 @accounts.before_app_request
@@ -40,20 +43,28 @@ def signed_in():
     return redirect("/login")
 
 app.register_blueprint(accounts)
-""",
-    "trusted hosts": """
+"""
+    ),
+    "trusted hosts": (
+        """
 app.config["TRUSTED_HOSTS"] = ["shop.example.org"]
-""",
-    "host matching": """
+"""
+    ),
+    "host matching": (
+        """
 app = Flask(__name__, host_matching=True, static_folder=None)
 app.config["SERVER_NAME"] = "shop.example.org"
 app.add_url_rule("/", "home", lambda: "home", host="shop.example.org")
-""",
-    "subdomains": """
+"""
+    ),
+    "subdomains": (
+        """
 app = Flask(__name__, subdomain_matching=True)
 app.config["SERVER_NAME"] = "shop.example.org"
-""",
-    "a limiter": """
+"""
+    ),
+    "a limiter": (
+        """
 calls = []
 
 @app.before_request
@@ -61,40 +72,54 @@ def limit():
     calls.append(1)
     if len(calls) > 0:
         abort(429)
-""",
-    "HTTPS only": """
+"""
+    ),
+    "HTTPS only": (
+        """
 @app.before_request
 def https():
     if not request.is_secure:
         return redirect(request.url.replace("http://", "https://", 1), 301)
-""",
-    "a catch-all": """
+"""
+    ),
+    "a catch-all": (
+        """
 @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
 @app.route("/<path:path>", methods=["GET", "POST"])
 def page(path):
     return "a page", 418
-""",
-    "an error handler that swallows": """
+"""
+    ),
+    "an error handler that swallows": (
+        """
 @app.errorhandler(Exception)
 def swallow(error):
     return "sorry", 500
-""",
-    "a hook that raises": """
+"""
+    ),
+    "a hook that raises": (
+        """
 @app.before_request
 def broken():
     raise RuntimeError("the session store is gone")
-""",
-    "a response hook that raises": """
+"""
+    ),
+    "a response hook that raises": (
+        """
 @app.after_request
 def broken(response):
     raise RuntimeError("the audit log is gone")
-""",
-    "a URL preprocessor": """
+"""
+    ),
+    "a URL preprocessor": (
+        """
 @app.url_value_preprocessor
 def language(endpoint, values):
     values.pop("language")
-""",
-    "maintenance": """
+"""
+    ),
+    "maintenance": (
+        """
 class Maintenance:
     def __init__(self, inner):
         self.inner = inner
@@ -104,28 +129,36 @@ class Maintenance:
         return [b"back soon"]
 
 app.wsgi_app = Maintenance(app.wsgi_app)
-""",
-    "a middleware that is broken": """
+"""
+    ),
+    "a middleware that is broken": (
+        """
 class Broken:
     def __call__(self, environ, start_response):
         raise KeyError("X-Tenant")
 
 app.wsgi_app = Broken()
-""",
-    "a login of a class's own": """
+"""
+    ),
+    "a login of a class's own": (
+        """
 class Shop(Flask):
     def dispatch_request(self):
         abort(403)
 
 app = Shop(__name__)
-""",
-    "a prefix that is dispatched by": """
+"""
+    ),
+    "a prefix that is dispatched by": (
+        """
 from werkzeug.exceptions import NotFound
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 app.wsgi_app = DispatcherMiddleware(NotFound(), {"/shop": app.wsgi_app})
-""",
-    "proxies": """
+"""
+    ),
+    "proxies": (
+        """
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
@@ -134,7 +167,8 @@ app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1, x_prefix=1)
 def known():
     if request.remote_addr != "203.0.113.7":
         abort(403)
-""",
+"""
+    ),
 }
 FLASK = """\
 from flask import Blueprint, Flask, abort, redirect, request
@@ -154,7 +188,9 @@ PLAIN = {
     "a login": 'start_response("401 Unauthorized", [("WWW-Authenticate", "Basic")])\n    return [b""]',
     "trusted hosts": 'start_response("400 Bad Request", [])\n    return [b"unknown host"]',
     "a limiter": 'start_response("429 Too Many Requests", [("Retry-After", "60")])\n    return [b""]',
-    "HTTPS only": 'start_response("301 Moved Permanently", [("Location", "https://shop/")])\n    return [b""]',
+    "HTTPS only": (
+        'start_response("301 Moved Permanently", [("Location", "https://shop/")])\n    return [b""]'
+    ),
     "a catch-all": 'start_response("418 I\'m a teapot", [])\n    return [b"a page"]',
     "maintenance": 'start_response("503 Service Unavailable", [("Retry-After", "60")])\n    return [b""]',
     "a file server": 'start_response("404 Not Found", [])\n    return [b"no such file"]',

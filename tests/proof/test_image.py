@@ -1,4 +1,6 @@
-"""The Dockerfile: its image is built and started, by podman, on a base image made of Debian's packages since there is no registry here."""
+"""The Dockerfile: its image is built and started, by podman, on a base image made of Debian's packages since
+there is no registry here.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     """Run podman with a store of its own, which has the base image."""
     folder = tmp_path_factory.mktemp("podman")
     (folder / "containers.conf").write_text(CONTAINERS)
-    (folder / "storage.conf").write_text(f'[storage]\ndriver = "overlay"\ngraphroot = "{folder / "store"}"\nrunroot = "{folder / "run"}"\n')
+    (folder / "storage.conf").write_text(
+        f'[storage]\ndriver = "overlay"\ngraphroot = "{folder / "store"}"\nrunroot = "{folder / "run"}"\n'
+    )
     environment = {
         **os.environ,
         "CONTAINERS_CONF": str(folder / "containers.conf"),
@@ -50,7 +54,9 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     }
 
     def run(*arguments: str, code: int = 0) -> str:
-        done = subprocess.run(["podman", *arguments], env=environment, capture_output=True, text=True, timeout=600, check=False)
+        done = subprocess.run(
+            ["podman", *arguments], env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
         assert done.returncode == code, f"podman {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -68,7 +74,14 @@ def base_image(folder: Path) -> Path:
     """A root file system with Python 3.13 where the official image has it, as a tar file."""
     root, tar = folder / "root", folder / "root.tar"
     packages = "python3,python3-pip,python3-venv,ca-certificates"
-    debootstrap = ["debootstrap", "--variant=minbase", f"--include={packages}", "trixie", str(root), "http://deb.debian.org/debian"]
+    debootstrap = [
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={packages}",
+        "trixie",
+        str(root),
+        "http://deb.debian.org/debian",
+    ]
     done = subprocess.run(debootstrap, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
     if bundle := os.environ.get("SSL_CERT_FILE"):  # this machine's way to the package index
@@ -84,10 +97,21 @@ def base_image(folder: Path) -> Path:
 def build(podman: Podman, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Podman:
     """Build an image of a project at the highest level that has filled-in settings beside its code."""
     project = Project(tmp_path_factory.mktemp("image") / "shop", template)
-    project.copy("v1.0.0", level=4, python_version="3.13", services=["api", {"name": "bot", "kind": "worker"}])
+    project.copy(
+        "v1.0.0", level=4, python_version="3.13", services=["api", {"name": "bot", "kind": "worker"}]
+    )
     project.commit()
     project.write("config/staging.env", f"PASSWORD={SECRET}\n")
-    options = ["--isolation", "chroot", "--network", "host", "--format", "docker", "--env", f"SSL_CERT_FILE={BUNDLE}"]
+    options = [
+        "--isolation",
+        "chroot",
+        "--network",
+        "host",
+        "--format",
+        "docker",
+        "--env",
+        f"SSL_CERT_FILE={BUNDLE}",
+    ]
 
     def run(*arguments: str, code: int = 0) -> str:
         return podman("build", *options, *arguments, str(project.folder), code=code)
@@ -107,7 +131,20 @@ def test_an_image_serves_its_health_and_stops_when_told(podman: Podman, images: 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    podman("run", "--detach", "--name", name, "--network", "host", "--read-only", "--tmpfs", "/tmp", "--env", f"PORT={port}", name)
+    podman(
+        "run",
+        "--detach",
+        "--name",
+        name,
+        "--network",
+        "host",
+        "--read-only",
+        "--tmpfs",
+        "/tmp",
+        "--env",
+        f"PORT={port}",
+        name,
+    )
     end = time.monotonic() + 30
     while not (body := answers(f"http://127.0.0.1:{port}/-/health")):
         assert time.monotonic() < end, podman("logs", name)
@@ -129,4 +166,8 @@ def test_an_image_contains_no_settings_no_history_and_no_tests(podman: Podman, i
 
 def test_an_image_of_no_service_is_not_built(build: Podman) -> None:
     """The build ends at once, instead of an image that can't start."""
-    assert build(code=1).splitlines()[-1].endswith('RUN test -n "${SERVICE}" && useradd --uid 10001 --no-create-home service')
+    assert (
+        build(code=1)
+        .splitlines()[-1]
+        .endswith('RUN test -n "${SERVICE}" && useradd --uid 10001 --no-create-home service')
+    )

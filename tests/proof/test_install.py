@@ -38,24 +38,32 @@ WAYS: dict[str, dict[str, str]] = {
     },
     "Poetry": {
         "conftest.py": "",
-        "pyproject.toml": '[tool.poetry]\nname = "shop"\nversion = "1.0"\ndescription = ""\nauthors = []\n'
-        '[tool.poetry.dependencies]\npython = "^3.11"\nflask = "^3.0"\n'
-        '[tool.poetry.group.dev.dependencies]\nfreezegun = "~1.5"\n'
-        '[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n',
+        "pyproject.toml": (
+            '[tool.poetry]\nname = "shop"\nversion = "1.0"\ndescription = ""\nauthors = []\n'
+            '[tool.poetry.dependencies]\npython = "^3.11"\nflask = "^3.0"\n'
+            '[tool.poetry.group.dev.dependencies]\nfreezegun = "~1.5"\n'
+            '[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
+        ),
     },
     "setup.py": {
-        "setup.py": "from setuptools import setup\n\n"
-        'setup(name="shop", version="1", packages=["shop"], install_requires=["flask"], extras_require={"test": ["freezegun"]})\n',
+        "setup.py": (
+            'from setuptools import setup\n\nsetup(name="shop", version="1", packages=["shop"],'
+            ' install_requires=["flask"], extras_require={"test": ["freezegun"]})\n'
+        ),
     },
     "Pipenv": {
         "conftest.py": "",
-        "Pipfile": '[[source]]\nurl = "https://pypi.org/simple"\nverify_ssl = true\nname = "pypi"\n\n'
-        '[packages]\nflask = "*"\n\n[dev-packages]\nfreezegun = "*"\npytest = "*"\n',
+        "Pipfile": (
+            '[[source]]\nurl = "https://pypi.org/simple"\nverify_ssl = true\nname = "pypi"\n\n'
+            '[packages]\nflask = "*"\n\n[dev-packages]\nfreezegun = "*"\npytest = "*"\n'
+        ),
     },
     "uv": {
         "conftest.py": "",
-        "pyproject.toml": '[project]\nname = "shop"\nversion = "1.0"\nrequires-python = ">=3.11"\ndependencies = ["flask"]\n'
-        '[dependency-groups]\ndev = ["freezegun"]\n[tool.uv]\npackage = false\n',
+        "pyproject.toml": (
+            '[project]\nname = "shop"\nversion = "1.0"\nrequires-python = ">=3.11"\ndependencies ='
+            ' ["flask"]\n[dependency-groups]\ndev = ["freezegun"]\n[tool.uv]\npackage = false\n'
+        ),
     },
 }
 
@@ -66,7 +74,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_adopted_project_is_installed_its_own_way(machine: Machine, tmp_path: Path, template: Path, way: str) -> None:
+def test_an_adopted_project_is_installed_its_own_way(
+    machine: Machine, tmp_path: Path, template: Path, way: str
+) -> None:
     project = Project(tmp_path / "shop", template)
     for path, text in {**PACKAGE, **WAYS[way]}.items():
         project.write(path, text)

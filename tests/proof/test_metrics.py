@@ -1,4 +1,6 @@
-"""Metrics from servers: a real Prometheus that scrapes a generated service, and GitHub's API as a stand-in over GitHub's own schema."""
+"""Metrics from servers: a real Prometheus that scrapes a generated service, and GitHub's API as a stand-in
+over GitHub's own schema.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ def stamp(days: float) -> str:
     return (NOW - timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def deployed(days: float, state: str = "SUCCESS", environment: str = "production", commit: str = "f" * 40) -> dict[str, Any]:
+def deployed(
+    days: float, state: str = "SUCCESS", environment: str = "production", commit: str = "f" * 40
+) -> dict[str, Any]:
     states = [("IN_PROGRESS", stamp(days)), (state, stamp(days - 0.01))]
     if state == "SUCCESS":
         states.append(("INACTIVE", stamp(days - 1)))  # as GitHub does with the next one
@@ -97,15 +101,28 @@ def test_githubs_deployments_over_several_pages_give_the_frequency(github: GitHu
 
 
 def test_lead_time_comes_from_githubs_commits(github: GitHub, shop: Path) -> None:
-    hashes = subprocess.run(["git", "log", "-5", "--format=%H"], cwd=shop, capture_output=True, text=True, check=True).stdout.split()
-    github.deployments = [deployed(7 * (number + 1) - 0.49, commit=commit) for number, commit in enumerate(hashes)]
+    hashes = subprocess.run(
+        ["git", "log", "-5", "--format=%H"], cwd=shop, capture_output=True, text=True, check=True
+    ).stdout.split()
+    github.deployments = [
+        deployed(7 * (number + 1) - 0.49, commit=commit) for number, commit in enumerate(hashes)
+    ]
     lead = measure(shop)["lead_time"]
-    assert lead.value is not None and abs(lead.value - 12) < 0.01, "half a day, with the deployment's own time"
+    assert lead.value is not None and abs(lead.value - 12) < 0.01, (
+        "half a day, with the deployment's own time"
+    )
 
 
 def run(days: float, conclusion: str = "success", event: str = "push") -> dict[str, Any]:
     at = stamp(days)
-    return {"created_at": at, "run_started_at": at, "status": "completed", "conclusion": conclusion, "event": event, "head_sha": "f" * 40}
+    return {
+        "created_at": at,
+        "run_started_at": at,
+        "status": "completed",
+        "conclusion": conclusion,
+        "event": event,
+        "head_sha": "f" * 40,
+    }
 
 
 def test_runs_of_the_named_workflow_come_after_deployments(github: GitHub, shop: Path) -> None:
@@ -116,7 +133,9 @@ def test_runs_of_the_named_workflow_come_after_deployments(github: GitHub, shop:
     found = measure(shop)["deployment_frequency"]
     assert (found.value, found.source, found.confidence) == (1, "runs of deploy.yml on GitHub", "medium")
     assert "GitHub's deployments: none to production" in found.evidence
-    assert len([path for path in github.asked if path.startswith("/repos/")]) == 4, "300 runs in three full pages"
+    assert len([path for path in github.asked if path.startswith("/repos/")]) == 4, (
+        "300 runs in three full pages"
+    )
     github.deployments = [deployed(1)]
     assert measure(shop)["deployment_frequency"].source == "GitHub's deployments to production"
 
@@ -126,12 +145,23 @@ def test_runs_of_the_named_workflow_come_after_deployments(github: GitHub, shop:
     [
         ("rate limit", "GitHub's deployments: GitHub's rate limit is used up"),
         ("secondary rate limit", "GitHub's deployments: GitHub's rate limit is used up (429)"),
-        ("forbidden", "GitHub's deployments: GitHub refuses (FORBIDDEN: Resource not accessible by integration)"),
+        (
+            "forbidden",
+            "GitHub's deployments: GitHub refuses (FORBIDDEN: Resource not accessible by integration)",
+        ),
         ("token", "GitHub's deployments: GitHub doesn't take the token (401)"),
-        ("repository", "GitHub's deployments: GitHub refuses (NOT_FOUND: Could not resolve to a Repository with the name 'acme/gone'.)"),
+        (
+            "repository",
+            (
+                "GitHub's deployments: GitHub refuses (NOT_FOUND: Could not resolve to a Repository with the"
+                " name 'acme/gone'.)"
+            ),
+        ),
     ],
 )
-def test_what_github_refuses_is_a_reason(github: GitHub, shop: Path, monkeypatch: pytest.MonkeyPatch, trouble: str, reason: str) -> None:
+def test_what_github_refuses_is_a_reason(
+    github: GitHub, shop: Path, monkeypatch: pytest.MonkeyPatch, trouble: str, reason: str
+) -> None:
     if trouble == "token":
         monkeypatch.setenv("GITHUB_TOKEN", "ghs_expired")
     github.trouble = trouble
@@ -143,12 +173,17 @@ def test_what_github_refuses_is_a_reason(github: GitHub, shop: Path, monkeypatch
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [
-        ("rate limit", f"GitHub's rate limit is used up until {datetime.fromtimestamp(RESET, UTC):%H:%M} UTC (403)"),
+        (
+            "rate limit",
+            f"GitHub's rate limit is used up until {datetime.fromtimestamp(RESET, UTC):%H:%M} UTC (403)",
+        ),
         ("forbidden", "the token may not read this (403: Resource not accessible by integration)"),
         ("workflow", "no workflow gone.yml in acme/shop, or the token may not see it (404)"),
     ],
 )
-def test_what_github_refuses_of_runs_is_a_reason(github: GitHub, shop: Path, trouble: str, reason: str) -> None:
+def test_what_github_refuses_of_runs_is_a_reason(
+    github: GitHub, shop: Path, trouble: str, reason: str
+) -> None:
     (shop / "config").mkdir()
     workflow = "gone" if trouble == "workflow" else "deploy"
     (shop / "config/evolution.yml").write_text(f"sources:\n  github: {{workflow: {workflow}.yml}}\n")
@@ -156,12 +191,16 @@ def test_what_github_refuses_of_runs_is_a_reason(github: GitHub, shop: Path, tro
     assert f"runs of {workflow}.yml: {reason}" in measure(shop)["deployment_frequency"].reason
 
 
-def test_the_token_of_gh_is_taken_where_none_is_set(github: GitHub, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_of_gh_is_taken_where_none_is_set(
+    github: GitHub, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert shutil.which("gh"), "GitHub's own command: apt-get install gh"
     monkeypatch.delenv("GITHUB_TOKEN")
     monkeypatch.delenv("GH_TOKEN", raising=False)
     monkeypatch.setenv("GH_CONFIG_DIR", str(tmp_path / "gh"))
-    assert "no token: set GITHUB_TOKEN, or run `gh auth login`" in measure(shop)["deployment_frequency"].reason
+    assert (
+        "no token: set GITHUB_TOKEN, or run `gh auth login`" in measure(shop)["deployment_frequency"].reason
+    )
     assert github.asked == []
     (tmp_path / "gh").mkdir(exist_ok=True)
     (tmp_path / "gh/hosts.yml").write_text(f"github.com:\n    oauth_token: {TOKEN}\n    user: ann\n")
@@ -204,7 +243,9 @@ def running_prometheus(folder: Path, target: str = "") -> Iterator[tuple[str, su
         port = free.getsockname()[1]
     jobs = [{"job_name": "api", "static_configs": [{"targets": [target]}]}] if target else []
     folder.mkdir(exist_ok=True)
-    (folder / "prometheus.yml").write_text(json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}))
+    (folder / "prometheus.yml").write_text(
+        json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs})
+    )
     listen = [f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=400d"]
     command = [program, "--config.file=prometheus.yml", "--storage.tsdb.path=data", *listen]
     with (folder / "log").open("wb") as log:
@@ -223,7 +264,9 @@ def running_prometheus(folder: Path, target: str = "") -> Iterator[tuple[str, su
 
 def samples(address: str, query: str) -> float:
     """The number that a query gives; 0 where it gives none."""
-    answer = json.loads(answers(f"{address}/api/v1/query?{urlencode({'query': query})}") or '{"data": {"result": []}}')
+    answer = json.loads(
+        answers(f"{address}/api/v1/query?{urlencode({'query': query})}") or '{"data": {"result": []}}'
+    )
     return float(answer["data"]["result"][0]["value"][1]) if answer["data"]["result"] else 0.0
 
 
@@ -239,7 +282,10 @@ def test_prometheus_tells_the_traffic_of_a_generated_service_under_load(
 ) -> None:
     project = at_level(1)
     project.write("services/api/capabilities/metrics.py", CAPABILITY)
-    machine.run("make install && uv add --quiet 'prometheus-flask-exporter>=0.23' && make install check", project.folder)
+    machine.run(
+        "make install && uv add --quiet 'prometheus-flask-exporter>=0.23' && make install check",
+        project.folder,
+    )
     with (
         machine.serving("make run", project.folder) as service,
         running_prometheus(tmp_path / "prometheus", urlsplit(service).netloc) as (address, server),
@@ -265,15 +311,26 @@ def test_prometheus_tells_the_traffic_of_a_generated_service_under_load(
         users, uptime = "shop_users_today", 'avg_over_time(up{job="api"}[1h])'
         now = asking(project.folder, address, requests=minute, users=users, uptime=uptime)
         measured = now()
-        assert measured["production_traffic.requests"].value == pytest.approx(asked, rel=0.6), "of the last minute"
+        assert measured["production_traffic.requests"].value == pytest.approx(asked, rel=0.6), (
+            "of the last minute"
+        )
         assert measured["production_traffic.requests"].source == f"Prometheus ({address})"
         assert measured["production_traffic.users"].value == 1234
         assert 0 < float(measured["measured_uptime"].value or 0) <= 1
 
         # What is no figure says why.
-        odd = asking(project.folder, address, requests="up +", users='{__name__=~"up|shop_users_today"}', uptime="shop_users_today")()
+        odd = asking(
+            project.folder,
+            address,
+            requests="up +",
+            users='{__name__=~"up|shop_users_today"}',
+            uptime="shop_users_today",
+        )()
         assert odd["production_traffic.requests"].reason.startswith("Prometheus refuses the query (400: ")
-        assert odd["production_traffic.users"].reason == "the query gives 2 series, expected one number: put sum(…) around it"
+        assert (
+            odd["production_traffic.users"].reason
+            == "the query gives 2 series, expected one number: put sum(…) around it"
+        )
         assert odd["measured_uptime"].reason == "the query gives 1234, expected a share from 0 to 1"
         none = asking(project.folder, address, requests="nothing_of_that_name", users="0/0")()
         assert none["production_traffic.requests"].reason == "Prometheus has no samples for the query"
@@ -308,7 +365,15 @@ def test_the_weeks_before_are_prometheus_own(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "samples").write_text("\n".join([*lines, "# EOF\n"]))
     # In blocks of two hours, as it would by itself, this takes minutes.
-    make = ["promtool", "tsdb", "create-blocks-from", "--max-block-duration=256h", "openmetrics", "samples", "data"]
+    make = [
+        "promtool",
+        "tsdb",
+        "create-blocks-from",
+        "--max-block-duration=256h",
+        "openmetrics",
+        "samples",
+        "data",
+    ]
     subprocess.run(make, cwd=folder, check=True, capture_output=True)
     project = History(tmp_path / "shop").commit(now).make()
     (project / "config").mkdir()
@@ -316,7 +381,9 @@ def test_the_weeks_before_are_prometheus_own(tmp_path: Path) -> None:
         found = asking(project, address)()["production_traffic.requests"]
     assert found.value == pytest.approx(240, rel=0.02)
     weeks = dict(found.history)
-    assert list(weeks) == [monday.date().isoformat() for monday in rates.mondays(now)][-len(weeks) :] and len(weeks) in (10, 11)
+    assert list(weeks) == [monday.date().isoformat() for monday in rates.mondays(now)][-len(weeks) :] and len(
+        weeks
+    ) in (10, 11)
     values = list(weeks.values())
     assert values[-1] == pytest.approx(240, rel=0.02)
     assert values[-5] == pytest.approx(120, rel=0.02) and values[2] == pytest.approx(120, rel=0.02)

@@ -1,4 +1,6 @@
-"""The move by itself: what the scheduled workflow of level 2 does, against a bare repository and a stand-in of GitHub's API."""
+"""The move by itself: what the scheduled workflow of level 2 does, against a bare repository and a stand-in
+of GitHub's API.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,11 @@ def finish_the_checklist(project: Project) -> None:
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
             main(["todo", "--json", "--offline"])
-    todo = [item["key"] for item in json.loads(said.getvalue())["items"] if item["state"] == "todo" and item["level"] <= 2]
+    todo = [
+        item["key"]
+        for item in json.loads(said.getvalue())["items"]
+        if item["state"] == "todo" and item["level"] <= 2
+    ]
     evolution = yaml.safe_load(project.read("config/evolution.yml"))
     assert "exempt" not in evolution or not evolution["exempt"]
     lines = "".join(f"  {key}: the test has none\n" for key in todo)
@@ -116,14 +122,20 @@ def test_where_nothing_is_missing_nothing_is_opened(remote: Remote, propose: Pro
     assert remote.github.writes == [] and remote.branches() == ["main"]
 
 
-def test_a_level_that_is_due_comes_as_one_pull_request(remote: Remote, propose: Propose, level_2: Project, tmp_path: Path) -> None:
+def test_a_level_that_is_due_comes_as_one_pull_request(
+    remote: Remote, propose: Propose, level_2: Project, tmp_path: Path
+) -> None:
     remote.checkout.replace("config/evolution.yml", *DUE)
     remote.push()
     code, out, err = propose()
     assert code == 0, err
     [request], [issue] = remote.github.requests(), remote.github.issues()
     assert (request["head"]["ref"], request["title"]) == ("levels/level-3", "Move to level 3")
-    assert "99.9%" in request["body"] and "make upgrade LEVEL=2` goes back" in request["body"] and "- [ ] " in request["body"]
+    assert (
+        "99.9%" in request["body"]
+        and "make upgrade LEVEL=2` goes back" in request["body"]
+        and "- [ ] " in request["body"]
+    )
     assert f"Pull request #{request['number']} brings it" in issue["body"]
     # It is the move and nothing else: new files too, secrets not.
     moved = Project(tmp_path / "moved", level_2.template)
@@ -136,7 +148,11 @@ def test_a_level_that_is_due_comes_as_one_pull_request(remote: Remote, propose: 
 
     writes, tips = list(remote.github.writes), git(remote.bare, "for-each-ref")
     code, out, _ = propose()
-    assert (code, remote.github.writes, git(remote.bare, "for-each-ref")) == (0, writes, tips), "a second run changes nothing"
+    assert (code, remote.github.writes, git(remote.bare, "for-each-ref")) == (
+        0,
+        writes,
+        tips,
+    ), "a second run changes nothing"
     assert f"issue #{issue['number']} says so already" in out
 
 
@@ -151,7 +167,9 @@ def test_a_request_that_was_closed_is_not_opened_again(remote: Remote, propose: 
     assert f"#{request['number']} was closed, which says no" in remote.github.issues()[0]["body"]
 
 
-def test_a_move_that_conflicts_is_told_in_the_issue_and_nothing_is_pushed(remote: Remote, propose: Propose) -> None:
+def test_a_move_that_conflicts_is_told_in_the_issue_and_nothing_is_pushed(
+    remote: Remote, propose: Propose
+) -> None:
     remote.checkout.replace("config/evolution.yml", *DUE)
     remote.checkout.replace("config/evolution.yml", "current_level: 2", "current_level: 2  # since spring")
     remote.push()
@@ -183,7 +201,9 @@ def released(remote: Remote, tmp_path: Path) -> Callable[..., None]:
     """Publish a version of a template of this test's own, with `changes` to its files."""
     template = tmp_path / "template"
     git(tmp_path, "clone", "--quiet", str(remote.checkout.template), str(template))
-    answers = remote.checkout.read(".copier-answers.yml").replace(str(remote.checkout.template), str(template))
+    answers = remote.checkout.read(".copier-answers.yml").replace(
+        str(remote.checkout.template), str(template)
+    )
     remote.checkout.write(".copier-answers.yml", answers)
     remote.push()
 
@@ -197,13 +217,18 @@ def released(remote: Remote, tmp_path: Path) -> Callable[..., None]:
     return publish_version
 
 
-def test_a_new_version_comes_as_one_pull_request(remote: Remote, propose: Propose, released: Callable[..., None], tmp_path: Path) -> None:
+def test_a_new_version_comes_as_one_pull_request(
+    remote: Remote, propose: Propose, released: Callable[..., None], tmp_path: Path
+) -> None:
     assert propose()[1] == "no issue: nothing is missing\n"
     released("v1.1.0", docs=("# Branches and pull requests", "# Branches, and pull requests"))
     code, out, err = propose()
     assert code == 0, err
     [request], [issue] = remote.github.requests(), remote.github.issues()
-    assert (request["head"]["ref"], request["title"]) == ("levels/version", "Take version v1.1.0 of the template")
+    assert (request["head"]["ref"], request["title"]) == (
+        "levels/version",
+        "Take version v1.1.0 of the template",
+    )
     assert "stands at v1.0.0" in request["body"] and "`make update`" in request["body"]
     assert "## The template has a new version\n\nPull request #" in issue["body"]
     git(tmp_path, "clone", "--quiet", "--branch", "levels/version", str(remote.bare), "moved")
@@ -219,19 +244,28 @@ def test_a_new_version_comes_as_one_pull_request(remote: Remote, propose: Propos
     assert f"pull request #{request['number']} is open" in out
 
 
-def test_a_no_to_a_version_is_none_to_the_next(remote: Remote, propose: Propose, released: Callable[..., None]) -> None:
+def test_a_no_to_a_version_is_none_to_the_next(
+    remote: Remote, propose: Propose, released: Callable[..., None]
+) -> None:
     released("v1.1.0")
     assert propose()[0] == 0
     [request] = remote.github.requests()
     request["state"] = "closed"
     assert propose()[0] == 0 and remote.github.requests() == [request]
-    assert f"#{request['number']} was closed, which says no; reopen it, or run `make update`" in remote.github.issues()[0]["body"]
+    assert (
+        f"#{request['number']} was closed, which says no; reopen it, or run `make update`"
+        in remote.github.issues()[0]["body"]
+    )
     released("v1.2.0")
     assert propose()[0] == 0
-    assert [one["title"] for one in remote.github.requests() if one["state"] == "open"] == ["Take version v1.2.0 of the template"]
+    assert [one["title"] for one in remote.github.requests() if one["state"] == "open"] == [
+        "Take version v1.2.0 of the template"
+    ]
 
 
-def test_a_version_that_conflicts_is_told_in_the_issue(remote: Remote, propose: Propose, released: Callable[..., None]) -> None:
+def test_a_version_that_conflicts_is_told_in_the_issue(
+    remote: Remote, propose: Propose, released: Callable[..., None]
+) -> None:
     remote.checkout.replace("docs/branches.md", "# Branches and pull requests\n", "# How we branch\n")
     remote.push()
     released("v1.1.0", docs=("# Branches and pull requests", "# Branches, and pull requests"))
@@ -242,7 +276,9 @@ def test_a_version_that_conflicts_is_told_in_the_issue(remote: Remote, propose: 
     assert remote.github.requests() == [] and remote.branches() == ["main"]
 
 
-def test_a_level_waits_for_the_version_and_a_version_for_the_level(remote: Remote, propose: Propose, released: Callable[..., None]) -> None:
+def test_a_level_waits_for_the_version_and_a_version_for_the_level(
+    remote: Remote, propose: Propose, released: Callable[..., None]
+) -> None:
     remote.checkout.replace("config/evolution.yml", *DUE)
     remote.push()
     released("v1.1.0")
@@ -284,7 +320,10 @@ def test_a_branch_with_somebodys_commits_is_not_overwritten(remote: Remote, prop
     code, _, err = propose()
     assert (code, err.splitlines()[-1]) == (
         2,
-        "levels: GitHub: the token may not read this (403: Resource not accessible by personal access token) at POST /pulls",
+        (
+            "levels: GitHub: the token may not read this (403: Resource not accessible by personal access"
+            " token) at POST /pulls"
+        ),
     )
     remote.github.rights.add("pull_requests")
     assert propose()[0] == 0 and len(remote.github.requests()) == 1
@@ -308,28 +347,42 @@ def test_a_right_that_is_missing_is_told_in_one_line(
     code, _, err = propose()
     last = err.splitlines()[-1]
     assert code == 2 and last.startswith("levels: ") and "Traceback" not in err and TOKEN not in err
-    assert {"a token": "no token", "the right token": "401", "workflows": "workflow", "issues": "403"}[without] in last
+    assert {"a token": "no token", "the right token": "401", "workflows": "workflow", "issues": "403"}[
+        without
+    ] in last
     assert remote.github.issues() == []
 
 
-def test_looking_first_asks_github_nothing(remote: Remote, propose: Propose, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looking_first_asks_github_nothing(
+    remote: Remote, propose: Propose, monkeypatch: pytest.MonkeyPatch
+) -> None:
     remote.checkout.replace("config/evolution.yml", *DUE)
     remote.push()
     monkeypatch.delenv("GITHUB_TOKEN")
     code, out, _ = propose("--dry-run")
-    assert code == 0 and "a pull request from levels/level-3 would be opened" in out and "Level 3 is due" in out
+    assert (
+        code == 0 and "a pull request from levels/level-3 would be opened" in out and "Level 3 is due" in out
+    )
     assert remote.github.writes == [] and remote.branches() == ["main"]
 
 
 def test_names_of_others_are_not_called_in_the_issue(remote: Remote, propose: Propose) -> None:
     week = datetime.now(UTC) - timedelta(days=7)
-    entry = {"kind": "deploy", "environment": "production", "version": "abc", "at": f"{week:%Y-%m-%dT%H:%M:%SZ}", "by": "@everybody #1"}
+    entry = {
+        "kind": "deploy",
+        "environment": "production",
+        "version": "abc",
+        "at": f"{week:%Y-%m-%dT%H:%M:%SZ}",
+        "by": "@everybody #1",
+    }
     remote.checkout.write("config/deploys.jsonl", json.dumps({**entry, "outcome": "success"}) + "\n")
     remote.checkout.replace("config/evolution.yml", *DUE)
     remote.push()
     assert propose()[0] == 0
     for text in (remote.github.issues()[0]["body"], remote.github.requests()[0]["body"]):
-        assert not re.search(r"(?<!`)[@]\w|\s#\d", text.replace(f"#{remote.github.requests()[0]['number']} brings", ""))
+        assert not re.search(
+            r"(?<!`)[@]\w|\s#\d", text.replace(f"#{remote.github.requests()[0]['number']} brings", "")
+        )
 
 
 @pytest.fixture(scope="module")
@@ -355,9 +408,17 @@ def test_the_workflow_s_step_runs_as_it_stands(machine: Machine, tmp_path: Path)
     step = workflow["jobs"]["propose"]["steps"][-1]
     assert list(step["env"]) == ["GITHUB_TOKEN"]
     with serving(remote.github) as api:
-        environment = {"GITHUB_API_URL": api, "GITHUB_TOKEN": TOKEN, "GITHUB_REPOSITORY": REPOSITORY, "GITHUB_ACTIONS": "true"}
+        environment = {
+            "GITHUB_API_URL": api,
+            "GITHUB_TOKEN": TOKEN,
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "GITHUB_ACTIONS": "true",
+        }
         first = machine.run(step["run"], remote.checkout.folder, **environment)
         writes = list(remote.github.writes)
         second = machine.run(step["run"], remote.checkout.folder, **environment)
-    assert len(remote.github.requests()) == 1 == len(remote.github.issues()) and "opened from levels/level-3" in first
+    assert (
+        len(remote.github.requests()) == 1 == len(remote.github.issues())
+        and "opened from levels/level-3" in first
+    )
     assert remote.github.writes == writes and "says so already" in second

@@ -1,4 +1,6 @@
-"""The detector's page in a real browser, headless: an accessibility checker finds nothing, and its figures are those of `--json`."""
+"""The detector's page in a real browser, headless: an accessibility checker finds nothing, and its figures
+are those of `--json`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ pytestmark = pytest.mark.proof
 
 AXE = "axe-core@4.14.1"
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(BROWSER is None or DRIVER is None, reason="chromium and chromium-driver are absent")
+needs_browser = pytest.mark.skipif(
+    BROWSER is None or DRIVER is None, reason="chromium and chromium-driver are absent"
+)
 WIDTHS = {"phone": 390, "desk": 1280}
 
 
@@ -42,7 +46,9 @@ def axe(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def pages(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict[str, Any]]]:
-    """Pages with the documents that they show: a first day, and a project with a past for which level 2 is due."""
+    """Pages with the documents that they show: a first day, and a project with a past for which level 2 is
+    due.
+    """
     from extensions.evolution import page
     from extensions.evolution.detector import detect
     from extensions.template import answers
@@ -56,7 +62,9 @@ def pages(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
             finished(project)
             project.replace("config/evolution.yml", "uptime_requirement: null", "uptime_requirement: 99.9%")
             deployments(commits(project, now, [1] * 10 + [4] * 10), now, [1, 2, 2, 3] * 5)
-        document = detect(project.folder, answers.recorded_answers(project.folder), now=now, offline=True).as_json()
+        document = detect(
+            project.folder, answers.recorded_answers(project.folder), now=now, offline=True
+        ).as_json()
         path = folder / f"{name}.html"
         path.write_text(page.render(document), encoding="utf-8")
         pages[name] = (path, document)
@@ -101,7 +109,9 @@ def test_the_figures_on_the_page_are_those_of_json(
     browser = opened(name)
 
     def texts(selector: str) -> list[str]:
-        return browser.execute_script("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent.trim())", selector)
+        return browser.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent.trim())", selector
+        )
 
     assert texts(".headline") == [document["verdict"]["headline"]]
     parts = [part for stage in document["roadmap"] for part in stage["parts"]]
@@ -111,7 +121,8 @@ def test_the_figures_on_the_page_are_those_of_json(
     assert [cells[n : n + 4] for n in range(0, len(cells), 4)] == shown
     known = {one["metric"]: one for one in document["metrics"].values() if one["value"] is not None}
     rows = browser.execute_script(
-        "return [...document.querySelectorAll('tr[data-metric]')].map(r => [r.dataset.metric, r.cells[1].textContent.trim()])"
+        "return [...document.querySelectorAll('tr[data-metric]')].map(r => [r.dataset.metric,"
+        " r.cells[1].textContent.trim()])"
     )
     assert dict(rows) == {metric: one["shown"] for metric, one in known.items()}
     history = [one for one in known.values() if len(one["history"]) > 1]
@@ -125,11 +136,17 @@ def test_the_figures_on_the_page_are_those_of_json(
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 @pytest.mark.parametrize("name", ["first-day", "due"])
-def test_an_accessibility_checker_finds_nothing(opened: Callable[..., Any], axe: str, name: str, width: int, dark: bool) -> None:
+def test_an_accessibility_checker_finds_nothing(
+    opened: Callable[..., Any], axe: str, name: str, width: int, dark: bool
+) -> None:
     browser = opened(name, width, dark)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= width, "nothing stands out at the side"
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width, (
+        "nothing stands out at the side"
+    )
     browser.execute_script(axe)
-    found = browser.execute_async_script("axe.run().then(arguments[0], error => arguments[0]({violations: [String(error)], passes: []}))")
+    found = browser.execute_async_script(
+        "axe.run().then(arguments[0], error => arguments[0]({violations: [String(error)], passes: []}))"
+    )
     assert found["violations"] == [], json.dumps(found["violations"], indent=1)[:2000]
     assert len(found["passes"]) > 15, "it looked"
 
@@ -137,7 +154,10 @@ def test_an_accessibility_checker_finds_nothing(opened: Callable[..., Any], axe:
 @needs_browser
 def test_the_checker_would_find_something(opened: Callable[..., Any], axe: str) -> None:
     browser = opened("due")
-    browser.execute_script("document.querySelector('.headline').style.color = '#eee'; document.documentElement.removeAttribute('lang')")
+    browser.execute_script(
+        "document.querySelector('.headline').style.color = '#eee';"
+        " document.documentElement.removeAttribute('lang')"
+    )
     browser.execute_script(axe)
     found = browser.execute_async_script("axe.run().then(arguments[0])")
     assert {"color-contrast", "html-has-lang"} <= {one["id"] for one in found["violations"]}
@@ -163,7 +183,11 @@ def test_the_package_contains_the_pages_template(tmp_path: Path) -> None:
     import subprocess
 
     uv = find_uv(tmp_path)
-    subprocess.run([str(uv), "build", "--quiet", "--wheel", "--out-dir", str(tmp_path), "--python", sys.executable], cwd=ROOT, check=True)
+    subprocess.run(
+        [str(uv), "build", "--quiet", "--wheel", "--out-dir", str(tmp_path), "--python", sys.executable],
+        cwd=ROOT,
+        check=True,
+    )
     [wheel] = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "copier_levels/evolution/page.html.jinja" in names

@@ -1,4 +1,6 @@
-"""Readiness against real servers: PostgreSQL, MariaDB, Redis and RabbitMQ, started here from Debian's packages, as no root."""
+"""Readiness against real servers: PostgreSQL, MariaDB, Redis and RabbitMQ, started here from Debian's
+packages, as no root.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,10 @@ from tests.support.servers import Server, becomes, get, serving
 pytest_plugins = ["tests.support.real_servers"]
 pytestmark = [
     pytest.mark.proof,
-    pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed: .ci/run installs the servers"),
+    pytest.mark.skipif(
+        shutil.which("redis-server") is None,
+        reason="redis-server is not installed: .ci/run installs the servers",
+    ),
 ]
 
 PACKAGE = """\
@@ -64,7 +69,11 @@ def shop(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Project:
     project.write("requirements.txt", "flask\nflask-sqlalchemy\npsycopg\nredis\npika\n")
     project.copy(level=2)
     required = {(one["kind"], one["target"]): one["required"] for one in project.answers()["readiness"]}
-    assert required == {("postgresql", "DATABASE_URL"): True, ("redis", "REDIS_URL"): False, ("rabbitmq", "BROKER_URL"): True}
+    assert required == {
+        ("postgresql", "DATABASE_URL"): True,
+        ("redis", "REDIS_URL"): False,
+        ("rabbitmq", "BROKER_URL"): True,
+    }
     return project
 
 
@@ -80,9 +89,16 @@ def addresses(postgresql: Server, redis: Server, rabbitmq: Server) -> dict[str, 
     }
 
 
-@pytest.mark.parametrize("options", [["--workers=2", "--preload"], ["--threads=4"]], ids=["preload", "threads"])
+@pytest.mark.parametrize(
+    "options", [["--workers=2", "--preload"], ["--threads=4"]], ids=["preload", "threads"]
+)
 def test_readiness_follows_each_server_without_a_restart(
-    shop: Project, addresses: dict[str, str], postgresql: Server, redis: Server, rabbitmq: Server, options: list[str]
+    shop: Project,
+    addresses: dict[str, str],
+    postgresql: Server,
+    redis: Server,
+    rabbitmq: Server,
+    options: list[str],
 ) -> None:
     with serving(shop, *options, **addresses) as (address, _):
         becomes(address, 200, postgresql="pass", redis="pass", rabbitmq="pass")
@@ -102,7 +118,9 @@ def test_readiness_follows_each_server_without_a_restart(
         assert get(address + "/health")[0] == 200
 
 
-def test_a_server_that_hangs_fails_within_the_deadline(shop: Project, addresses: dict[str, str], rabbitmq: Server) -> None:
+def test_a_server_that_hangs_fails_within_the_deadline(
+    shop: Project, addresses: dict[str, str], rabbitmq: Server
+) -> None:
     with serving(shop, "--threads=4", **addresses) as (address, server):
         becomes(address, 200, rabbitmq="pass")
         with rabbitmq.hanging():
@@ -121,9 +139,18 @@ def test_the_token_shows_why_and_no_password(shop: Project, addresses: dict[str,
         assert (detailed["error"], detailed["about"]) == ("AuthenticationError", "redis at REDIS_URL")
 
 
-@pytest.mark.parametrize("options", [["--workers=2"], ["--workers=2", "--preload"], ["--threads=8"]], ids=["sync", "preload", "threads"])
-def test_sigterm_under_load_fails_no_request(shop: Project, addresses: dict[str, str], options: list[str]) -> None:
-    """Callers ask readiness as a balancer does, and stop sending once it says no. Until then nothing they send may fail."""
+@pytest.mark.parametrize(
+    "options",
+    [["--workers=2"], ["--workers=2", "--preload"], ["--threads=8"]],
+    ids=["sync", "preload", "threads"],
+)
+def test_sigterm_under_load_fails_no_request(
+    shop: Project, addresses: dict[str, str], options: list[str]
+) -> None:
+    """Callers ask readiness as a balancer does, and stop sending once it says no.
+
+    Until then nothing they send may fail.
+    """
     refused = threading.Event()
     failed: list[Any] = []
     done: list[int] = []
@@ -133,7 +160,10 @@ def test_sigterm_under_load_fails_no_request(shop: Project, addresses: dict[str,
             code, body = get(address + "/slow")
             (done if (code, body) == (200, b"done") else failed).append(code)
 
-    with serving(shop, *options, **addresses, DRAIN_SECONDS="3") as (address, server), ThreadPoolExecutor(8) as pool:
+    with (
+        serving(shop, *options, **addresses, DRAIN_SECONDS="3") as (address, server),
+        ThreadPoolExecutor(8) as pool,
+    ):
         for _ in range(10):  # each worker has been asked once
             assert get(address + "/readiness")[0] == 200
         for _ in range(6):
@@ -160,7 +190,13 @@ TOKEN = {"HTTP_AUTHORIZATION": "Bearer let-me-in"}
 
 @pytest.mark.parametrize("driver", ["psycopg", "pymysql", "redis", "pika"])
 def test_a_worker_is_asked_by_the_driver_that_it_has(
-    project: Project, addresses: dict[str, str], mariadb: Server, postgresql: Server, redis: Server, rabbitmq: Server, driver: str
+    project: Project,
+    addresses: dict[str, str],
+    mariadb: Server,
+    postgresql: Server,
+    redis: Server,
+    rabbitmq: Server,
+    driver: str,
 ) -> None:
     """Without Flask-SQLAlchemy and kombu the probe opens a connection of its own."""
     kind, server, address = {
@@ -172,7 +208,10 @@ def test_a_worker_is_asked_by_the_driver_that_it_has(
     readiness = [{"service": "bot", "kind": kind, "target": "TARGET", "required": True}]
     project.copy(services=[{"name": "bot", "kind": "worker"}], readiness=readiness)
     hide = "import sys\nsys.modules['kombu'] = None\n" if driver == "pika" else ""
-    code = f"{hide}import health\nprint(health.Health(None, None, 'bot').readiness({TOKEN})['checks'][{kind!r}]['error'])\n"
+    code = (
+        f"{hide}import health\nprint(health.Health(None, None,"
+        f" 'bot').readiness({TOKEN})['checks'][{kind!r}]['error'])\n"
+    )
 
     def error() -> str:
         done = subprocess.run(

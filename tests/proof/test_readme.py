@@ -1,4 +1,5 @@
-"""Every command that the README shows, run as it stands there: with an empty home, and git, make and Python; uv where it says so.
+"""Every command that the README shows, run as it stands there: with an empty home, and git, make and Python;
+uv where it says so.
 
 The template's address is told to git as another name of a repository made from this work tree (`insteadOf`).
 """
@@ -29,7 +30,10 @@ CLONE = f"git clone {ADDRESS}\ncd copier-levels\nmake new DEST=../my-service\n"
 LEVELS_NEW = f"uvx --from git+{ADDRESS} levels new my-service\n"
 COPY = f"uvx --with copier-template-extensions copier copy --trust --defaults {ADDRESS} my-service\n"
 MOVE = "make preview LEVEL=2\nmake upgrade LEVEL=2\n"
-UPDATE = "uvx --with copier-template-extensions copier update --trust --defaults --vcs-ref=:current: --data level=2\n"
+UPDATE = (
+    "uvx --with copier-template-extensions copier update --trust --defaults --vcs-ref=:current: --data"
+    " level=2\n"
+)
 TELL = "make evolution\nmake todo\nmake api-docs\nmake stubs\nmake record WHAT=deploy\n"
 
 # Each block, and each command in a sentence, with the test that runs it.
@@ -44,7 +48,10 @@ RUN_BY = {
     "make update": "test_update_stays_where_there_is_nothing_newer",
     "make owner FILE=levels.mk": "test_owner",
     TELL: "test_the_project_tells_what_it_is_and_needs",
-    **dict.fromkeys(["make evolution", "make todo", "make api-docs", "make stubs"], "test_the_project_tells_what_it_is_and_needs"),
+    **dict.fromkeys(
+        ["make evolution", "make todo", "make api-docs", "make stubs"],
+        "test_the_project_tells_what_it_is_and_needs",
+    ),
     "make evolution HTML=evolution.html": "test_the_project_tells_what_it_is_and_needs",
     "make flags ENV=staging": "test_preview_changes_nothing_and_upgrade_moves",
     "make help": "test_a_clone_makes_a_project_that_is_green_and_answers",
@@ -57,7 +64,10 @@ RUN_BY_HAND = {"make bench", "make soak"}  # minutes, and figures that a loaded 
 
 def test_every_command_of_the_readme_is_run_by_a_test() -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    sentences = re.findall(r"`((?:make|uvx?|copier|levels|git|pip) [^`]+)`", re.sub(r"^```.*?^```$", "", README, flags=re.M | re.S))
+    sentences = re.findall(
+        r"`((?:make|uvx?|copier|levels|git|pip) [^`]+)`",
+        re.sub(r"^```.*?^```$", "", README, flags=re.M | re.S),
+    )
     assert {*blocks, *sentences} == {*RUN_BY, *RUN_BY_CI, *RUN_BY_HAND}
     assert set(RUN_BY.values()) <= set(globals())
     assert all(command.strip() in (ROOT / ".ci/run").read_text() for command in RUN_BY_CI)
@@ -81,7 +91,12 @@ def start(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
 def mine(machine: Machine, start: tuple[Path, str], tmp_path: Path) -> Path:
     """The project of the first block, committed, for a test of its own."""
     folder = tmp_path / "my-service"
-    shutil.copytree(start[0] / "my-service", folder, symlinks=True, ignore=shutil.ignore_patterns(".venv", "*_cache", "__pycache__"))
+    shutil.copytree(
+        start[0] / "my-service",
+        folder,
+        symlinks=True,
+        ignore=shutil.ignore_patterns(".venv", "*_cache", "__pycache__"),
+    )
     machine.commit(folder)
     return folder
 
@@ -110,7 +125,9 @@ def test_a_clone_makes_a_project_that_is_green_and_answers(machine: Machine, sta
     assert "make run" in said and str(project.name) in said
     recorded = yaml.safe_load((project / ".copier-answers.yml").read_text())
     assert recorded["level"] == 1
-    assert recorded["_src_path"] == ADDRESS, "the address that the person cloned, not what their git makes of it"
+    assert recorded["_src_path"] == ADDRESS, (
+        "the address that the person cloned, not what their git makes of it"
+    )
     helped = machine.run("make help", folder / "copier-levels", uv=False)
     assert {"new", "test", "proof"} <= set(re.findall(r"make (\w+)", helped))
 
@@ -122,12 +139,16 @@ def test_a_clone_makes_a_project_that_is_green_and_answers(machine: Machine, sta
     assert "make owner" in machine.run("make help", project, uv=False)
 
 
-def test_what_make_new_says_to_do_next_works_as_it_stands(machine: Machine, start: tuple[Path, str], tmp_path: Path) -> None:
+def test_what_make_new_says_to_do_next_works_as_it_stands(
+    machine: Machine, start: tuple[Path, str], tmp_path: Path
+) -> None:
     said = machine.run(f"make new DEST={tmp_path}/next", start[0] / "copier-levels", uv=False)
     steps = re.findall(r"^  (cd .*|make .*|git .*)$", said.partition("Next:")[2], re.MULTILINE)
     assert len(steps) >= 4
     steps = [re.sub(r"^make( \S+)* run\b.*", ":", step) for step in steps]  # it doesn't end
-    machine.run("\n".join(steps).replace("git commit", "git commit -m first"), start[0] / "copier-levels", uv=False)
+    machine.run(
+        "\n".join(steps).replace("git commit", "git commit -m first"), start[0] / "copier-levels", uv=False
+    )
     assert machine.run("git log --format=%s; git status --porcelain", tmp_path / "next") == "first\n"
 
 
@@ -142,10 +163,19 @@ QUESTIONS = [
 
 
 def in_a_terminal(machine: Machine, command: list[str], folder: Path, keys: dict[str, bytes]) -> str:
-    """Run a command that asks, and send it keys, each once the text before them has come; returns what it said."""
+    """Run a command that asks, and send it keys, each once the text before them has come; returns what it
+    said.
+    """
     parent, child = pty.openpty()
     termios.tcsetwinsize(child, (50, 200))
-    process = subprocess.Popen(command, cwd=folder, env=machine.environment(False, TERM="xterm"), stdin=child, stdout=child, stderr=child)
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=machine.environment(False, TERM="xterm"),
+        stdin=child,
+        stdout=child,
+        stderr=child,
+    )
     os.close(child)
     said, seen, end, waiting = b"", 0, time.monotonic() + 90, list(keys.items())
     while time.monotonic() < end:
@@ -183,7 +213,10 @@ def test_who_does_not_take_the_services_that_were_found_is_asked_which(machine: 
     text = in_a_terminal(machine, ["make", "new", "DEST=../theirs"], clone, keys)
     assert "orders/__init__.py:3 builds the Flask app app: no service unless" in text
     recorded = yaml.safe_load((clone.parent / "theirs/.copier-answers.yml").read_text())
-    assert [(one["name"], one["app"]) for one in recorded["services"]] == [("api", "app:app"), ("orders", "orders:app")]
+    assert [(one["name"], one["app"]) for one in recorded["services"]] == [
+        ("api", "app:app"),
+        ("orders", "orders:app"),
+    ]
 
 
 def test_make_new_without_a_destination_says_what_it_expects(machine: Machine, clone: Path) -> None:
@@ -191,14 +224,18 @@ def test_make_new_without_a_destination_says_what_it_expects(machine: Machine, c
     assert "expected DEST, as in make new DEST=../my-service" in said
 
 
-def test_make_new_from_a_clone_with_changes_says_that_others_cannot_update(machine: Machine, clone: Path) -> None:
+def test_make_new_from_a_clone_with_changes_says_that_others_cannot_update(
+    machine: Machine, clone: Path
+) -> None:
     (clone / "README.md").write_text("changed\n")
     said = machine.run("make new DEST=../dirty", clone, uv=False)
     assert "changes that are not committed, so others can't update the result" in said
     assert (clone.parent / "dirty/levels.mk").exists()
 
 
-def test_make_new_from_a_clone_with_unpushed_commits_says_that_others_cannot_update(machine: Machine, clone: Path) -> None:
+def test_make_new_from_a_clone_with_unpushed_commits_says_that_others_cannot_update(
+    machine: Machine, clone: Path
+) -> None:
     machine.run("git commit --quiet --allow-empty --message mine", clone)
     said = machine.run("make new DEST=../unpushed", clone, uv=False)
     assert "commits that are not pushed" in said and "so others can't update the result" in said
@@ -229,7 +266,9 @@ def test_levels_new_makes_the_same_project(machine: Machine, start: tuple[Path, 
     assert "levels.mk: ours" in machine.run("make owner FILE=levels.mk", tmp_path / "my-service")
 
 
-def test_plain_copier_makes_the_same_project(machine: Machine, start: tuple[Path, str], tmp_path: Path) -> None:
+def test_plain_copier_makes_the_same_project(
+    machine: Machine, start: tuple[Path, str], tmp_path: Path
+) -> None:
     machine.run(COPY, tmp_path)
     expected = {path: text for path, text in tree(start[0] / "my-service").items() if path != "uv.lock"}
     assert tree(tmp_path / "my-service") == expected
@@ -286,7 +325,9 @@ def test_plain_copier_moves_to_the_same_project(machine: Machine, mine: Path, tm
     assert {path: text for path, text in got.items() if path not in filled_in} == want
 
 
-def test_the_trust_setting_takes_the_place_of_the_flag(tmp_path_factory: pytest.TempPathFactory, machine: Machine, tmp_path: Path) -> None:
+def test_the_trust_setting_takes_the_place_of_the_flag(
+    tmp_path_factory: pytest.TempPathFactory, machine: Machine, tmp_path: Path
+) -> None:
     asked = machine.run(COPY.replace(" --trust", ""), tmp_path, code=4)
     assert "unsafe" in asked or "trust" in asked
     block = re.search(r"^```yaml\n(trust:.*?)^```$", README, re.MULTILINE | re.DOTALL)
@@ -305,7 +346,11 @@ def test_the_trust_setting_takes_the_place_of_the_flag(tmp_path_factory: pytest.
 
 
 def test_owner(machine: Machine, mine: Path) -> None:
-    assert machine.run("make owner FILE=levels.mk", mine, uv=False).strip().endswith("levels.mk: ours, level 1: the make targets")
+    assert (
+        machine.run("make owner FILE=levels.mk", mine, uv=False)
+        .strip()
+        .endswith("levels.mk: ours, level 1: the make targets")
+    )
 
 
 def test_update_stays_where_there_is_nothing_newer(machine: Machine, mine: Path) -> None:
@@ -315,18 +360,30 @@ def test_update_stays_where_there_is_nothing_newer(machine: Machine, mine: Path)
 
 
 def test_a_version_between_two_tags_is_found_again(machine: Machine, clone: Path) -> None:
-    """`git describe` gives v1.0.0-1-gabc1234, and a repository without a tag abc1234: `make` finds both again."""
-    machine.run("git commit --quiet --allow-empty --message next; git push --quiet origin HEAD:refs/heads/between", clone)
-    for name, before in (("described", ":"), ("untagged", "git push --quiet origin :refs/tags/v1.0.0; git tag --delete v1.0.0")):
+    """`git describe` gives v1.0.0-1-gabc1234, and a repository without a tag abc1234: `make` finds both
+    again.
+    """
+    machine.run(
+        "git commit --quiet --allow-empty --message next; git push --quiet origin HEAD:refs/heads/between",
+        clone,
+    )
+    for name, before in (
+        ("described", ":"),
+        ("untagged", "git push --quiet origin :refs/tags/v1.0.0; git tag --delete v1.0.0"),
+    ):
         machine.run(before, clone)
         try:
             machine.run(f"make new DEST=../{name}", clone, uv=False)
             project = clone.parent / name
             recorded = yaml.safe_load((project / ".copier-answers.yml").read_text())["_commit"]
-            assert re.fullmatch(r"v1\.0\.0-1-g[0-9a-f]+" if name == "described" else r"[0-9a-f]{7,}", recorded)
+            assert re.fullmatch(
+                r"v1\.0\.0-1-g[0-9a-f]+" if name == "described" else r"[0-9a-f]{7,}", recorded
+            )
             machine.commit(project)
             assert "levels.mk: ours" in machine.run("make owner FILE=levels.mk", project)
             machine.run("make upgrade LEVEL=2", project)
         finally:
             if name == "untagged":
-                machine.run("git tag v1.0.0 HEAD~1; git push --quiet origin v1.0.0 :refs/heads/between", clone)
+                machine.run(
+                    "git tag v1.0.0 HEAD~1; git push --quiet origin v1.0.0 :refs/heads/between", clone
+                )

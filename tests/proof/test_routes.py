@@ -1,4 +1,6 @@
-"""Routes that are told from the source, beside the url_map of the app that runs: foreign applications from PyPI, and tricky sources."""
+"""Routes that are told from the source, beside the url_map of the app that runs: foreign applications from
+PyPI, and tricky sources.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ print(json.dumps([[rule.rule, method] for rule in app.url_map.iter_rules() for m
 
 @dataclass(frozen=True)
 class Application:
-    """How a foreign application is reached, its number of pairs, and those that only running it tells, with the line that is named."""
+    """How a foreign application is reached, its number of pairs, and those that only running it tells, with
+    the line that is named.
+    """
 
     path: str
     imported_from: str
@@ -76,14 +80,20 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 @pytest.fixture(scope="module")
 def flask_python(machine: Machine) -> Path:
     machine.run(
-        f"uv venv --quiet {machine.home}/flask && uv pip install --quiet --python {machine.home}/flask 'flask>=3.1,<4'", machine.home
+        f"uv venv --quiet {machine.home}/flask && uv pip install --quiet --python {machine.home}/flask"
+        " 'flask>=3.1,<4'",
+        machine.home,
     )
     return machine.home / "flask/bin/python"
 
 
-def url_map(machine: Machine, python: Path, folder: Path, app: str, settings: str = "") -> list[tuple[str, str]]:
+def url_map(
+    machine: Machine, python: Path, folder: Path, app: str, settings: str = ""
+) -> list[tuple[str, str]]:
     """(rule, method) of each rule of the app that runs, sorted."""
-    said = machine.run(f"{settings} {python} -W ignore {machine.home}/url_map.py {folder} '{app}' 2>/dev/null", folder)
+    said = machine.run(
+        f"{settings} {python} -W ignore {machine.home}/url_map.py {folder} '{app}' 2>/dev/null", folder
+    )
     return sorted((rule, method) for rule, method in json.loads(said.splitlines()[-1]))
 
 
@@ -93,7 +103,9 @@ def script(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_the_routes_of_a_foreign_application_are_those_of_its_url_map(machine: Machine, tmp_path: Path, name: str) -> None:
+def test_the_routes_of_a_foreign_application_are_those_of_its_url_map(
+    machine: Machine, tmp_path: Path, name: str
+) -> None:
     application = APPLICATIONS[name]
     folder = unpacked(FOREIGN[name], machine, tmp_path, name)
     python = tmp_path / "venv/bin/python"
@@ -102,17 +114,23 @@ def test_the_routes_of_a_foreign_application_are_those_of_its_url_map(machine: M
 
 
 @pytest.mark.parametrize("name", WHEELS)
-def test_the_routes_of_an_unseen_application_are_those_of_its_url_map(machine: Machine, tmp_path: Path, name: str) -> None:
+def test_the_routes_of_an_unseen_application_are_those_of_its_url_map(
+    machine: Machine, tmp_path: Path, name: str
+) -> None:
     row = next(one for one in test_dependencies.BLIND if one.package == name)
     folder = test_dependencies.unpacked(row, machine, tmp_path)
     wheel = next((machine.caches / "wheels" / name).glob("*.whl"))
     python = tmp_path / "venv/bin/python"
-    machine.run(f"uv venv --quiet {tmp_path}/venv && uv pip install --quiet --python {python} {wheel}", tmp_path)
+    machine.run(
+        f"uv venv --quiet {tmp_path}/venv && uv pip install --quiet --python {python} {wheel}", tmp_path
+    )
     compare(machine, python, folder, name, WHEELS[name])
 
 
 def compare(machine: Machine, python: Path, folder: Path, name: str, application: Application) -> None:
-    """The url_map of the app that runs has what is told from its source, and besides only what is said to be unresolved."""
+    """The url_map of the app that runs has what is told from its source, and besides only what is said to be
+    unresolved.
+    """
     real = url_map(machine, python, folder / application.imported_from, application.app, application.settings)
     assert len(real) == application.pairs
     found = routes.find(folder, {**service(application.app, application.path), "name": name})

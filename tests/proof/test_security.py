@@ -1,7 +1,9 @@
-"""`make security` at level 3: secrets and known vulnerabilities are found, and what could not be looked at is no good answer.
+"""`make security` at level 3: secrets and known vulnerabilities are found, and what could not be looked at is
+no good answer.
 
-The scanners are the real ones, from the package index. The database of vulnerabilities is a stand-in on this machine, since what
-the real one says changes from day to day; that pip-audit reaches the real one is not shown here.
+The scanners are the real ones, from the package index. The database of vulnerabilities is a stand-in on this
+machine, since what the real one says changes from day to day; that pip-audit reaches the real one is not
+shown here.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def token(seed: int = 1) -> str:
 
 def except_for(project: Project, *lines: str) -> None:
     """Add lines to the exceptions."""
-    project.write(EXCEPTIONS, project.read(EXCEPTIONS).rstrip("\n") + "\n" + "".join(f"{line}\n" for line in lines))
+    project.write(
+        EXCEPTIONS, project.read(EXCEPTIONS).rstrip("\n") + "\n" + "".join(f"{line}\n" for line in lines)
+    )
 
 
 TODAY, YESTERDAY = date.today() + timedelta(days=1), date.today() - timedelta(days=2)  # wherever midnight is
@@ -66,7 +70,9 @@ def test_a_token_is_found_by_file_and_line_and_is_not_printed(machine: Machine, 
     project = at_level(3)
     project.write("services/api/keys.py", f'# before\n\nTOKEN = "{token()}"\n')
     said = machine.run(SECRETS, project.folder, code=1)
-    assert re.search(r"^services/api/keys.py:3: GitHub Token \[secret-[0-9a-f]{12}\]$", said, re.MULTILINE), said
+    assert re.search(r"^services/api/keys.py:3: GitHub Token \[secret-[0-9a-f]{12}\]$", said, re.MULTILINE), (
+        said
+    )
     assert token() not in said and "docs/security.md says what to do" in said
     machine.run("make -f levels.mk security CHECK=secrets", project.folder, code=2)  # so says make
 
@@ -74,7 +80,9 @@ def test_a_token_is_found_by_file_and_line_and_is_not_printed(machine: Machine, 
     machine.run(SECRETS, project.folder)
 
 
-def test_a_token_is_found_whatever_the_encoding_and_the_name_of_the_file(machine: Machine, at_level: AtLevel) -> None:
+def test_a_token_is_found_whatever_the_encoding_and_the_name_of_the_file(
+    machine: Machine, at_level: AtLevel
+) -> None:
     project = at_level(3)
     line = f'TOKEN = "{token()}"  # '
     (project.folder / "latin.py").write_bytes(line.encode() + b"caf\xe9\n")
@@ -112,19 +120,32 @@ def test_a_line_that_is_no_exception_is_told_in_one_line(machine: Machine, at_le
     project = at_level(3)
     before = project.read(EXCEPTIONS)
     number = len(before.splitlines()) + 1
-    for line in (f"secret-0123 {TODAY}", "secret-0123 tomorrow because", "secret-0123", "findings: ignore", "findings: fail too"):
+    for line in (
+        f"secret-0123 {TODAY}",
+        "secret-0123 tomorrow because",
+        "secret-0123",
+        "findings: ignore",
+        "findings: fail too",
+    ):
         project.write(EXCEPTIONS, before)
         except_for(project, line)
         said = machine.run(SECRETS, project.folder, code=2)
-        assert said.startswith(f"{EXCEPTIONS}, line {number}: expected ID EXPIRY REASON") and said.count("\n") == 1, said
+        assert (
+            said.startswith(f"{EXCEPTIONS}, line {number}: expected ID EXPIRY REASON")
+            and said.count("\n") == 1
+        ), said
     (project.folder / EXCEPTIONS).write_bytes(b"caf\xe9\n")
     assert machine.run(SECRETS, project.folder, code=2) == f"{EXCEPTIONS}: expected UTF-8\n"
 
 
-def test_an_adopted_project_fails_only_on_what_is_new_once_it_is_recorded(machine: Machine, tmp_path: Path, template: Path) -> None:
+def test_an_adopted_project_fails_only_on_what_is_new_once_it_is_recorded(
+    machine: Machine, tmp_path: Path, template: Path
+) -> None:
     project = Project(tmp_path / "shop", template)
     project.write("requirements.txt", "flask>=3\n")
-    project.write("shop/__init__.py", "from flask import Flask\n\n\ndef create_app():\n    return Flask(__name__)\n")
+    project.write(
+        "shop/__init__.py", "from flask import Flask\n\n\ndef create_app():\n    return Flask(__name__)\n"
+    )
     project.write("shop/keys.py", f'TOKEN = "{token()}"\n')
     git(project.folder, "init", "--quiet")
     project.commit("theirs")
@@ -147,7 +168,9 @@ def test_an_adopted_project_fails_only_on_what_is_new_once_it_is_recorded(machin
 
 
 class Database(ThreadingHTTPServer):
-    """A stand-in for api.osv.dev: `holes` are package names and what is known of them; `asked` those that were looked up."""
+    """A stand-in for api.osv.dev: `holes` are package names and what is known of them; `asked` those that
+    were looked up.
+    """
 
     def __init__(self) -> None:
         self.holes: dict[str, dict[str, Any]] = {}
@@ -157,7 +180,12 @@ class Database(ThreadingHTTPServer):
 
     def environment(self) -> dict[str, str]:
         address = f"http://127.0.0.1:{self.server_port}/v1/query"
-        return {"PIP_AUDIT_VULNERABILITY_SERVICE": "osv", "PIP_AUDIT_OSV_URL": address, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+        return {
+            "PIP_AUDIT_VULNERABILITY_SERVICE": "osv",
+            "PIP_AUDIT_OSV_URL": address,
+            "NO_PROXY": "127.0.0.1",
+            "no_proxy": "127.0.0.1",
+        }
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -185,7 +213,9 @@ def database() -> Iterator[Database]:
 
 
 @pytest.fixture(scope="module")
-def installed(machine: Machine, tmp_path_factory: pytest.TempPathFactory, fresh: AtLevel, template: Path) -> Project:
+def installed(
+    machine: Machine, tmp_path_factory: pytest.TempPathFactory, fresh: AtLevel, template: Path
+) -> Project:
     """A new project with its packages in .venv."""
     project = Project(tmp_path_factory.mktemp("installed") / "shop", template)
     shutil.copytree(fresh(3).folder, project.folder, symlinks=True)
@@ -200,17 +230,23 @@ def hole(package: str, name: str, alias: str) -> dict[str, Any]:
     return {"id": name, "aliases": [alias], "summary": "x", "details": "x", "affected": affected}
 
 
-def test_every_installed_package_is_looked_up(machine: Machine, installed: Project, database: Database) -> None:
+def test_every_installed_package_is_looked_up(
+    machine: Machine, installed: Project, database: Database
+) -> None:
     said = machine.run("make -f levels.mk security CHECK=audit", installed.folder, **database.environment())
     count = len(set(database.asked))
     assert {"flask", "werkzeug", "jinja2"} <= {name.lower() for name in database.asked}
     assert said.splitlines()[-1] == f"audit: {count} of {count} packages looked up"
 
 
-def test_a_known_vulnerability_fails_until_there_is_an_exception(machine: Machine, installed: Project, database: Database) -> None:
+def test_a_known_vulnerability_fails_until_there_is_an_exception(
+    machine: Machine, installed: Project, database: Database
+) -> None:
     database.holes = {"flask": hole("flask", "PYSEC-2099-1", "CVE-2099-1")}
     said = machine.run(AUDIT, installed.folder, code=1, **database.environment())
-    assert re.search(r"^flask [\d.]+: PYSEC-2099-1, fixed in 99.0 \[PYSEC-2099-1\]$", said, re.MULTILINE), said
+    assert re.search(r"^flask [\d.]+: PYSEC-2099-1, fixed in 99.0 \[PYSEC-2099-1\]$", said, re.MULTILINE), (
+        said
+    )
     before = installed.read(EXCEPTIONS)
     try:
         for name in ("PYSEC-2099-1", "CVE-2099-1"):
@@ -224,25 +260,35 @@ def test_a_known_vulnerability_fails_until_there_is_an_exception(machine: Machin
         installed.write(EXCEPTIONS, before)
 
 
-def test_a_package_that_no_database_knows_is_a_finding(machine: Machine, installed: Project, database: Database) -> None:
+def test_a_package_that_no_database_knows_is_a_finding(
+    machine: Machine, installed: Project, database: Database
+) -> None:
     """Made up: what pip leaves of a package that was installed from an address."""
     folder = next(installed.folder.glob(".venv/lib/python3*/site-packages")) / "private_thing-1.0.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: private-thing\nVersion: 1.0\n")
     (folder / "RECORD").write_text("")
-    (folder / "direct_url.json").write_text('{"url": "https://example.org/private_thing-1.0-py3-none-any.whl", "archive_info": {}}')
+    (folder / "direct_url.json").write_text(
+        '{"url": "https://example.org/private_thing-1.0-py3-none-any.whl", "archive_info": {}}'
+    )
     try:
         said = machine.run(AUDIT, installed.folder, code=1, **database.environment())
     finally:
         shutil.rmtree(folder)
-    assert "private-thing: not from a package index, so it can't be looked up [not-audited-private-thing]" in said
+    assert (
+        "private-thing: not from a package index, so it can't be looked up [not-audited-private-thing]"
+        in said
+    )
 
 
 @pytest.mark.parametrize("state", ["broken", "gone", "offline"])
 def test_an_audit_that_could_not_be_done_fails(
     machine: Machine, installed: Project, database: Database, tmp_path: Path, state: str
 ) -> None:
-    """No answer must never look like a good one. What is offline is pypi.org, which is asked unless another database is named."""
+    """No answer must never look like a good one.
+
+    What is offline is pypi.org, which is asked unless another database is named.
+    """
     env = database.environment()
     machine.run(AUDIT, installed.folder, **env)  # now the tool itself is in the cache
     database.status = 500
@@ -250,7 +296,10 @@ def test_an_audit_that_could_not_be_done_fails(
         database.server_close()
     if state == "offline":
         dead = f"http://127.0.0.1:{database.server_port}"
-        env = {"UV_OFFLINE": "1", **dict.fromkeys(("https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY"), dead)}
+        env = {
+            "UV_OFFLINE": "1",
+            **dict.fromkeys(("https_proxy", "http_proxy", "HTTPS_PROXY", "HTTP_PROXY"), dead),
+        }
     said = machine.run(AUDIT, installed.folder, code=1, **{**env, "PIP_CACHE_DIR": str(tmp_path / "pip")})
     assert said.startswith("audit: could not be done: ") and said.count("\n") == 1, said
     assert "looked up" not in said and "o known vuln" not in said
@@ -262,7 +311,9 @@ def test_an_audit_that_could_not_be_done_hides_no_secret_and_records_nothing(
     installed.write("services/api/keys.py", f'TOKEN = "{token()}"\n')
     database.status = 500
     try:
-        said = machine.run("python3 ci/security.py --record", installed.folder, code=1, **database.environment())
+        said = machine.run(
+            "python3 ci/security.py --record", installed.folder, code=1, **database.environment()
+        )
     finally:
         (installed.folder / "services/api/keys.py").unlink()
     assert "audit: could not be done: " in said and "services/api/keys.py:1: GitHub Token" in said
@@ -271,4 +322,6 @@ def test_an_audit_that_could_not_be_done_hides_no_secret_and_records_nothing(
 
 
 def test_without_an_installation_the_audit_says_what_to_do(machine: Machine, at_level: AtLevel) -> None:
-    assert machine.run(AUDIT, at_level(3).folder, code=2) == "audit: there is no .venv yet: run `make install`\n"
+    assert (
+        machine.run(AUDIT, at_level(3).folder, code=2) == "audit: there is no .venv yet: run `make install`\n"
+    )

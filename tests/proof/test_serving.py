@@ -1,4 +1,6 @@
-"""What a new service is served with: the real gunicorn, JSON logs with request ids, settings that are named when wrong."""
+"""What a new service is served with: the real gunicorn, JSON logs with request ids, settings that are named
+when wrong.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def free_port() -> int:
 
 def ask(url: str, **headers: str) -> tuple[int, dict[str, str], Any]:
     """Status, headers and JSON of an answer, whatever its status."""
-    request = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    request = urllib.request.Request(
+        url, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
     try:
         response = OPENER.open(request, timeout=10)
     except urllib.error.HTTPError as error:
@@ -54,12 +58,23 @@ Served = Callable[..., tuple[str, Callable[..., list[dict[str, Any]]]]]
 
 @pytest.fixture
 def served(shop: Project, tmp_path: Path) -> Iterator[Served]:
-    """Start gunicorn as ci/run.py does; gives the endpoint's address, and a function that stops it and returns its log lines."""
+    """Start gunicorn as ci/run.py does; gives the endpoint's address, and a function that stops it and
+    returns its log lines.
+    """
     running: list[subprocess.Popen[bytes]] = []
 
     def start(**env: str) -> tuple[str, Callable[..., list[dict[str, Any]]]]:
         port, log = free_port(), tmp_path / "log"
-        command = [sys.executable, "-m", "gunicorn", "--no-control-socket", "--bind", f"127.0.0.1:{port}", "--config", "python:services.serving"]
+        command = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--no-control-socket",
+            "--bind",
+            f"127.0.0.1:{port}",
+            "--config",
+            "python:services.serving",
+        ]
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*command, "services.market_data.app:create_app()"],
@@ -81,7 +96,10 @@ def served(shop: Project, tmp_path: Path) -> Iterator[Served]:
             if told:
                 process.send_signal(signal.SIGTERM)
             process.wait(30)
-            return [json.loads(line) if line[:1] == "{" else {"plain": line} for line in log.read_text().splitlines()]
+            return [
+                json.loads(line) if line[:1] == "{" else {"plain": line}
+                for line in log.read_text().splitlines()
+            ]
 
         return f"http://127.0.0.1:{port}", stop
 
@@ -96,7 +114,9 @@ def test_every_line_of_gunicorn_and_of_the_app_is_json(served: Served) -> None:
     address, stop = served(PRICES_URL="http://127.0.0.1:9")
     assert ask(f"{address}/changes/ABC?token=s3cret", X_Request_ID="order-17")[0] == 502
     lines = stop()
-    assert not any("plain" in line for line in lines) and {line["service"] for line in lines} == {"market-data"}
+    assert not any("plain" in line for line in lines) and {line["service"] for line in lines} == {
+        "market-data"
+    }
     assert any(line["message"].startswith("Starting gunicorn") for line in lines)
     warning = next(line for line in lines if line["level"] == "WARNING")
     request = next(line for line in lines if line["logger"] == "access")

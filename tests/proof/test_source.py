@@ -1,4 +1,6 @@
-"""The reader against what others say of the same files: the compiler, the tokenizer, a newer Python; and against anything at all."""
+"""The reader against what others say of the same files: the compiler, the tokenizer, a newer Python; and
+against anything at all.
+"""
 
 from __future__ import annotations
 
@@ -95,19 +97,32 @@ def test_of_every_file_of_the_standard_library_the_reader_finds_what_the_compile
         assert isinstance(found, Module), file
         holds_together(found)
         # From 3.12 on type parameters and aliases have code of their own.
-        assert wanted <= definitions(found) or sys.version_info >= (3, 12), (file, wanted - definitions(found))
+        assert wanted <= definitions(found) or sys.version_info >= (3, 12), (
+            file,
+            wanted - definitions(found),
+        )
         dead += len(definitions(found) - wanted)
         files, total = files + 1, total + len(wanted)
     assert files > 500 and total > 10_000
-    assert dead <= 20, "code after a return or under `if False` is left out by the compiler, and there is little of it"
+    assert dead <= 20, (
+        "code after a return or under `if False` is left out by the compiler, and there is little of it"
+    )
 
 
 def test_every_async_def_is_found(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Counted by the tokenizer, which knows no syntax tree, in the standard library and four libraries written with async."""
+    """Counted by the tokenizer, which knows no syntax tree, in the standard library and four libraries
+    written with async.
+    """
     machine = fresh_machine(tmp_path_factory)
     corpus = machine.home / "corpus"
-    (machine.home / "wanted.txt").write_text("".join(f"{name} --hash=sha256:{digest}\n" for name, digest in CORPUS.items()))
-    machine.run(f"uv pip install --quiet --no-deps --only-binary :all: --require-hashes --target {corpus} -r wanted.txt", machine.home)
+    (machine.home / "wanted.txt").write_text(
+        "".join(f"{name} --hash=sha256:{digest}\n" for name, digest in CORPUS.items())
+    )
+    machine.run(
+        f"uv pip install --quiet --no-deps --only-binary :all: --require-hashes --target {corpus} -r"
+        " wanted.txt",
+        machine.home,
+    )
     files, total = 0, 0
     for file in [*standard_library(), *sorted(corpus.rglob("*.py"))]:
         content = file.read_bytes()
@@ -118,10 +133,16 @@ def test_every_async_def_is_found(tmp_path_factory: pytest.TempPathFactory) -> N
             continue  # their own examples of bad files
         assert isinstance(found, Module), found
         with file.open("rb") as stream:
-            tokens = [one for one in tokenize.tokenize(stream.readline) if one.type not in (tokenize.COMMENT, tokenize.NL)]
+            tokens = [
+                one
+                for one in tokenize.tokenize(stream.readline)
+                if one.type not in (tokenize.COMMENT, tokenize.NL)
+            ]
         pairs = zip(tokens, tokens[1:], tokens[2:], strict=False)
         counted = sorted(
-            (first.start[0], name.string) for first, second, name in pairs if (first.string, second.string) == ("async", "def")
+            (first.start[0], name.string)
+            for first, second, name in pairs
+            if (first.string, second.string) == ("async", "def")
         )
         assert sorted((one.line, one.name) for one in found.functions if one.is_async) == counted, file
         files, total = files + 1, total + len(counted)
@@ -132,14 +153,18 @@ def test_names_in_files_for_a_newer_python_are_those_that_it_finds(tmp_path: Pat
     """A Python that can't parse a file names its definitions as the one does that can."""
     newer = _newer_python()
     code = (
-        "import json, sys, sysconfig; from pathlib import Path; from extensions.source.modules import Module, read\n"
-        "def said(one): return [[d.qualname.rsplit('.', 1)[-1], d.line] for d in (*one.functions, *one.classes)]\n"
-        "stdlib = Path(sysconfig.get_paths()['stdlib'])\n"
-        "files = sorted([*stdlib.glob('[dt]*.py'), *stdlib.glob('test/test_[dft]*.py')])\n"
-        "readings = ((f, read(f.read_bytes(), '')) for f in files)\n"
-        "print(json.dumps({str(f): sorted(said(one)) for f, one in readings if isinstance(one, Module)}))\n"
+        "import json, sys, sysconfig; from pathlib import Path; from extensions.source.modules import Module,"
+        " read\ndef said(one): return [[d.qualname.rsplit('.', 1)[-1], d.line] for d in (*one.functions,"
+        " *one.classes)]\nstdlib = Path(sysconfig.get_paths()['stdlib'])\nfiles ="
+        " sorted([*stdlib.glob('[dt]*.py'), *stdlib.glob('test/test_[dft]*.py')])\nreadings = ((f,"
+        " read(f.read_bytes(), '')) for f in files)\nprint(json.dumps({str(f): sorted(said(one)) for f, one"
+        " in readings if isinstance(one, Module)}))\n"
     )
-    done = subprocess.run([newer, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"], capture_output=True, check=True)
+    done = subprocess.run(
+        [newer, "-I", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"],
+        capture_output=True,
+        check=True,
+    )
     compared = 0
     for file, wanted in json.loads(done.stdout).items():
         found = read(Path(file).read_bytes(), file)
@@ -155,7 +180,11 @@ def _newer_python() -> str:
         pyenv = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3"))
         if pyenv and sys.version_info[1] < 12:
             return str(pyenv[-1])
-    pytest.skip("Python 3.13 is not to be had here" if sys.version_info[1] < 12 else "Python 3.12 is not to be had here")
+    pytest.skip(
+        "Python 3.13 is not to be had here"
+        if sys.version_info[1] < 12
+        else "Python 3.12 is not to be had here"
+    )
 
 
 @pytest.mark.soak
@@ -176,9 +205,14 @@ def test_random_programs_are_read_as_the_compiler_reads_them(program: str, encod
 
 
 @pytest.mark.soak
-@given(programs(), st.lists(st.tuples(st.integers(0), st.binary(max_size=3), st.integers(0, 40)), min_size=1, max_size=4))
+@given(
+    programs(),
+    st.lists(st.tuples(st.integers(0), st.binary(max_size=3), st.integers(0, 40)), min_size=1, max_size=4),
+)
 @settings(fuzzed, max_examples=scaled(2_500))
-def test_a_program_that_was_damaged_is_read_or_named(program: str, damages: list[tuple[int, bytes, int]]) -> None:
+def test_a_program_that_was_damaged_is_read_or_named(
+    program: str, damages: list[tuple[int, bytes, int]]
+) -> None:
     content = program.encode()
     for at, put, removed in damages:
         begin = at % (len(content) + 1)

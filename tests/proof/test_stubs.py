@@ -1,4 +1,6 @@
-"""Tests that `levels stubs` writes for code that nobody here wrote: five libraries and two Flask applications from PyPI."""
+"""Tests that `levels stubs` writes for code that nobody here wrote: five libraries and two Flask applications
+from PyPI.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     return fresh_machine(tmp_path_factory)
 
 
-def written(project: Path, services: list[dict[str, str]], files: list[tuple[dict[str, str], str]], python: Path) -> stubs.Result:
+def written(
+    project: Path, services: list[dict[str, str]], files: list[tuple[dict[str, str], str]], python: Path
+) -> stubs.Result:
     """Write the stubs of a project with this interpreter."""
     patch = pytest.MonkeyPatch()
     patch.setattr(run, "interpreter", lambda folder: python)
@@ -97,8 +101,21 @@ def test_every_module_of_the_standard_library_gives_test_files_that_parse_and_ar
 @pytest.mark.soak
 def test_random_programs_and_random_bytes_are_no_reason_to_stop() -> None:
     chance = random.Random(20261124)
-    pieces = ["def f(a: int, *, b: str = 'x') -> int:", "    if a < 0 or not b:", "        raise ValueError", "    return a"]
-    pieces += ['    """>>> f(1)', "    1", '    """', "import enum", "from enum import *", "class C(Enum):", "    A = 1"]
+    pieces = [
+        "def f(a: int, *, b: str = 'x') -> int:",
+        "    if a < 0 or not b:",
+        "        raise ValueError",
+        "    return a",
+    ]
+    pieces += [
+        '    """>>> f(1)',
+        "    1",
+        '    """',
+        "import enum",
+        "from enum import *",
+        "class C(Enum):",
+        "    A = 1",
+    ]
     pieces += ["@dataclass(frozen=True)", "    x: int = 1", "\tpass", "é = '\\udc80'"]
     read_ones = 0
     for _ in range(scaled(30_000)):
@@ -114,18 +131,34 @@ def test_random_programs_and_random_bytes_are_no_reason_to_stop() -> None:
 
 
 APPS: dict[str, dict[str, Any]] = {
-    "tutorial": {"name": "flaskr", "path": "flaskr", "kind": "web", "code": "theirs", "app": "flaskr:create_app()"},
+    "tutorial": {
+        "name": "flaskr",
+        "path": "flaskr",
+        "kind": "web",
+        "code": "theirs",
+        "app": "flaskr:create_app()",
+    },
     "httpbin": {"name": "httpbin", "path": "httpbin", "kind": "web", "code": "theirs", "app": "httpbin:app"},
 }
 
 
 @pytest.mark.parametrize("name", APPS)
-def test_what_is_written_for_a_flask_application_is_green_and_holds_its_routes(machine: Machine, tmp_path: Path, name: str) -> None:
+def test_what_is_written_for_a_flask_application_is_green_and_holds_its_routes(
+    machine: Machine, tmp_path: Path, name: str
+) -> None:
     project = unpacked(FOREIGN[name], machine, tmp_path, name)
     python = tmp_path / "venv/bin/python"
-    machine.run(f"uv venv --quiet {tmp_path}/venv && uv pip install --quiet --python {python} {FOREIGN[name].install}", project)
+    machine.run(
+        f"uv venv --quiet {tmp_path}/venv && uv pip install --quiet --python {python}"
+        f" {FOREIGN[name].install}",
+        project,
+    )
     service = APPS[name]
-    files = [(service, os.path.join(service["path"], folder, one)) for folder, names in walk(project / service["path"]) for one in names]
+    files = [
+        (service, os.path.join(service["path"], folder, one))
+        for folder, names in walk(project / service["path"])
+        for one in names
+    ]
     result = written(project, [service], [(s, os.path.normpath(file)) for s, file in files], python)
     routes = [one for stub in result.stubs for one in stub.tests if one.kind == "route"]
     assert len(routes) >= {"tutorial": 5, "httpbin": 30}[name], result

@@ -1,6 +1,8 @@
-"""The versions that README.md and copier.yml state: the lowest ones do the work, what is below is refused; each Python; both makes.
+"""The versions that README.md and copier.yml state: the lowest ones do the work, what is below is refused;
+each Python; both makes.
 
-Of copier-template-extensions nothing below the lowest one is published under that name. The lowest git isn't tried.
+Of copier-template-extensions nothing below the lowest one is published under that name. The lowest git isn't
+tried.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from tests.support.proofs import Machine, fresh_machine
 pytestmark = pytest.mark.proof
 
 AtLevel = Callable[..., Project]
-# The first that knows a question's `ask`, and checks out a tag with any git. Below, `image_registry` would have to be answered at level 1.
+# The first that knows a question's `ask`, and checks out a tag with any git. Below, `image_registry` would
+# have to be answered at level 1.
 COPIER = "9.19.1"
 BELOW = "9.18.2"
 EXTENSIONS = "0.3.2"
@@ -35,17 +38,26 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
 
 def copier(version: str, extensions: str = EXTENSIONS, python: str = "python3") -> str:
     """The command line of a copier of that version."""
-    return f"uvx --quiet --python {python} --from copier=={version} --with copier-template-extensions=={extensions} copier"
+    return (
+        f"uvx --quiet --python {python} --from copier=={version} --with"
+        f" copier-template-extensions=={extensions} copier"
+    )
 
 
 def moved(machine: Machine, template: Path, folder: Path, command: str, *levels: int) -> Project:
-    """A project that this copier copied at the first of the levels, and then updated to each of the others."""
+    """A project that this copier copied at the first of the levels,
+    and then updated to each of the others."""
     first, *others = levels
     folder.parent.mkdir(exist_ok=True)
-    machine.run(f"{command} copy --quiet --trust --defaults {ANSWERS} --data level={first} {template} {folder}", folder.parent)
+    machine.run(
+        f"{command} copy --quiet --trust --defaults {ANSWERS} --data level={first} {template} {folder}",
+        folder.parent,
+    )
     machine.commit(folder)
     for level in others:
-        machine.run(f"{command} update --quiet --trust --defaults --vcs-ref=:current: --data level={level}", folder)
+        machine.run(
+            f"{command} update --quiet --trust --defaults --vcs-ref=:current: --data level={level}", folder
+        )
         machine.commit(folder)
     return Project(folder, template)
 
@@ -57,7 +69,9 @@ def test_readme_and_copier_yml_state_these_versions() -> None:
     assert f"Copier {COPIER}, copier-template-extensions {EXTENSIONS}, Python {PYTHONS[0]}" in readme
 
 
-def test_the_lowest_versions_do_what_the_newest_do(machine: Machine, template: Path, fresh: AtLevel, tmp_path: Path) -> None:
+def test_the_lowest_versions_do_what_the_newest_do(
+    machine: Machine, template: Path, fresh: AtLevel, tmp_path: Path
+) -> None:
     command = copier(COPIER)
     assert COPIER in machine.run(f"{command} --version", tmp_path)
     for levels in ((1, 4), (1, 4, 1)):
@@ -69,13 +83,17 @@ def test_the_lowest_versions_do_what_the_newest_do(machine: Machine, template: P
 
 
 def test_a_copier_below_is_refused_in_one_line(machine: Machine, template: Path, tmp_path: Path) -> None:
-    said = machine.run(f"{copier(BELOW)} copy --trust --defaults {ANSWERS} {template} {tmp_path}/shop", tmp_path, code=1)
+    said = machine.run(
+        f"{copier(BELOW)} copy --trust --defaults {ANSWERS} {template} {tmp_path}/shop", tmp_path, code=1
+    )
     assert COPIER in said and BELOW in said
     assert not (tmp_path / "shop").exists()
 
 
 @pytest.mark.parametrize("version", PYTHONS)
-def test_each_python_renders_and_moves_the_same(machine: Machine, template: Path, fresh: AtLevel, tmp_path: Path, version: str) -> None:
+def test_each_python_renders_and_moves_the_same(
+    machine: Machine, template: Path, fresh: AtLevel, tmp_path: Path, version: str
+) -> None:
     python = interpreter(machine, version)
     if not python:
         pytest.skip(f"Python {version} is not to be had here")
@@ -84,23 +102,32 @@ def test_each_python_renders_and_moves_the_same(machine: Machine, template: Path
     # What the project brings runs on it too.
     scripts = " ".join(str(path) for path in sorted((project.folder / "ci").glob("*.py")))
     machine.run(f"{python} -W error -m py_compile {scripts}", project.folder)
-    assert "api" in machine.run(f"make PYTHON={python} experiments run SERVICE=nobody", project.folder, code=2)
+    assert "api" in machine.run(
+        f"make PYTHON={python} experiments run SERVICE=nobody", project.folder, code=2
+    )
 
 
 def interpreter(machine: Machine, version: str) -> str:
-    """A Python of that version: one that uv finds or can get, or one of pyenv or of GitHub's runners; empty where there is none."""
+    """A Python of that version: one that uv finds or can get, or one of pyenv or of GitHub's runners; empty
+    where there is none.
+    """
     installed = [
         *Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")).glob(f"versions/{version}.*/bin/python3"),
         *Path("/opt/hostedtoolcache/Python").glob(f"{version}.*/x64/bin/python3"),
     ]
-    command = f"uv python find {version} || {{ uv python install --quiet {version} && uv python find {version}; }} || true"
+    command = (
+        f"uv python find {version} || {{ uv python install --quiet {version} && uv python find {version}; }}"
+        " || true"
+    )
     found = re.findall(r"^(/\S+)$", machine.run(command, machine.home), re.MULTILINE)
     return next(iter([*map(str, installed), *found]), "")
 
 
 MAKES = [
     pytest.param("make", id="gnu"),
-    pytest.param("bmake", marks=pytest.mark.skipif(not shutil.which("bmake"), reason="bmake is absent"), id="bsd"),
+    pytest.param(
+        "bmake", marks=pytest.mark.skipif(not shutil.which("bmake"), reason="bmake is absent"), id="bsd"
+    ),
 ]
 
 
@@ -114,10 +141,14 @@ def test_every_target_works_with_this_make(machine: Machine, at_level: AtLevel, 
         assert re.findall(r"^  make (\S+)", helped, re.MULTILINE) == targets
         assert machine.run(call, project.folder) == helped, "what comes first is help"
         for target in targets:
-            shown = machine.run(f"{call} -n {target} LEVEL=2 FILE=x NAME=x WHAT=deploy ENV=staging", project.folder)
+            shown = machine.run(
+                f"{call} -n {target} LEVEL=2 FILE=x NAME=x WHAT=deploy ENV=staging", project.folder
+            )
             assert re.search(r"\bpython3 ci/\w+\.py\b", shown), shown
     # A value reaches the script whole, whatever stands in it.
-    said = machine.run(f"{make} run SERVICE='$(touch pwned) `x` \"two words\"'", project.folder, code=make_failed(make))
+    said = machine.run(
+        f"{make} run SERVICE='$(touch pwned) `x` \"two words\"'", project.folder, code=make_failed(make)
+    )
     assert "expected one of market-data, telegram-bot" in said
     assert not (project.folder / "pwned").exists()
     assert "test    ok" in machine.run(f"{make} install check", project.folder)
@@ -131,9 +162,13 @@ def make_failed(make: str) -> int:
 @pytest.mark.parametrize("level", LEVELS)
 def test_each_target_of_a_level_is_one_that_make_knows(at_level: AtLevel, level: int) -> None:
     project = at_level(level)
-    text = project.read("levels.mk") + "".join(path.read_text() for path in (project.folder / "ci").glob("*.mk"))
+    text = project.read("levels.mk") + "".join(
+        path.read_text() for path in (project.folder / "ci").glob("*.mk")
+    )
     manifests = [manifest for manifest in layers.manifests(ROOT) if manifest.level <= level]
     # What only code of theirs needs isn't in a new project.
     declared = {target.name for manifest in manifests for target in manifest.targets if target.theirs is None}
     assert set(re.findall(r"^([a-z-]+):", text, re.MULTILINE)) == declared | {"help"}
-    assert set(re.findall(r"[a-z-]+", " ".join(re.findall(r"^\.PHONY:(.*)$", text, re.MULTILINE)))) == declared | {"help"}
+    assert set(
+        re.findall(r"[a-z-]+", " ".join(re.findall(r"^\.PHONY:(.*)$", text, re.MULTILINE)))
+    ) == declared | {"help"}

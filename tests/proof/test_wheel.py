@@ -66,9 +66,10 @@ def test_a_project_made_by_the_package_can_be_updated(
     machine.run(f"uvx --quiet --from {wheel} copier-levels new my-service", tmp_path)
     project = tmp_path / "my-service"
     recorded = yaml.safe_load((project / ".copier-answers.yml").read_text(encoding="utf-8"))
-    assert (recorded["_src_path"], recorded["_commit"]) == (ADDRESS, f"v{VERSION}"), (
-        "not a folder of this machine's"
-    )
+    assert (recorded["_src_path"], recorded["_commit"]) == (
+        ADDRESS,
+        f"v{VERSION}",
+    ), "not a folder of this machine's"
     machine.commit(project)
     machine.run("make upgrade LEVEL=2", project)
     assert (project / ".github/workflows/staging-deploy.yml").is_file()

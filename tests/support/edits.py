@@ -6,7 +6,11 @@ from tests.support.projects import Project
 
 # (path, the text it goes behind or takes the place of, what stands there afterwards)
 EDITS = [
-    ("pyproject.toml", '    "flask>=3.1,<4",\n    "gunicorn>=27,<28",\n    # Yours, below.\n', '{0}    "requests>=2.32,<3",\n'),
+    (
+        "pyproject.toml",
+        '    "flask>=3.1,<4",\n    "gunicorn>=27,<28",\n    # Yours, below.\n',
+        '{0}    "requests>=2.32,<3",\n',
+    ),
     (
         ".github/workflows/quality.yml",
         "  # Your jobs, below.\n",
@@ -21,8 +25,16 @@ EDITS = [
     ("config/evolution.yml", "  monitoring: false\n", "  monitoring: true\n"),
     ("config/evolution.yml", "when_team_size > 2 ", "when_team_size > 5 "),
     ("config/evolution.yml", "  uptime_requirement: null", "  uptime_requirement: 99.5%"),
-    ("config/feature-flags.yml", "  # Yours, below.\n", '{0}  dark_mode:\n    enabled: true\n    description: "Dark pages"\n'),
-    ("config/feature-flags.yml", "      staging_deployment: true\n      monitoring_dashboards: true\n", "{0}      a_b_testing: true\n"),
+    (
+        "config/feature-flags.yml",
+        "  # Yours, below.\n",
+        '{0}  dark_mode:\n    enabled: true\n    description: "Dark pages"\n',
+    ),
+    (
+        "config/feature-flags.yml",
+        "      staging_deployment: true\n      monitoring_dashboards: true\n",
+        "{0}      a_b_testing: true\n",
+    ),
     ("README.md", "Write it here: nothing below this heading is touched.\n", "The shop sells. Ask Ada.\n"),
     ("Makefile", "# Your targets, below.\n", "{0}\nmine:\n\techo mine\n"),
     (".gitignore", "# Yours, below.\n", "{0}/exports/\n"),
@@ -56,7 +68,10 @@ EDITS = [
 
 
 def edit(project: Project) -> list[str]:
-    """Make every edit whose file is there. Returns the paths of the changed files. Raises AssertionError where an edit finds no place."""
+    """Make every edit whose file is there. Returns the paths of the changed files.
+
+    Raises AssertionError where an edit finds no place.
+    """
     paths = []
     for path, place, text in EDITS:
         if not (project.folder / path).is_file():

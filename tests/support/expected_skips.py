@@ -9,7 +9,8 @@ EXPECTED = [
         r"root reads everything",  # test_adoption_reading: a folder without permissions
         r"only root can make a base image with debootstrap",  # proof/test_image
         r"containers can't be run here",  # proof/test_image, in a container that may not make others
-        r"Python 3\.1[2-9] is not to be had here",  # proof/test_versions: a machine has the Pythons that it has; 3.11 must be there
+        # Proof/test_versions: a machine has the Pythons that it has; 3.11 must be there.
+        r"Python 3\.1[2-9] is not to be had here",
     )
 ]
 

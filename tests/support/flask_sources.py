@@ -1,4 +1,6 @@
-"""Small Flask services of all shapes, and the routes that they have: test_source_routes.py reads them, proof/test_routes.py asks Flask."""
+"""Small Flask services of all shapes, and the routes that they have: test_source_routes.py reads them,
+proof/test_routes.py asks Flask.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,15 @@ STATIC = "/static/<path:filename> GET"
 
 @dataclass(frozen=True)
 class Source:
-    """Files of a service, its `app`, and the pairs "RULE METHOD…" it serves, HEAD and OPTIONS left out where they go without saying."""
+    """Files of a service, its `app`, and the pairs "RULE METHOD…" it serves, HEAD and OPTIONS left out where
+    they go without saying.
+    """
 
     files: dict[str, str]
     routes: list[str]
     app: str = "app:app"
-    unresolved: list[str] = field(default_factory=list)  # a part of each line that must be there, as "file:line why"
+    # A part of each line that must be there, as "file:line why".
+    unresolved: list[str] = field(default_factory=list)
     wanting: list[str] = field(default_factory=list)  # what only Flask knows: the unresolved ones
 
     def write(self, folder: Path) -> None:
@@ -28,7 +33,8 @@ class Source:
 SOURCES = {
     "decorators": Source(
         {
-            "app.py": """
+            "app.py": (
+                """
                 from flask import Flask
                 app = Flask(__name__)
 
@@ -51,6 +57,7 @@ SOURCES = {
                 @app.route("/none", methods=[])
                 def none(): return ""
             """
+            )
         },
         [
             STATIC,
@@ -65,7 +72,8 @@ SOURCES = {
     ),
     "nested blueprints": Source(
         {
-            "app.py": """
+            "app.py": (
+                """
                 from flask import Blueprint, Flask
                 app = Flask(__name__, static_folder=None)
                 outer = Blueprint("outer", __name__, url_prefix="/outer/")
@@ -90,6 +98,7 @@ SOURCES = {
                 app.register_blueprint(bare, name="twice")
                 app.register_blueprint(inner, url_prefix="/elsewhere", name="thrice")
             """
+            )
         },
         [
             "/outer/a GET",
@@ -105,7 +114,8 @@ SOURCES = {
     ),
     "a package with a factory": Source(
         {
-            "shop/__init__.py": """
+            "shop/__init__.py": (
+                """
                 import os
                 from flask import Flask
 
@@ -119,8 +129,10 @@ SOURCES = {
                     app.register_blueprint(auth.bp, url_prefix=auth.PREFIX + "/v1")
                     app.add_url_rule("/", endpoint="index")
                     return app
-            """,
-            "shop/auth.py": """
+            """
+            ),
+            "shop/auth.py": (
+                """
                 from flask import Blueprint
                 from shop.constants import PREFIX
                 bp = Blueprint("auth", __name__)
@@ -129,9 +141,11 @@ SOURCES = {
                 def login():
                     \"\"\"Sign in.\"\"\"
                     return ""
-            """,
+            """
+            ),
             "shop/constants.py": 'PREFIX = "/auth"\nPATHS = [("/x", "x"), ("/y", "y")]\n',
-            "shop/views/__init__.py": """
+            "shop/views/__init__.py": (
+                """
                 from ..constants import PATHS
                 from .items import items as the_items
 
@@ -140,8 +154,10 @@ SOURCES = {
                         app.register_blueprint(blueprint)
                     for path, name in PATHS:
                         app.add_url_rule(path, name, lambda: "")
-            """,
-            "shop/views/items.py": """
+            """
+            ),
+            "shop/views/items.py": (
+                """
                 from flask import Blueprint
                 from flask.views import MethodView, View
                 items = Blueprint("items", __name__, url_prefix="/items")
@@ -164,7 +180,8 @@ SOURCES = {
                 items.add_url_rule("/plain", view_func=Plain.as_view("plain"))
                 items.add_url_rule("/bare", view_func=Bare.as_view("bare"))
                 items.add_url_rule("/put", view_func=Item.as_view("put"), methods=["PUT"])
-            """,
+            """
+            ),
         },
         [
             "/assets/<path:filename> GET",
@@ -181,7 +198,8 @@ SOURCES = {
     ),
     "classes and helpers": Source(
         {
-            "app.py": """
+            "app.py": (
+                """
                 import flask
                 from functools import wraps
 
@@ -219,12 +237,14 @@ SOURCES = {
                     @app.route("/only-as-a-script")
                     def script(): return ""
             """
+            )
         },
         ["/own GET", "/server/a POST", "/pages/one PUT"],
     ),
     "only at run time": Source(
         {
-            "app.py": """
+            "app.py": (
+                """
                 import os
                 from flask import Flask, Blueprint
                 app = Flask(__name__, static_folder=None)
@@ -253,44 +273,59 @@ SOURCES = {
 
                 late(app)
             """
+            )
         },
         ["/sure GET"],
-        unresolved=["app.py:9 its path", "app.py:13 only where", "app.py:17 in a loop", "app.py:25 only where"],
+        unresolved=[
+            "app.py:9 its path",
+            "app.py:13 only where",
+            "app.py:17 in a loop",
+            "app.py:25 only where",
+        ],
         wanting=["/computed GET", "/debug GET", "/of/x GET", "/plugged GET"],
     ),
     "circular imports": Source(
         {
-            "shop/__init__.py": """
+            "shop/__init__.py": (
+                """
                 from flask import Flask
                 app = Flask(__name__, static_folder=None)
                 from shop import views
                 from .admin import blueprint
                 app.register_blueprint(blueprint, url_prefix="/admin")
-            """,
-            "shop/views.py": """
+            """
+            ),
+            "shop/views.py": (
+                """
                 from shop import app
 
                 @app.route("/v")
                 def v(): return ""
-            """,
-            "shop/admin/__init__.py": """
+            """
+            ),
+            "shop/admin/__init__.py": (
+                """
                 from flask import Blueprint
                 blueprint = Blueprint("admin", __name__)
                 from . import pages
-            """,
-            "shop/admin/pages.py": """
+            """
+            ),
+            "shop/admin/pages.py": (
+                """
                 from . import blueprint
 
                 @blueprint.route("/p", strict_slashes=False)
                 def p(): return ""
-            """,
+            """
+            ),
         },
         ["/v GET", "/admin/p GET"],
         app="shop:app",
     ),
     "things that are looked up": Source(
         {
-            "app.py": """
+            "app.py": (
+                """
                 import importlib
                 from flask import Flask
                 try:
@@ -310,21 +345,26 @@ SOURCES = {
                     app.add_url_rule("/in", "inside", lambda: "")
                 URL = "%s/{}" % "/base"
                 app.add_url_rule(URL.format("end"), "end", lambda: "", defaults={"a": 1})
-            """,
-            "parts/one.py": """
+            """
+            ),
+            "parts/one.py": (
+                """
                 from flask import Blueprint
                 bp = Blueprint("one", __name__)
 
                 @bp.get("/<uuid:id>")
                 def view(id): return ""
-            """,
-            "parts/two.py": """
+            """
+            ),
+            "parts/two.py": (
+                """
                 from flask import Blueprint
                 bp = Blueprint("two", __name__)
 
                 @bp.get("/<any(a, b):id>")
                 def view(id): return ""
-            """,
+            """
+            ),
         },
         ["/1/<uuid:id> GET", "/2/<any(a, b):id> GET", "/health GET", "/in GET", "/base/end GET"],
         unresolved=["app.py:13"],
@@ -332,7 +372,8 @@ SOURCES = {
     "lists and mappings that change": Source(
         {
             "flags.py": "FLAGS = {}\nMORE = {'a': 1}\n",
-            "app.py": """
+            "app.py": (
+                """
                 import os
                 import flags
                 from flags import FLAGS, MORE
@@ -357,15 +398,23 @@ SOURCES = {
                 SET.update({"y": "/y"}, z="/z")
                 for name, path in SET.items():
                     app.add_url_rule(path, name, lambda: "")
-            """,
+            """
+            ),
         },
         ["/x GET", "/y GET", "/z GET"],
-        unresolved=["app.py:13 which blueprint", "app.py:17 only where", "app.py:20 only where", "app.py:6", "app.py:8"],
+        unresolved=[
+            "app.py:13 which blueprint",
+            "app.py:17 only where",
+            "app.py:20 only where",
+            "app.py:6",
+            "app.py:8",
+        ],
         wanting=["/one GET", "/off GET"],
     ),
     "ways out of a function": Source(
         {
-            "app.py": """
+            "app.py": (
+                """
                 import os, sys
                 from contextlib import nullcontext
                 from typing import TYPE_CHECKING
@@ -391,6 +440,7 @@ SOURCES = {
                 matched(os.environ.get("KIND"))
                 twice()
             """
+            )
         },
         ["/typed GET"],
         unresolved=["app.py:13 in a case of the match", "app.py:21 only where"],
@@ -398,7 +448,8 @@ SOURCES = {
     ),
     "classes that are given the app": Source(
         {
-            "app.py": """
+            "app.py": (
+                """
                 from flask import Flask
                 app = Flask(__name__, static_folder=None)
 
@@ -414,6 +465,7 @@ SOURCES = {
                 Health.install(app)
                 Health().install(Flask("other"))
             """
+            )
         },
         ["/health GET"],
     ),

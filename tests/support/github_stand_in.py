@@ -1,4 +1,6 @@
-"""A stand-in of GitHub's API for issues and pull requests, over a local bare repository. It refuses what the real one refuses.
+"""A stand-in of GitHub's API for issues and pull requests, over a local bare repository.
+
+It refuses what the real one refuses.
 
 https://docs.github.com/rest/issues/issues and https://docs.github.com/rest/pulls/pulls say what that is.
 """
@@ -26,7 +28,9 @@ class Refuses(Exception):
 
 
 class GitHub:
-    """The state: what people and programs have opened, the token's rights, and each request that changed something."""
+    """The state: what people and programs have opened, the token's rights, and each request that changed
+    something.
+    """
 
     def __init__(self, bare: Path) -> None:
         self.bare = bare
@@ -47,7 +51,9 @@ class GitHub:
     def answer(self, method: str, address: str, headers: Any, body: bytes) -> tuple[int, dict[str, str], Any]:
         """Status, headers and JSON."""
         try:
-            found = self._answer(method, address, headers.get("Authorization", ""), json.loads(body or "null"))
+            found = self._answer(
+                method, address, headers.get("Authorization", ""), json.loads(body or "null")
+            )
         except Refuses as refused:
             return refused.status, {}, {"message": str(refused)}
         return 201 if method == "POST" else 200, {}, found
@@ -78,14 +84,20 @@ class GitHub:
         if method == "POST" and not number:
             if not given.get("title"):
                 raise Refuses(422, "Validation Failed: title is missing")
-            return self._new(**given, author_association="MEMBER") if kind == "issues" else self._request(given)
+            return (
+                self._new(**given, author_association="MEMBER") if kind == "issues" else self._request(given)
+            )
         raise Refuses(404, "Not Found")
 
     def _listed(self, kind: str, query: dict[str, str]) -> list[dict[str, Any]]:
         size, page = min(int(query.get("per_page", 30)), 100), int(query.get("page", 1))
         state = query.get("state", "open")
         # The list of issues holds the pull requests too.
-        listed = [one for one in self.numbered if state in ("all", one["state"]) and (kind == "issues" or "pull_request" in one)]
+        listed = [
+            one
+            for one in self.numbered
+            if state in ("all", one["state"]) and (kind == "issues" or "pull_request" in one)
+        ]
         if head := query.get("head"):
             listed = [one for one in listed if f"team:{one['head']['ref']}" == head]
         if query.get("direction") != "asc":
@@ -93,7 +105,13 @@ class GitHub:
         return listed[(page - 1) * size : page * size]
 
     def _new(self, **what: Any) -> dict[str, Any]:
-        one = {"number": len(self.numbered) + 1, "state": "open", "body": None, "user": {"type": "User"}, **what}
+        one = {
+            "number": len(self.numbered) + 1,
+            "state": "open",
+            "body": None,
+            "user": {"type": "User"},
+            **what,
+        }
         self.numbered.append(one)
         return one
 
@@ -107,5 +125,11 @@ class GitHub:
             raise Refuses(422, f"Validation Failed: No commits between {base} and {head}")
         if any(one["head"]["ref"] == head and one["state"] == "open" for one in self.requests()):
             raise Refuses(422, f"Validation Failed: A pull request already exists for team:{head}.")
-        request = {"head": {"ref": head}, "pull_request": {}, "merged_at": None, "title": given["title"], "body": given["body"]}
+        request = {
+            "head": {"ref": head},
+            "pull_request": {},
+            "merged_at": None,
+            "title": given["title"],
+            "body": given["body"],
+        }
         return self._new(**request, author_association="MEMBER")

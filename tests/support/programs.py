@@ -1,4 +1,6 @@
-"""Random programs that Python takes: every kind of statement that can hold or hide a definition, in any nesting."""
+"""Random programs that Python takes: every kind of statement that can hold or hide a definition, in any
+nesting.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,27 @@ from hypothesis import strategies as st
 
 NAMES = st.sampled_from(["f", "g", "shop", "größe", "_", "__new__", "total", "f"])
 EXPRESSIONS = st.sampled_from(
-    ["x", "x > 1", "'{'", '"# no"', "b.c(1)", "[1, 2]", "lambda a=1: a", "not x", "'ü' 'ö'", "(\n1 +\n2)", "{'a': x}"]
+    [
+        "x",
+        "x > 1",
+        "'{'",
+        '"# no"',
+        "b.c(1)",
+        "[1, 2]",
+        "lambda a=1: a",
+        "not x",
+        "'ü' 'ö'",
+        "(\n1 +\n2)",
+        "{'a': x}",
+    ]
 )
-ANNOTATIONS = st.sampled_from(["int", "'list[int]'", "dict[str, int]", "a.b", "int | None", "'ü'", "tuple[\n  int,  # one\n  str]"])
+ANNOTATIONS = st.sampled_from(
+    ["int", "'list[int]'", "dict[str, int]", "a.b", "int | None", "'ü'", "tuple[\n  int,  # one\n  str]"]
+)
 EXCEPTIONS = st.sampled_from(["ValueError", "errors.Wrong('no')", "e", "KeyError(\n'x') from None"])
-DOCSTRINGS = st.sampled_from(['"""Say."""', "'''\n>>> f(1)\n1\n'''", 'r"""\\d"""', '"def f(): pass"', '"""\n>>>broken\n"""'])
+DOCSTRINGS = st.sampled_from(
+    ['"""Say."""', "'''\n>>> f(1)\n1\n'''", 'r"""\\d"""', '"def f(): pass"', '"""\n>>>broken\n"""']
+)
 
 Lines = list[str]
 
@@ -31,7 +49,15 @@ def _body(draw: st.DrawFn, depth: int, function: bool, waits: bool) -> Lines:
 
 @st.composite
 def _statement(draw: st.DrawFn, depth: int, function: bool, waits: bool) -> Lines:
-    simple = ["pass", "import a.b as c", "from . import d", "assign", "raise", "docstring", *(["yield"] if function else [])]
+    simple = [
+        "pass",
+        "import a.b as c",
+        "from . import d",
+        "assign",
+        "raise",
+        "docstring",
+        *(["yield"] if function else []),
+    ]
     nested = ["def", "async def", "class", "if", "for", "while", "try", "with", "match"]
     kind = draw(st.sampled_from(simple + nested if depth < 4 else simple))
 
@@ -49,9 +75,17 @@ def _statement(draw: st.DrawFn, depth: int, function: bool, waits: bool) -> Line
         case "docstring":
             return [draw(DOCSTRINGS)]
         case "yield":
-            return [draw(st.sampled_from(["yield", "x = yield 1", "h((yield))", *(["await x"] if waits else ["yield from x"])]))]
+            return [
+                draw(
+                    st.sampled_from(
+                        ["yield", "x = yield 1", "h((yield))", *(["await x"] if waits else ["yield from x"])]
+                    )
+                )
+            ]
         case "def" | "async def":
-            head = f"{kind} {draw(NAMES)}({draw(_parameters())})" + draw(st.sampled_from(["", f" -> {draw(ANNOTATIONS)}"]))
+            head = f"{kind} {draw(NAMES)}({draw(_parameters())})" + draw(
+                st.sampled_from(["", f" -> {draw(ANNOTATIONS)}"])
+            )
             if draw(st.integers(0, 5)) == 0:
                 return [*draw(_decorators()), head + ": pass"]
             start = [f"    {draw(DOCSTRINGS)}"] if draw(st.booleans()) else []
@@ -65,17 +99,33 @@ def _statement(draw: st.DrawFn, depth: int, function: bool, waits: bool) -> Line
                 lambda: ["else:", *inside()],
                 lambda: [f"elif {expression()}:", *inside(), "else:", *inside()],
             ]
-            # Here as in `raise`: a condition with a name is never constant, so that the compiler drops no branch.
+            # Here as in `raise`: a condition with a name is never constant, so that the compiler drops no
+            # branch.
             return [f"if h({expression()}):", *inside(), *draw(st.sampled_from(more))()]
         case "for" | "while":
             head = f"for i in h({expression()}):" if kind == "for" else f"while h({expression()}):"
             return [head, *inside(), *(["else:", *inside()] if draw(st.booleans()) else [])]
         case "try":
-            return ["try:", *inside(), "except (E, b.F) as e:", *inside(), "else:", *inside(), "finally:", *inside()]
+            return [
+                "try:",
+                *inside(),
+                "except (E, b.F) as e:",
+                *inside(),
+                "else:",
+                *inside(),
+                "finally:",
+                *inside(),
+            ]
         case "with":
             return [f"with h({expression()}) as w:", *inside()]
         case "match":
-            return [f"match h({expression()}):", "    case 1:", *("    " + one for one in inside()), "    case _:", "        pass"]
+            return [
+                f"match h({expression()}):",
+                "    case 1:",
+                *("    " + one for one in inside()),
+                "    case _:",
+                "        pass",
+            ]
     return [kind]
 
 
@@ -101,6 +151,16 @@ def _parameters(draw: st.DrawFn) -> str:
 def _decorators(draw: st.DrawFn) -> Lines:
     return draw(
         st.lists(
-            st.sampled_from(["@a.b", "@cache(\n  1)", "@staticmethod", "@property", "@f.setter", "@dataclass(frozen=True)"]), max_size=2
+            st.sampled_from(
+                [
+                    "@a.b",
+                    "@cache(\n  1)",
+                    "@staticmethod",
+                    "@property",
+                    "@f.setter",
+                    "@dataclass(frozen=True)",
+                ]
+            ),
+            max_size=2,
         )
     )

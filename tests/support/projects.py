@@ -17,7 +17,9 @@ TWO_SERVICES = [{"name": "market-data"}, {"name": "telegram-bot", "kind": "worke
 
 def git(folder: Path, *arguments: str) -> str:
     """Run git in a folder; returns what it prints."""
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8", check=False)
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
     return done.stdout
 
@@ -49,16 +51,21 @@ class Project:
         self.template = template
 
     def copy(self, ref: str | None = None, **answers: Any) -> Project:
-        """`copier copy` with these answers, and a commit. The project's name is the same wherever it stands."""
+        """`copier copy` with these answers,
+        and a commit. The project's name is the same wherever it stands."""
         data = {"project_name": "shop", "default_branch": "main", **answers}
-        copier.run_copy(str(self.template), self.folder, data=data, vcs_ref=ref, defaults=True, unsafe=True, quiet=True)
+        copier.run_copy(
+            str(self.template), self.folder, data=data, vcs_ref=ref, defaults=True, unsafe=True, quiet=True
+        )
         if not (self.folder / ".git").exists():
             git(self.folder, "init", "--quiet")
         return self.commit("copy")
 
     def update(self, ref: Any = None, **answers: Any) -> Project:
         """`copier update` with these answers; the result is left uncommitted."""
-        copier.run_update(self.folder, data=answers, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True)
+        copier.run_update(
+            self.folder, data=answers, vcs_ref=ref, defaults=True, overwrite=True, unsafe=True, quiet=True
+        )
         return self
 
     def move(self, level: int) -> Project:

@@ -22,18 +22,23 @@ from tests.support.projects import ROOT, git, make_template
 ADDRESS = "https://github.com/copier-levels/copier-levels.git"
 # How this machine reaches its package index; all else of the caller's environment stays behind.
 PASSED_ON = re.compile(
-    r"(https?|no|all)_proxy|ssl_cert_\w+|\w*ca_?bundle|\w*ca_certs|pip_(?!cache)\w+|uv_(default_)?index\w*|git_ssl_\w+", re.I
+    r"(https?|no|all)_proxy|ssl_cert_\w+|\w*ca_?bundle|\w*ca_certs|pip_(?!cache)\w+|uv_(default_)?index\w*|git_ssl_\w+",
+    re.I,
 )
 
 
 class Machine:
-    """A home folder with nothing in it but git's user, and a PATH with git, make and Python; uv is on it only where asked for."""
+    """A home folder with nothing in it but git's user, and a PATH with git, make and Python; uv is on it only
+    where asked for.
+    """
 
     def __init__(self, folder: Path, caches: Path) -> None:
         self.home = folder / "home"
         self.home.mkdir(parents=True)
         self.gitconfig = self.home / ".gitconfig"
-        self.gitconfig.write_text("[user]\n\tname = A Tester\n\temail = tester@example.com\n[init]\n\tdefaultBranch = main\n")
+        self.gitconfig.write_text(
+            "[user]\n\tname = A Tester\n\temail = tester@example.com\n[init]\n\tdefaultBranch = main\n"
+        )
         bare, with_uv = folder / "bin", folder / "bin-uv"
         bare.mkdir()
         # A script and not a link: where Python's library stands is told by the path that it is started from.
@@ -65,7 +70,10 @@ class Machine:
         }
 
     def run(self, command: str, folder: Path, code: int = 0, uv: bool = True, **env: str) -> str:
-        """Run a shell command as a person would; returns what it prints. Raises AssertionError for another exit code than `code`."""
+        """Run a shell command as a person would; returns what it prints.
+
+        Raises AssertionError for another exit code than `code`.
+        """
         done = subprocess.run(
             ["sh", "-ec", command],
             cwd=folder,
@@ -79,12 +87,17 @@ class Machine:
             timeout=900,
             check=False,
         )
-        assert done.returncode == code, f"$ {command}\n{done.stdout}\nexit code {done.returncode}, expected {code}"
+        assert done.returncode == code, (
+            f"$ {command}\n{done.stdout}\nexit code {done.returncode}, expected {code}"
+        )
         return done.stdout
 
     def commit(self, folder: Path) -> None:
         """Commit all that stands in a project, new or not."""
-        self.run("[ -d .git ] || git init --quiet; git add --all; git commit --quiet --allow-empty --message work", folder)
+        self.run(
+            "[ -d .git ] || git init --quiet; git add --all; git commit --quiet --allow-empty --message work",
+            folder,
+        )
 
     @contextmanager
     def serving(self, command: str, folder: Path, uv: bool = True, **env: str) -> Iterator[str]:
@@ -124,7 +137,10 @@ def answers(url: str) -> bytes:
 
 
 def fresh_machine(factory: pytest.TempPathFactory) -> Machine:
-    """A machine of its own, with the session's caches. PROOF_CACHE names a folder to keep them in between sessions."""
+    """A machine of its own, with the session's caches.
+
+    PROOF_CACHE names a folder to keep them in between sessions.
+    """
     base = factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     caches = Path(os.environ.get("PROOF_CACHE") or shared / "caches").resolve()
@@ -140,13 +156,18 @@ def find_uv(caches: Path) -> Path:
     if found is None:
         folder = caches / "uv-venv"
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "uv>=0.8,<1"], check=True)
+        subprocess.run(
+            [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "uv>=0.8,<1"], check=True
+        )
         found = folder / "bin/uv"
     return found.resolve()
 
 
 def publish(machine: Machine, folder: Path) -> Path:
-    """Put the work tree, tagged v1.0.0, where the README says that it is, for this machine's git. Returns the bare repository."""
+    """Put the work tree, tagged v1.0.0, where the README says that it is, for this machine's git.
+
+    Returns the bare repository.
+    """
     bare = folder / "published.git"
     template = make_template(folder / "template", "v1.0.0")
     git(folder, "clone", "--quiet", "--bare", str(template), str(bare))

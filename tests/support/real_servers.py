@@ -1,4 +1,6 @@
-"""Fixtures: real servers, from Debian's packages and from PyPI. A test file takes them with `pytest_plugins`."""
+"""Fixtures: real servers, from Debian's packages and from PyPI. A test file takes them with
+`pytest_plugins`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from tests.support.servers import PythonServer, Server, free_port, own_folder
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    """Where servers keep their data. pytest's own folder is closed to other users, and too long for a socket's path."""
+    """Where servers keep their data. pytest's own folder is closed to other users, and too long for a
+    socket's path.
+    """
     path = Path(tempfile.mkdtemp(prefix="readiness."))
     path.chmod(0o755)
     yield path
@@ -26,11 +30,31 @@ def folder() -> Iterator[Path]:
 def postgresql(folder: Path) -> Iterator[Server]:
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
     server = Server(
-        lambda data, port: [str(programs / "postgres"), "-D", str(data / "db"), "-p", str(port), "-k", str(data), "-h", "127.0.0.1"],
+        lambda data, port: [
+            str(programs / "postgres"),
+            "-D",
+            str(data / "db"),
+            "-p",
+            str(port),
+            "-k",
+            str(data),
+            "-h",
+            "127.0.0.1",
+        ],
         own_folder(folder, "postgresql"),
     )
     (server.folder / "password").write_text("hunter2")
-    server.run(str(programs / "initdb"), "-D", str(server.folder / "db"), "-U", "shop", "-A", "scram-sha-256", "--pwfile=password", "-N")
+    server.run(
+        str(programs / "initdb"),
+        "-D",
+        str(server.folder / "db"),
+        "-U",
+        "shop",
+        "-A",
+        "scram-sha-256",
+        "--pwfile=password",
+        "-N",
+    )
     server.start()
     yield server
     server.stop()
@@ -39,12 +63,21 @@ def postgresql(folder: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def mariadb(folder: Path) -> Iterator[Server]:
     def command(data: Path, port: int) -> list[str]:
-        address = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={data}/socket", f"--pid-file={data}/pid"]
+        address = [
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            f"--socket={data}/socket",
+            f"--pid-file={data}/pid",
+        ]
         return ["/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}/db", *address]
 
     server = Server(command, own_folder(folder, "mariadb"))
     server.run(
-        "mariadb-install-db", "--no-defaults", f"--datadir={server.folder}/db", "--skip-test-db", "--auth-root-authentication-method=normal"
+        "mariadb-install-db",
+        "--no-defaults",
+        f"--datadir={server.folder}/db",
+        "--skip-test-db",
+        "--auth-root-authentication-method=normal",
     )
     server.start()
     yield server
@@ -54,7 +87,17 @@ def mariadb(folder: Path) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def redis(folder: Path) -> Iterator[Server]:
     server = Server(
-        lambda data, port: ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "hunter2"],
+        lambda data, port: [
+            "redis-server",
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--requirepass",
+            "hunter2",
+        ],
         own_folder(folder, "redis"),
     )
     server.start()
@@ -94,7 +137,9 @@ def rabbitmq(folder: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def memcached(folder: Path) -> Iterator[Server]:
-    server = Server(lambda data, port: ["memcached", "-l", "127.0.0.1", "-p", str(port)], own_folder(folder, "memcached"))
+    server = Server(
+        lambda data, port: ["memcached", "-l", "127.0.0.1", "-p", str(port)], own_folder(folder, "memcached")
+    )
     server.start()
     yield server
     server.stop()
@@ -104,7 +149,8 @@ def memcached(folder: Path) -> Iterator[Server]:
 def aws(folder: Path) -> Iterator[Server]:
     """moto, which forgets its buckets and queues when it is stopped."""
     server = PythonServer(
-        lambda data, port: [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], own_folder(folder, "aws")
+        lambda data, port: [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        own_folder(folder, "aws"),
     )
     server.start()
     yield server

@@ -19,7 +19,14 @@ class History:
     stream: list[bytes] = field(default_factory=list)
     commits: int = 0
 
-    def commit(self, at: float, name: str = "Ann Lee", email: str = "ann@example.com", message: str = "work", mailmap: str = "") -> History:
+    def commit(
+        self,
+        at: float,
+        name: str = "Ann Lee",
+        email: str = "ann@example.com",
+        message: str = "work",
+        mailmap: str = "",
+    ) -> History:
         """A commit on main, with one file that differs each time."""
         self.commits += 1
         who = f"{name} <{email}> {int(at)} +0000\n".encode()
@@ -37,14 +44,18 @@ class History:
         if at is None:
             self.stream.append(f"reset refs/tags/{name}\nfrom :{self.commits}\n\n".encode())
         else:
-            self.stream.append(f"tag {name}\nfrom :{self.commits}\ntagger A <a@example.com> {int(at)} +0000\ndata 1\nx\n".encode())
+            self.stream.append(
+                f"tag {name}\nfrom :{self.commits}\ntagger A <a@example.com> {int(at)} +0000\ndata 1\nx\n".encode()
+            )
         return self
 
     def make(self) -> Path:
         """The repository, with main checked out."""
         self.folder.mkdir(parents=True, exist_ok=True)
         git(self.folder, "init", "--quiet", "--initial-branch=main")
-        subprocess.run(["git", "fast-import", "--quiet"], cwd=self.folder, input=b"".join(self.stream), check=True)
+        subprocess.run(
+            ["git", "fast-import", "--quiet"], cwd=self.folder, input=b"".join(self.stream), check=True
+        )
         if self.commits:
             git(self.folder, "reset", "--quiet", "--hard", "main")
         return self.folder

@@ -37,7 +37,9 @@ def own_folder(folder: Path, name: str) -> Path:
 
 
 class Server:
-    """A server process of this test's own, in a folder of its own; it can be stopped and started again on its port."""
+    """A server process of this test's own, in a folder of its own; it can be stopped and started again on its
+    port.
+    """
 
     user = "nobody"  # PostgreSQL and RabbitMQ refuse to run as root
 
@@ -55,7 +57,11 @@ class Server:
         log = self.folder / "server.log"
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                self.command, **self._options(), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                self.command,
+                **self._options(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         end = time.monotonic() + 60
         while True:
@@ -63,7 +69,9 @@ class Server:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             except OSError:
-                assert self.process.poll() is None and time.monotonic() < end, log.read_text(errors="replace")[-3000:]
+                assert self.process.poll() is None and time.monotonic() < end, log.read_text(
+                    errors="replace"
+                )[-3000:]
                 time.sleep(0.1)
 
     def stop(self) -> None:
@@ -75,7 +83,8 @@ class Server:
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """It still takes connections, and answers none: the system does that for a process that is stopped."""
+        """It still takes connections,
+        and answers none: the system does that for a process that is stopped."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGSTOP)
         try:
@@ -84,7 +93,11 @@ class Server:
             os.killpg(self.process.pid, signal.SIGCONT)
 
     def _options(self) -> dict[str, Any]:
-        other = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 and self.user else {}
+        other = (
+            {"user": "nobody", "group": "nogroup", "extra_groups": []}
+            if os.geteuid() == 0 and self.user
+            else {}
+        )
         return {"cwd": self.folder, "env": self.environment, **other}
 
 
@@ -95,13 +108,30 @@ class PythonServer(Server):
 
 
 @contextmanager
-def serving(project: Project, *options: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(
+    project: Project, *options: str, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """The project's service under gunicorn: its address and its process."""
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "--no-control-socket", "--bind", f"127.0.0.1:{port}", *options, "shop:create_app()"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--no-control-socket",
+        "--bind",
+        f"127.0.0.1:{port}",
+        *options,
+        "shop:create_app()",
+    ]
     log = project.folder.parent / f"gunicorn-{port}.txt"
     with log.open("wb") as output:
-        server = subprocess.Popen(command, cwd=project.folder, env={**os.environ, **environment}, stdout=output, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(
+            command,
+            cwd=project.folder,
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + 30
@@ -139,7 +169,10 @@ def becomes_true(holds: Callable[[], bool], seconds: float = 10) -> None:
 
 
 def becomes(address: str, code: int, **states: str) -> None:
-    """Wait until readiness is this, while old answers are kept and servers come up. No answer takes longer than the deadline."""
+    """Wait until readiness is this, while old answers are kept and servers come up.
+
+    No answer takes longer than the deadline.
+    """
     end = time.monotonic() + 20
     while True:
         begun = time.monotonic()

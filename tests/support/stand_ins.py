@@ -1,7 +1,9 @@
-"""Stand-ins for ssh and docker, as scripts on PATH: they log what they are given, and answer as far as ci/deploy.py asks.
+"""Stand-ins for ssh and docker, as scripts on PATH: they log what they are given, and answer as far as
+ci/deploy.py asks.
 
-The "host" is a folder: what ssh is given is run by a shell in it, where docker is a stand-in too. `host.json` beside the log says what
-is wrong there. Run as `python stand_ins.py FOLDER ssh|docker ARGUMENTS…`; `StandIns` makes the scripts and reads the log.
+The "host" is a folder: what ssh is given is run by a shell in it, where docker is a stand-in too. `host.json`
+beside the log says what is wrong there. Run as `python stand_ins.py FOLDER ssh|docker ARGUMENTS…`; `StandIns`
+makes the scripts and reads the log.
 """
 
 from __future__ import annotations
@@ -23,15 +25,17 @@ class StandIns:
             new.mkdir()
         for name in ("ssh", "docker"):
             script = self.bin / name
-            script.write_text(f"#!/bin/sh\nexec '{sys.executable}' -IS '{__file__}' '{folder}' {name} \"$@\"\n")
+            script.write_text(
+                f"#!/bin/sh\nexec '{sys.executable}' -IS '{__file__}' '{folder}' {name} \"$@\"\n"
+            )
             script.chmod(0o755)
         self.trouble()
 
     def trouble(self, **what: Any) -> None:
         """What is wrong on the host from now on; nothing else is.
 
-        unreachable: ssh doesn't get there. missing, sick: versions without an image, or that don't become healthy.
-        answers: service to what its /health says instead.
+        unreachable: ssh doesn't get there. missing, sick: versions without an image, or that don't become
+        healthy. answers: service to what its /health says instead.
         """
         (self.folder / "host.json").write_text(json.dumps(what))
 
@@ -43,7 +47,10 @@ class StandIns:
 
     def docker(self) -> list[str]:
         """What docker was given, without the options that are the same each time."""
-        return [" ".join(line["arguments"][7 if line["arguments"][0] == "compose" else 0 :]) for line in self.log("docker")]
+        return [
+            " ".join(line["arguments"][7 if line["arguments"][0] == "compose" else 0 :])
+            for line in self.log("docker")
+        ]
 
     def file(self, name: str) -> Path:
         """A file of the environment staging on the host."""
@@ -66,11 +73,16 @@ def ssh(folder: Path, trouble: dict[str, Any], arguments: list[str], given: byte
         key = Path(arguments[arguments.index("-i") + 1])
         if key.stat().st_mode & 0o077:
             return complain("WARNING: UNPROTECTED PRIVATE KEY FILE!", 255)
-    return subprocess.run(["sh", "-c", arguments[-1]], cwd=folder / "host", input=given, check=False).returncode
+    return subprocess.run(
+        ["sh", "-c", arguments[-1]], cwd=folder / "host", input=given, check=False
+    ).returncode
 
 
 def docker(folder: Path, trouble: dict[str, Any], arguments: list[str]) -> int:
-    """Do as `docker compose -p NAME --project-directory . -f FILE COMMAND…` does; build and push say nothing."""
+    """Do as `docker compose -p NAME --project-directory .
+
+    -f FILE COMMAND…` does; build and push say nothing.
+    """
     if arguments[0] != "compose":
         return 0
     command, rest = arguments[7], arguments[8:]
@@ -86,9 +98,15 @@ def docker(folder: Path, trouble: dict[str, Any], arguments: list[str]) -> int:
         if set(versions.values()) & set(trouble.get("missing", [])):
             return complain("manifest unknown")
     elif command == "up":
-        if missing := [file for service in services.values() for file in service["env_file"] if not Path(file).is_file()]:
+        if missing := [
+            file for service in services.values() for file in service["env_file"] if not Path(file).is_file()
+        ]:
             return complain(f"env file {missing[0]} not found")
-        running.write_text(json.dumps({name: service["environment"]["SERVICE_VERSION"] for name, service in services.items()}))
+        running.write_text(
+            json.dumps(
+                {name: service["environment"]["SERVICE_VERSION"] for name, service in services.items()}
+            )
+        )
         if set(versions.values()) & set(trouble.get("sick", [])):
             return complain("container shop-staging-api-1 is unhealthy")
     elif command == "exec":

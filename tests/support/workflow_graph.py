@@ -61,9 +61,14 @@ def before(jobs: dict[str, Any], name: str) -> set[str]:
 
 
 def called(job: dict[str, Any]) -> Iterator[str]:
-    """The make targets, with their variables, that a job calls one by one; none from a script that does more."""
+    """The make targets, with their variables,
+    that a job calls one by one; none from a script that does more."""
     for step in job.get("steps", []):
-        if (found := MAKE.fullmatch(step.get("run", "").strip())) and "if" not in step and not step.get("continue-on-error"):
+        if (
+            (found := MAKE.fullmatch(step.get("run", "").strip()))
+            and "if" not in step
+            and not step.get("continue-on-error")
+        ):
             yield found[1]
 
 
@@ -100,7 +105,9 @@ def unchecked(workflows: Workflows, required: set[str]) -> list[str]:
                 if jobs[one].get("continue-on-error"):
                     found.append(f"{file}: {one} may fail without stopping {name}")
                 for step in jobs[one].get("steps", []):
-                    if "checkout" in step.get("uses", "") and {"ref", "repository"} & set(step.get("with", {})):
+                    if "checkout" in step.get("uses", "") and {"ref", "repository"} & set(
+                        step.get("with", {})
+                    ):
                         found.append(f"{file}: {one} checks out another commit")
             for event in sorted(set(events(workflow)) - SAME_COMMIT):
                 found.append(f"{file}: {event} may bring another commit than the one that was checked")
@@ -130,5 +137,10 @@ def job_names(workflows: Workflows, workflow: dict[Any, Any]) -> Iterator[str]:
 
 def suites_on(workflows: Workflows, event: str) -> Counter[str]:
     """The suites that an event runs, each with how often."""
-    jobs = [job for workflow in workflows.values() if event in events(workflow) for job in workflow["jobs"].values()]
+    jobs = [
+        job
+        for workflow in workflows.values()
+        if event in events(workflow)
+        for job in workflow["jobs"].values()
+    ]
     return Counter(suite for job in jobs for suite in suites(job))

@@ -1,7 +1,7 @@
 """The checks of the live checklist: one module a level, one function a check.
 
-A check's name is the key that the level's manifest names under `checks:`. The first line of its docstring is the item's title, the rest is
-why it matters. It takes the Facts of a project and returns an Answer.
+A check's name is the key that the level's manifest names under `checks:`. The first line of its docstring is
+the item's title, the rest is why it matters. It takes the Facts of a project and returns an Answer.
 """
 
 from __future__ import annotations

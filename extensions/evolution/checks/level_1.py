@@ -19,8 +19,9 @@ MAKE_CHECK = re.compile(r"\bmake\b[^\n;&|]*\scheck\b|\bci/check\.py\b")
 def health_endpoints(facts: Facts) -> Answer:
     """Health endpoints in all services
 
-    Whoever deploys or watches a service asks it how it is, at /-/health and /-/readiness, which no guard of yours can keep from answering.
-    The one call in your code is also where higher levels come in. It is looked for in the source; the tests ask the application itself.
+    Whoever deploys or watches a service asks it how it is, at /-/health and /-/readiness, which no guard of
+    yours can keep from answering. The one call in your code is also where higher levels come in. It is looked
+    for in the source; the tests ask the application itself.
     """
     from ...source import routes
 
@@ -46,7 +47,8 @@ def health_endpoints(facts: Facts) -> Answer:
 def readiness_checks(facts: Facts) -> Answer:
     """Readiness asks what a service runs on
 
-    Traffic that reaches an instance without its database fails. What shall be asked is yours to say, in the answer `readiness`.
+    Traffic that reaches an instance without its database fails. What shall be asked is yours to say, in the
+    answer `readiness`.
     """
     from ...source import dependencies
     from ...template import readiness
@@ -57,7 +59,11 @@ def readiness_checks(facts: Facts) -> Answer:
     asked, level = facts.recorded.get("readiness", ()), facts.recorded["level"]
     seen = [f"seen in the source, not checked: {line}" for line in found.seen]
     if gone := [where for entry in asked if "client" in entry and (where := _without_client(facts, entry))]:
-        return todo("\n".join(gone), "say in .copier-answers.yml, below `readiness:`, where the client is: as `client: 'cache.py:client'`")
+        return todo(
+            "\n".join(gone),
+            "say in .copier-answers.yml, below `readiness:`, where the client is: as `client:"
+            " 'cache.py:client'`",
+        )
     own = [service for service in facts.services if "READINESS" in facts.text(_inside(service, "checks.py"))]
     if unasked := [service for service in own if not facts.text(_inside(service, "readiness.py"))]:
         service = unasked[0]
@@ -65,23 +71,37 @@ def readiness_checks(facts: Facts) -> Answer:
             how = facts.missing(_inside(service, "readiness.py"))
         else:
             how = (
-                f"write `- {{service: {service['name']}, kind: own}}` into .copier-answers.yml, below `readiness:`,"
-                f" and before you commit `{facts.make} upgrade LEVEL={level}`"
+                f"write `- {{service: {service['name']}, kind: own}}` into .copier-answers.yml, below"
+                f" `readiness:`, and before you commit `{facts.make} upgrade LEVEL={level}`"
             )
-        return todo(f"{_inside(service, 'checks.py')} is there and no readiness.py to ask it, so readiness says 503", how)
+        return todo(
+            f"{_inside(service, 'checks.py')} is there and no readiness.py to ask it, so readiness says 503",
+            how,
+        )
     if missing := readiness.lacking(found.entries, asked):
         place = "below `readiness:`" if asked else "below `readiness:` in place of `[]`"
-        how = f"write what you want of these into .copier-answers.yml, {place}, and before you commit `{facts.make} upgrade LEVEL={level}`:"
+        how = (
+            f"write what you want of these into .copier-answers.yml, {place}, and before you commit"
+            f" `{facts.make} upgrade LEVEL={level}`:"
+        )
         return todo(
-            "\n".join(["the source runs on what is not asked:", *(found.checked[index] for index in missing), *seen]),
+            "\n".join(
+                ["the source runs on what is not asked:", *(found.checked[index] for index in missing), *seen]
+            ),
             "\n".join([how, *(answers.line(found.entries[index]) for index in missing)]),
         )
     if not found.entries and not asked:
-        return done("\n".join(seen)) if seen else not_applicable("no service runs on a server that its source tells of")
+        return (
+            done("\n".join(seen))
+            if seen
+            else not_applicable("no service runs on a server that its source tells of")
+        )
     names = sorted(
-        f"checks.py of {entry['service']}"
-        if entry["kind"] == readiness.OWN
-        else f"{entry['kind']} at {entry['target'] or entry['client']} of {entry['service']}"
+        (
+            f"checks.py of {entry['service']}"
+            if entry["kind"] == readiness.OWN
+            else f"{entry['kind']} at {entry['target'] or entry['client']} of {entry['service']}"
+        )
         for entry in asked
     )
     return done("\n".join([f"asked: {', '.join(names)}", *seen]))
@@ -92,7 +112,14 @@ def _without_client(facts: Facts, entry: Mapping[str, Any]) -> str:
     service = next(service for service in facts.services if service["name"] == entry["service"])
     file, _, name = entry["client"].partition(":")
     found = re.search(rf"\b{re.escape(name)}\b", facts.text(_inside(service, file)))
-    return "" if found else f"{entry['service']}: {entry['kind']} is asked by {_inside(service, file)}:{name}, which isn't there"
+    return (
+        ""
+        if found
+        else (
+            f"{entry['service']}: {entry['kind']} is asked by {_inside(service, file)}:{name}, which isn't"
+            " there"
+        )
+    )
 
 
 def unit_tests(facts: Facts) -> Answer:
@@ -105,8 +132,14 @@ def unit_tests(facts: Facts) -> Answer:
         functions = facts.code[service["name"]].functions
         if not functions:
             continue
-        bare = sorted((one for one in functions if one.name not in facts.tests.names), key=lambda one: (-one.lines, one.place))
-        text = f"{service['name']}: {len(functions) - len(bare)} of {len(functions)} public functions are named in a test"
+        bare = sorted(
+            (one for one in functions if one.name not in facts.tests.names),
+            key=lambda one: (-one.lines, one.place),
+        )
+        text = (
+            f"{service['name']}: {len(functions) - len(bare)} of {len(functions)} public functions are named"
+            " in a test"
+        )
         said.append(text + (f"; the largest without is {bare[0].name} ({bare[0].place})" if bare else ""))
         if len(bare) == len(functions):
             without.append(bare[0].place.rpartition(":")[0])
@@ -115,7 +148,10 @@ def unit_tests(facts: Facts) -> Answer:
     if without and facts.tests.unparsed:
         return unknown(f"{facts.tests.unparsed[0]} can't be parsed", "fix what Python can't parse")
     if without:
-        return todo("\n".join(said), f"write a test that calls a function of {', '.join(without)} and asserts what it returns")
+        return todo(
+            "\n".join(said),
+            f"write a test that calls a function of {', '.join(without)} and asserts what it returns",
+        )
     return done("\n".join(said))
 
 
@@ -125,13 +161,19 @@ def quality_pipeline(facts: Facts) -> Answer:
     Lint, types and tests run where everybody sees the result, before a merge and not after it.
     """
     runs = [workflow.path for workflow in facts.workflows if MAKE_CHECK.search(workflow.commands)]
-    asked = [w.path for w in facts.workflows if w.path in runs and {"pull_request", "pull_request_target", "merge_group"} & set(w.events)]
+    asked = [
+        w.path
+        for w in facts.workflows
+        if w.path in runs and {"pull_request", "pull_request_target", "merge_group"} & set(w.events)
+    ]
     if asked:
         return done(asked[0])
     if facts.broken:
         return unknown(next(iter(facts.broken.values())), "fix it: GitHub can't run it either")
     if runs:
-        return todo(f"{runs[0]} doesn't run for pull requests", f"add `pull_request:` below `on:` in {runs[0]}")
+        return todo(
+            f"{runs[0]} doesn't run for pull requests", f"add `pull_request:` below `on:` in {runs[0]}"
+        )
     if facts.workflows and facts.text(".github/workflows/quality.yml"):
         return todo("quality.yml doesn't run the check", "have a step of it run `make -f levels.mk check`")
     return todo("no workflow runs the check", facts.missing(".github/workflows/quality.yml"))
@@ -146,7 +188,9 @@ def baseline(facts: Facts) -> Answer:
         return done("config/baseline.txt")
     if facts.text("config/baseline.txt"):
         return todo("config/baseline.txt is not committed", "`git add config/baseline.txt`, and commit")
-    return todo("there is no config/baseline.txt", f"`{facts.make} install baseline`, and commit config/baseline.txt")
+    return todo(
+        "there is no config/baseline.txt", f"`{facts.make} install baseline`, and commit config/baseline.txt"
+    )
 
 
 def locked_dependencies(facts: Facts) -> Answer:
@@ -155,7 +199,9 @@ def locked_dependencies(facts: Facts) -> Answer:
     Without the lock a test is green today and red tomorrow, because something that you depend on has changed.
     """
     if facts.recorded["adopted"] or "pyproject.toml" in facts.recorded["keep"]:
-        return not_applicable("how this code's dependencies are installed was yours before, and so is what locks them")
+        return not_applicable(
+            "how this code's dependencies are installed was yours before, and so is what locks them"
+        )
     if "uv.lock" in facts.tracked:
         return done("uv.lock")
     return todo("uv.lock is not committed", f"`{facts.make} install`, then `git add uv.lock`, and commit")
@@ -169,7 +215,8 @@ def environment_files(facts: Facts) -> Answer:
     secret = sorted(path for path in facts.tracked if re.fullmatch(r"(.*/)?\.env|config/[^/]*\.env", path))
     if secret:
         return todo(
-            f"git tracks {secret[0]}", f"`git rm --cached {secret[0]}`, commit, and change the secrets in it: they are in the history"
+            f"git tracks {secret[0]}",
+            f"`git rm --cached {secret[0]}`, commit, and change the secrets in it: they are in the history",
         )
     if not facts.text("config/local.env.template"):
         return todo("config/local.env.template is missing", facts.missing("config/local.env.template"))
@@ -187,7 +234,11 @@ def api_documented(facts: Facts) -> Answer:
 
     files = write.texts(facts.recorded["project_name"], write.read(facts.folder, facts.services), facts.make)
     # A test may be missing: it isn't written where the app can't be made without its servers.
-    late = [path for path, text in files.items() if facts.text(path) != text and (facts.text(path) or not path.startswith("tests/"))]
+    late = [
+        path
+        for path, text in files.items()
+        if facts.text(path) != text and (facts.text(path) or not path.startswith("tests/"))
+    ]
     if late:
         state = "out of date" if facts.text(late[0]) else "missing"
         return todo(f"{late[0]} is {state}", f"`{facts.make} api-docs`, and commit what it writes")
@@ -202,14 +253,21 @@ def branch_rule(facts: Facts) -> Answer:
     branch = facts.recorded.get("default_branch", "main")
     rules = facts.ask_github(f"/rules/branches/{quote(branch, safe='')}")
     if rules.why or not isinstance(rules.body, list):
-        return unknown(rules.why or f"GitHub knows no branch {branch}", facts.to_ask(f"gh ruleset check {branch}"))
+        return unknown(
+            rules.why or f"GitHub knows no branch {branch}", facts.to_ask(f"gh ruleset check {branch}")
+        )
     checks = [
-        rule.get("parameters", {}).get("required_status_checks", []) for rule in rules.body if rule.get("type") == "required_status_checks"
+        rule.get("parameters", {}).get("required_status_checks", [])
+        for rule in rules.body
+        if rule.get("type") == "required_status_checks"
     ]
     contexts = sorted({str(check.get("context")) for group in checks for check in group})
     if "check" in contexts:
         return done(f"{branch} requires {', '.join(contexts)}")
-    return todo(f"nothing requires `check` before a merge to {branch}", "make the ruleset of docs/branches.md (GitHub: Settings, Rules)")
+    return todo(
+        f"nothing requires `check` before a merge to {branch}",
+        "make the ruleset of docs/branches.md (GitHub: Settings, Rules)",
+    )
 
 
 def _inside(service: dict[str, str], name: str) -> str:
@@ -217,7 +275,9 @@ def _inside(service: dict[str, str], name: str) -> str:
 
 
 def _start(facts: Facts, service: dict[str, str]) -> str:
-    """The file that starts a service, as far as the answers say: its module may be imported from above its folder."""
+    """The file that starts a service, as far as the answers say: its module may be imported from above its
+    folder.
+    """
     module = service["app"].partition(":")[0]
     if not module:
         return service["path"]

@@ -30,7 +30,9 @@ def staging_environment(facts: Facts) -> Answer:
         return done("config/staging.env names its host")
     how = "set up a host, then the variable STAGING_HOST: docs/staging.md says how"
     if known.why:
-        return unknown(f"no deployment to staging is recorded; {known.why}", f"{how}\n{facts.to_ask('gh variable list')}")
+        return unknown(
+            f"no deployment to staging is recorded; {known.why}", f"{how}\n{facts.to_ask('gh variable list')}"
+        )
     return todo("the variable STAGING_HOST is not set", how)
 
 
@@ -68,7 +70,9 @@ def integration_tests(facts: Facts) -> Answer:
     try:
         told = set(json.loads(settings))
     except (ValueError, TypeError):
-        return todo("tests/integration/settings.json is not JSON", 'fix it: it holds {"service": {"NAME": "value"}}')
+        return todo(
+            "tests/integration/settings.json is not JSON", 'fix it: it holds {"service": {"NAME": "value"}}'
+        )
     silent = [name for name in theirs if name not in told]
     if silent:
         example = json.dumps({silent[0]: {}})
@@ -118,7 +122,9 @@ def _evidence(facts: Facts, workflow: str) -> Answer:
             f"whether {workflow} has deployed: {why}",
             facts.to_ask("gh run list --workflow staging-deploy.yml"),
         )
-    return todo(f"{workflow} has deployed nothing yet", "run it by hand, once: `gh workflow run staging-deploy.yml`")
+    return todo(
+        f"{workflow} has deployed nothing yet", "run it by hand, once: `gh workflow run staging-deploy.yml`"
+    )
 
 
 def deployment_secrets(facts: Facts) -> Answer:
@@ -126,11 +132,20 @@ def deployment_secrets(facts: Facts) -> Answer:
 
     The workflow reaches the host with them; they stand at GitHub and in no file.
     """
-    wanted = sorted({name for workflow in _deploys(facts) for name in SECRET.findall(workflow.text)} - {"GITHUB_TOKEN"})
+    wanted = sorted(
+        {name for workflow in _deploys(facts) for name in SECRET.findall(workflow.text)} - {"GITHUB_TOKEN"}
+    )
     if not wanted:
-        return todo("no workflow deploys to staging", facts.missing(WORKFLOW)) if not _deploys(facts) else done("the workflow needs none")
+        return (
+            todo("no workflow deploys to staging", facts.missing(WORKFLOW))
+            if not _deploys(facts)
+            else done("the workflow needs none")
+        )
     here, there = facts.ask_github("/environments/staging/secrets"), facts.ask_github("/actions/secrets")
-    how = f"set {', '.join(wanted)} (GitHub: Settings, Environments, staging): docs/staging.md says what they hold"
+    how = (
+        f"set {', '.join(wanted)} (GitHub: Settings, Environments, staging): docs/staging.md says what they"
+        " hold"
+    )
     if here.why or there.why:
         return unknown(here.why or there.why, f"{how}\n{facts.to_ask('gh secret list --env staging')}")
     names = {secret["name"] for said in (here, there) for secret in (said.body or {}).get("secrets", [])}
@@ -143,7 +158,9 @@ def _deploys(facts: Facts) -> list[Workflow]:
 
 
 def _deployed(facts: Facts) -> str:
-    """The day of the last deployment to staging that succeeded, from the deployment log; empty where there is none."""
+    """The day of the last deployment to staging that succeeded, from the deployment log; empty where there is
+    none.
+    """
     return max(_staging_days(facts.text("config/deploys.jsonl")), default="")
 
 

@@ -23,9 +23,16 @@ def security_workflow(facts: Facts) -> Answer:
         if facts.broken:
             return unknown(next(iter(facts.broken.values())), "fix it: GitHub can't run it either")
         return todo("no workflow looks for them", facts.missing(WORKFLOW))
-    missing = [event for event in ("pull_request", "schedule") if not any(event in workflow.events for workflow in found)]
+    missing = [
+        event
+        for event in ("pull_request", "schedule")
+        if not any(event in workflow.events for workflow in found)
+    ]
     if missing:
-        return todo(f"{found[0].path} doesn't run on {' and '.join(missing)}", f"add {' and '.join(missing)} below its `on:`")
+        return todo(
+            f"{found[0].path} doesn't run on {' and '.join(missing)}",
+            f"add {' and '.join(missing)} below its `on:`",
+        )
     return done(found[0].path)
 
 
@@ -38,19 +45,30 @@ def security_exceptions(facts: Facts) -> Answer:
     if not text:
         return todo(f"{EXCEPTIONS} is missing", facts.missing(EXCEPTIONS))
     lines = [
-        (number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip() and not line.lstrip().startswith("#")
+        (number, line.split())
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip() and not line.lstrip().startswith("#")
     ]
     if any(words[:2] == ["findings:", "report"] for _, words in lines):
-        return todo("findings are only printed so far", f"`{facts.make} security RECORD=1`, once, and commit what it writes")
+        return todo(
+            "findings are only printed so far",
+            f"`{facts.make} security RECORD=1`, once, and commit what it writes",
+        )
     past = []
     for number, words in ((number, words) for number, words in lines if words[0] != "findings:"):
         try:
             if date.fromisoformat(words[1]) < facts.now.date():
                 past.append(words[0])
         except (ValueError, IndexError):
-            return todo(f"{EXCEPTIONS}:{number} is not `ID EXPIRY REASON`", "fix the line, as in PYSEC-2024-123 2027-01-31 why")
+            return todo(
+                f"{EXCEPTIONS}:{number} is not `ID EXPIRY REASON`",
+                "fix the line, as in PYSEC-2024-123 2027-01-31 why",
+            )
     if past:
-        return todo(f"past their day: {', '.join(past)}", f"fix what they except, or give them a new day and a reason in {EXCEPTIONS}")
+        return todo(
+            f"past their day: {', '.join(past)}",
+            f"fix what they except, or give them a new day and a reason in {EXCEPTIONS}",
+        )
     exceptions = sum(words[0] != "findings:" for _, words in lines)
     return done(f"{exceptions} exception{'' if exceptions == 1 else 's'}, none past its day")
 
@@ -61,7 +79,9 @@ def code_scanning(facts: Facts) -> Answer:
     It sees what crosses function and file, such as a request's text that ends in SQL.
     """
     said = facts.ask_github("/actions/variables/CODE_SCANNING")
-    how = "set the variable CODE_SCANNING to true (GitHub: Settings, Secrets and variables, Actions, Variables)"
+    how = (
+        "set the variable CODE_SCANNING to true (GitHub: Settings, Secrets and variables, Actions, Variables)"
+    )
     if said.why:
         return unknown(said.why, f"{how}\n{facts.to_ask('gh variable list')}")
     if isinstance(said.body, dict) and said.body.get("value") == "true":

@@ -29,7 +29,9 @@ def variants(facts: Facts) -> Answer:
     try:
         experiments = reader.load(facts.folder / EXPERIMENTS)["experiments"]
     except reader.VariantsError as error:
-        return todo(str(error).removeprefix(f"{facts.folder}/"), f"fix it; `{facts.make} experiments` looks again")
+        return todo(
+            str(error).removeprefix(f"{facts.folder}/"), f"fix it; `{facts.make} experiments` looks again"
+        )
     return done(f"{len(experiments)} in {EXPERIMENTS}")
 
 
@@ -44,7 +46,10 @@ def experiment(facts: Facts) -> Answer:
         named = set()
     if named:
         return done(", ".join(sorted(named)))
-    return todo("there is only the example", f"write yours into {EXPERIMENTS}, and ask for it with `assign`: docs/experiments.md says how")
+    return todo(
+        "there is only the example",
+        f"write yours into {EXPERIMENTS}, and ask for it with `assign`: docs/experiments.md says how",
+    )
 
 
 def experiments_flag(facts: Facts) -> Answer:
@@ -56,10 +61,17 @@ def experiments_flag(facts: Facts) -> Answer:
         seen = flags.report(facts.folder, facts.recorded["level"], "", {}, facts.now.date())["environments"]
     except Refused as error:
         return todo(str(error), f"fix {FLAGS}")
-    on = [one["environment"] for one in seen if any(flag["on"] for flag in one["flags"] if flag["name"] == "a_b_testing")]
+    on = [
+        one["environment"]
+        for one in seen
+        if any(flag["on"] for flag in one["flags"] if flag["name"] == "a_b_testing")
+    ]
     if on:
         return done(f"on in {', '.join(on)}")
-    return todo(f"{FLAGS} has it on nowhere", "set a_b_testing to true below `environments:`, where the experiment shall run")
+    return todo(
+        f"{FLAGS} has it on nowhere",
+        "set a_b_testing to true below `environments:`, where the experiment shall run",
+    )
 
 
 def _reader() -> Any:

@@ -20,7 +20,8 @@ from . import rates
 class Deployments:
     """Those that succeeded, by time, as one source has them.
 
-    `began` is when the source's record begins; `versions` are times with the commit or version that was deployed then, where it is known.
+    `began` is when the source's record begins; `versions` are times with the commit or version that was
+    deployed then, where it is known.
     """
 
     source: str
@@ -36,7 +37,10 @@ class Deployments:
 
     def evidence(self, now: float, noun: str = "deployment") -> tuple[str, ...]:
         """What the rate is computed from."""
-        first = f"{counted(self.lately(now), noun)} in {rates.WEEKS} weeks, the record begins on {day(self.began)}"
+        first = (
+            f"{counted(self.lately(now), noun)} in {rates.WEEKS} weeks, the record begins on"
+            f" {day(self.began)}"
+        )
         return (f"{first}; the rate leaves out the busiest week", *self.notes)
 
 
@@ -62,8 +66,14 @@ def of_log(read: deployment_log.DeploymentLog, environment: str) -> Deployments 
 
 
 def lead_hours(deployments: Deployments, commits: Mapping[str, float]) -> list[tuple[float, float]]:
-    """(time of the deployment, hours from the commit to it) where the commit is known and isn't the later one of the two."""
-    return [(at, (at - commits[version]) / 3600) for at, version in deployments.versions if version in commits and commits[version] <= at]
+    """(time of the deployment, hours from the commit to it) where the commit is known and isn't the later one
+    of the two.
+    """
+    return [
+        (at, (at - commits[version]) / 3600)
+        for at, version in deployments.versions
+        if version in commits and commits[version] <= at
+    ]
 
 
 def median_at(points: Sequence[tuple[float, float]], at: float) -> float | None:
@@ -79,14 +89,18 @@ def errors(read: deployment_log.DeploymentLog, environment: str) -> list[deploym
 
 def restored(found: Sequence[deployment_log.Trouble]) -> list[tuple[float, float]]:
     """(when it was over, hours that it took) of each trouble that is over and whose beginning is known."""
-    return [(trouble.end, (trouble.end - trouble.start) / 3600) for trouble in found if trouble.end is not None and trouble.whole]
+    return [
+        (trouble.end, (trouble.end - trouble.start) / 3600)
+        for trouble in found
+        if trouble.end is not None and trouble.whole
+    ]
 
 
 def outcomes(read: deployment_log.DeploymentLog, environment: str) -> list[tuple[float, bool]]:
     """(time, whether it failed) of each deploy to an environment.
 
-    One failed where the deployment log says so, and where an incident or a rollback came after it and before the
-    next one: the last change is taken for the cause, as is usual where nobody says more.
+    One failed where the deployment log says so, and where an incident or a rollback came after it and before
+    the next one: the last change is taken for the cause, as is usual where nobody says more.
     """
     deploys = [entry for entry in read.entries if entry.kind == "deploy" and entry.environment == environment]
     bad = [entry.failed for entry in deploys]

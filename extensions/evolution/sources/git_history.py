@@ -1,4 +1,7 @@
-"""What git knows: who has committed lately, which releases are tagged, when a commit was made. Asked through the git command."""
+"""What git knows: who has committed lately, which releases are tagged, when a commit was made.
+
+Asked through the git command.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,13 @@ from . import people, rates
 
 TEAM_DAYS = 90
 LIMIT = 20  # seconds for reading the log
-# git gives the newest first, but clocks differ: after this many commits that are too old, the rest is taken to be as old.
+# git gives the newest first, but clocks differ: after this many commits that are too old, the rest is taken
+# to be as old.
 SLOP = 500
 FORMAT = "%ct%x00%aN%x00%aE%x00%(trailers:key=Co-authored-by,valueonly,unfold,separator=%x00)"
 CONTACT = re.compile(r"([^<>]*?)\s*<([^<>\s]+)>\s*")
-# A version as people tag it: v1.2, 1.2.3, api-v1.2.3, release/2026-11-24. What comes after the number marks a release that isn't one yet.
+# A version as people tag it: v1.2, 1.2.3, api-v1.2.3, release/2026-11-24. What comes after the number marks a
+# release that isn't one yet.
 RELEASE = re.compile(r"(?:[A-Za-z][\w.-]*[-_/@])?v?\d+(?:[.-]\d+){1,3}(?:\+[\w.]+)?")
 
 
@@ -50,13 +55,20 @@ class Team:
         if self.began is not None and at < self.began:
             return None
         begin = at - TEAM_DAYS * rates.DAY
-        return float(sum(bisect.bisect(times, at) > bisect.bisect(times, begin) for times in self.times.values()))
+        return float(
+            sum(bisect.bisect(times, at) > bisect.bisect(times, begin) for times in self.times.values())
+        )
 
     def names(self, at: float) -> list[str]:
         """Who they are, those with the most commits first."""
         begin = at - TEAM_DAYS * rates.DAY
-        commits = {one[0] or one[1]: bisect.bisect(times, at) - bisect.bisect(times, begin) for one, times in self.times.items()}
-        return [name for name, count in sorted(commits.items(), key=lambda item: (-item[1], item[0])) if count]
+        commits = {
+            one[0] or one[1]: bisect.bisect(times, at) - bisect.bisect(times, begin)
+            for one, times in self.times.items()
+        }
+        return [
+            name for name, count in sorted(commits.items(), key=lambda item: (-item[1], item[0])) if count
+        ]
 
 
 def readable(project: Path) -> None:
@@ -70,19 +82,25 @@ def readable(project: Path) -> None:
             raise Unknown("there is no git repository here", "`git init`, and commit; or run this in a clone")
         if "dubious ownership" in first:
             where = shlex.quote(os.path.realpath(project))
-            raise Unknown(f"git: {first}", f"if you trust it: `git config --global --add safe.directory {where}`")
+            raise Unknown(
+                f"git: {first}", f"if you trust it: `git config --global --add safe.directory {where}`"
+            )
         raise Unknown(f"git: {first}", "look at what `git status` says")
     if answer.strip() == "true":
-        raise Unknown("a shallow clone lacks history", "`git fetch --unshallow`, or `fetch-depth: 0` in a workflow")
+        raise Unknown(
+            "a shallow clone lacks history", "`git fetch --unshallow`, or `fetch-depth: 0` in a workflow"
+        )
     if not git_says(project, "rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
         raise Unknown("there is no commit yet", "commit")
 
 
 def team(project: Path, now: float, bots: Iterable[str] = ()) -> Team:
-    """Read who committed to HEAD in the last 26 weeks and the 90 days before. `bots` are further names and addresses to leave out.
+    """Read who committed to HEAD in the last 26 weeks and the 90 days before.
 
-    Authors and those of Co-authored-by lines count (a squash merge names everybody but its author there), by the date of the commit.
-    Raises Unknown.
+    `bots` are further names and addresses to leave out.
+
+    Authors and those of Co-authored-by lines count (a squash merge names everybody but its author there), by
+    the date of the commit. Raises Unknown.
     """
     begin = now - (rates.HISTORY_WEEKS * 7 + TEAM_DAYS) * rates.DAY
     seen: list[tuple[float, people.Identity]] = []
@@ -130,9 +148,19 @@ def team(project: Path, now: float, bots: Iterable[str] = ()) -> Team:
 def _log(project: Path) -> Iterator[str]:
     """The lines of the log of HEAD, newest first. Raises Unknown where git stops, or takes too long.
 
-    Read as it comes: `--since` would end at the first commit with a wrong, old date, and without it git would go through all of them.
+    Read as it comes: `--since` would end at the first commit with a wrong, old date, and without it git would
+    go through all of them.
     """
-    command = ["git", "-C", os.fspath(project), "-c", "i18n.logOutputEncoding=UTF-8", "log", "--no-show-signature", "--no-color"]
+    command = [
+        "git",
+        "-C",
+        os.fspath(project),
+        "-c",
+        "i18n.logOutputEncoding=UTF-8",
+        "log",
+        "--no-show-signature",
+        "--no-color",
+    ]
     with subprocess.Popen(
         [*command, f"--format={FORMAT}", "HEAD", "--"],
         stdin=subprocess.DEVNULL,
@@ -163,22 +191,37 @@ def _log(project: Path) -> Iterator[str]:
 
 def _mailmapped(project: Path, contacts: set[str]) -> dict[str, people.Identity]:
     """What the mailmap makes of contacts written as `Name <address>`; others are left out."""
-    found = {contact: (match[1].strip(), match[2]) for contact in contacts if (match := CONTACT.fullmatch(contact))}
+    found = {
+        contact: (match[1].strip(), match[2]) for contact in contacts if (match := CONTACT.fullmatch(contact))
+    }
     order = sorted(found)
     if order:
-        answer = git_says(project, "check-mailmap", "--stdin", given="".join(f"{found[one][0]} <{found[one][1]}>\n" for one in order))
+        answer = git_says(
+            project,
+            "check-mailmap",
+            "--stdin",
+            given="".join(f"{found[one][0]} <{found[one][1]}>\n" for one in order),
+        )
         mapped = [CONTACT.fullmatch(line) for line in answer.split("\n")[:-1]]
         if len(mapped) == len(order):
-            found.update({one: (match[1], match[2]) for one, match in zip(order, mapped, strict=True) if match})
+            found.update(
+                {one: (match[1], match[2]) for one, match in zip(order, mapped, strict=True) if match}
+            )
     return found
 
 
 def releases(project: Path, now: float) -> tuple[list[float], list[str]]:
     """When releases were tagged (seconds since 1970, sorted), and what was left out, a line each.
 
-    A release is a tag that looks like a version and not like one to come (rc, beta). Several tags on one commit are one release.
+    A release is a tag that looks like a version and not like one to come (rc, beta). Several tags on one
+    commit are one release.
     """
-    lines = git_says(project, "for-each-ref", "--format=%(creatordate:unix) %(objectname) %(*objectname) %(refname:strip=2)", "refs/tags")
+    lines = git_says(
+        project,
+        "for-each-ref",
+        "--format=%(creatordate:unix) %(objectname) %(*objectname) %(refname:strip=2)",
+        "refs/tags",
+    )
     commits: dict[str, float] = {}
     future = other = 0
     for line in lines.splitlines():
@@ -198,11 +241,26 @@ def releases(project: Path, now: float) -> tuple[list[float], list[str]]:
 
 
 def commit_times(project: Path, versions: Iterable[str]) -> dict[str, float]:
-    """When the commits were made that these versions (hashes, or names of tags) stand for; those not found are left out."""
-    asked = sorted(version for version in set(versions) if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", version))
-    names = [version if re.fullmatch(r"[0-9a-f]{7,64}", version) else f"refs/tags/{version}" for version in asked]
-    answer = git_says(project, "cat-file", "--batch-check=%(objectname)", given="".join(f"{name}^{{commit}}\n" for name in names))
-    hashes = {version: line for version, line in zip(asked, answer.splitlines(), strict=False) if re.fullmatch(r"[0-9a-f]{40,64}", line)}
+    """When the commits were made that these versions (hashes, or names of tags) stand for; those not found
+    are left out.
+    """
+    asked = sorted(
+        version for version in set(versions) if re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._+-]*", version)
+    )
+    names = [
+        version if re.fullmatch(r"[0-9a-f]{7,64}", version) else f"refs/tags/{version}" for version in asked
+    ]
+    answer = git_says(
+        project,
+        "cat-file",
+        "--batch-check=%(objectname)",
+        given="".join(f"{name}^{{commit}}\n" for name in names),
+    )
+    hashes = {
+        version: line
+        for version, line in zip(asked, answer.splitlines(), strict=False)
+        if re.fullmatch(r"[0-9a-f]{40,64}", line)
+    }
     if not hashes:
         return {}
     said = git_says(

@@ -1,7 +1,9 @@
-"""What GitHub knows: deployments to an environment, and the runs of a workflow that deploys. Asked over its API, with a token.
+"""What GitHub knows: deployments to an environment, and the runs of a workflow that deploys.
 
-The token is GITHUB_TOKEN, GH_TOKEN, or the one of `gh auth login`. It goes to GITHUB_API_URL (https://api.github.com) and nowhere else, and
-that address is never taken from the project's files.
+Asked over its API, with a token.
+
+The token is GITHUB_TOKEN, GH_TOKEN, or the one of `gh auth login`. It goes to GITHUB_API_URL
+(https://api.github.com) and nowhere else, and that address is never taken from the project's files.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ query($owner: String!, $name: String!, $environment: String!, $after: String) {
 
 
 def deployments(repository: str, environment: str, now: float) -> Deployments | None:
-    """The successful deployments to an environment, over the history and its first window; None where there are none.
+    """The successful deployments to an environment, over the history and its first window; None where there
+    are none.
 
     Raises NotMeasured.
     """
@@ -46,7 +49,9 @@ def deployments(repository: str, environment: str, now: float) -> Deployments | 
         after = None
         for _ in range(PAGES):
             given = {"owner": owner, "name": name, "environment": environment, "after": after}
-            answer = web.get(f"{api()}/graphql", by, headers(token), {"query": DEPLOYMENTS, "variables": given})
+            answer = web.get(
+                f"{api()}/graphql", by, headers(token), {"query": DEPLOYMENTS, "variables": given}
+            )
             _complain(answer.get("errors"))
             page = answer["data"]["repository"]["deployments"]
             found += page["nodes"]
@@ -58,17 +63,25 @@ def deployments(repository: str, environment: str, now: float) -> Deployments | 
     nodes = _asked(ask, f"no repository {repository}")
     well = []
     for node in nodes:
-        done = [_seconds(status["createdAt"]) for status in node["statuses"]["nodes"] if status["state"] == "SUCCESS"]
+        done = [
+            _seconds(status["createdAt"])
+            for status in node["statuses"]["nodes"]
+            if status["state"] == "SUCCESS"
+        ]
         if done and min(done) <= now + rates.SLACK:
             well.append((min(done), str(node["commitOid"])))
     if not nodes:
         return None
     source = f"GitHub's deployments to {environment}"
-    return _deployments(source, "high", well, min(_seconds(node["createdAt"]) for node in nodes), len(nodes) - len(well))
+    return _deployments(
+        source, "high", well, min(_seconds(node["createdAt"]) for node in nodes), len(nodes) - len(well)
+    )
 
 
 def runs(repository: str, workflow: str, now: float) -> Deployments | None:
-    """The successful runs of the workflow in `.github/workflows/<workflow>`; None where there are none. Raises NotMeasured.
+    """The successful runs of the workflow in `.github/workflows/<workflow>`; None where there are none.
+
+    Raises NotMeasured.
 
     Runs for pull requests are left out: they deploy no change that everybody has.
     """
@@ -86,15 +99,22 @@ def runs(repository: str, workflow: str, now: float) -> Deployments | None:
         return found
 
     listed = [
-        run for run in _asked(ask, f"no workflow {workflow} in {repository}") if run["event"] not in ("pull_request", "pull_request_target")
+        run
+        for run in _asked(ask, f"no workflow {workflow} in {repository}")
+        if run["event"] not in ("pull_request", "pull_request_target")
     ]
     well = [(_seconds(run["run_started_at"]), str(run["head_sha"])) for run in listed]
     well = [run for run in well if run[0] <= now + rates.SLACK]
-    return _deployments(f"runs of {workflow} on GitHub", "medium", well, min(at for at, _ in well)) if well else None
+    return (
+        _deployments(f"runs of {workflow} on GitHub", "medium", well, min(at for at, _ in well))
+        if well
+        else None
+    )
 
 
 def read(path: str) -> Any:
-    """What GitHub answers to a GET of `path`, such as repos/acme/shop; None where it knows no such thing, or doesn't show it to this token.
+    """What GitHub answers to a GET of `path`, such as repos/acme/shop; None where it knows no such thing, or
+    doesn't show it to this token.
 
     Raises NotMeasured.
     """
@@ -111,13 +131,18 @@ def _begin(now: float) -> float:
     return now - (rates.HISTORY_WEEKS + rates.WEEKS) * rates.WEEK
 
 
-def _deployments(source: str, confidence: str, well: list[tuple[float, str]], began: float, failed: int = 0) -> Deployments:
+def _deployments(
+    source: str, confidence: str, well: list[tuple[float, str]], began: float, failed: int = 0
+) -> Deployments:
     notes = (f"{failed} that didn't succeed, not counted",) if failed else ()
     return Deployments(source, confidence, sorted(at for at, _ in well), began, sorted(well), notes)
 
 
 def _asked(ask: Callable[[str, float], list[dict[str, Any]]], missing: str) -> list[dict[str, Any]]:
-    """What `ask` finds, given a token. Raises NotMeasured with what GitHub says to its refusals; `missing` is what a 404 means."""
+    """What `ask` finds, given a token.
+
+    Raises NotMeasured with what GitHub says to its refusals; `missing` is what a 404 means.
+    """
     given = token()
     try:
         return web.within(web.LIMIT, "GitHub", lambda by: ask(given, by))
@@ -132,10 +157,15 @@ def refusal(error: web.Answered, missing: str) -> str:
     if error.status == 401:
         return "GitHub doesn't take the token (401)"
     if error.status == 429 or (
-        error.status == 403 and ("retry-after" in error.headers or error.headers.get("x-ratelimit-remaining") == "0")
+        error.status == 403
+        and ("retry-after" in error.headers or error.headers.get("x-ratelimit-remaining") == "0")
     ):
         again = error.headers.get("x-ratelimit-reset", "")
-        until = f" until {datetime.fromtimestamp(int(again), UTC):%H:%M} UTC" if again.isascii() and again.isdecimal() else ""
+        until = (
+            f" until {datetime.fromtimestamp(int(again), UTC):%H:%M} UTC"
+            if again.isascii() and again.isdecimal()
+            else ""
+        )
         return f"GitHub's rate limit is used up{until} ({error.status})"
     if error.status == 403:
         return f"the token may not read this ({error})"
@@ -175,7 +205,14 @@ def token() -> str:
             return token
     try:
         # Without a terminal gh asks nothing.
-        said = subprocess.run(["gh", "auth", "token"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=5, check=False)
+        said = subprocess.run(
+            ["gh", "auth", "token"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
         if said.returncode == 0 and said.stdout.strip():
             return said.stdout.strip()
     except (OSError, subprocess.SubprocessError, ValueError):

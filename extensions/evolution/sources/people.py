@@ -1,7 +1,8 @@
 """Who is one person among the names and addresses of commits, and who is none.
 
-git's mailmap has been applied before. What is left: one address in different case, GitHub's two forms of a noreply address, and one name
-with several addresses. Names that machines and set-ups give to everybody (root, Your Name) join nothing.
+git's mailmap has been applied before. What is left: one address in different case, GitHub's two forms of a
+noreply address, and one name with several addresses. Names that machines and set-ups give to everybody (root,
+Your Name) join nothing.
 """
 
 from __future__ import annotations
@@ -14,24 +15,31 @@ Identity = tuple[str, str]  # name and address, as git has them
 
 NOREPLY = re.compile(r"(?:\d+\+)?([^@+]+)@users\.noreply\.github\.com", re.I)
 NOBODYS_NAME = {
-    "", "(no author)", "admin", "administrator", "debian", "no author", "root", "test", "ubuntu", "unknown", "user", "your name",
+    "", "(no author)", "admin", "administrator", "debian", "no author", "root", "test", "ubuntu",
+    "unknown", "user", "your name",
 }  # fmt: skip
-# A bot says so in brackets, or with a dash or underscore before the word. "Jan Bot" is a person: Bot is a name.
+# A bot says so in brackets, or with a dash or underscore before the word. "Jan Bot" is a person: Bot is a
+# name.
 BOT = re.compile(r"\[bot\]|[-_]bot$", re.I)
 # Programs that commit under a name without the word. GitHub is who commits what is edited on its site.
 BOT_NAMES = {
-    "allcontributors", "codecov", "copilot", "cursor agent", "dependabot", "dependabot-preview", "devin ai", "github", "github action",
-    "github actions", "github-actions", "greenkeeper", "hosted weblate", "imgbot", "mergify", "pre-commit-ci", "pyup", "renovate", "snyk",
+    "allcontributors", "codecov", "copilot", "cursor agent", "dependabot", "dependabot-preview",
+    "devin ai", "github", "github action",
+    "github actions", "github-actions", "greenkeeper", "hosted weblate", "imgbot", "mergify",
+    "pre-commit-ci", "pyup", "renovate", "snyk",
     "web-flow", "weblate",
 }  # fmt: skip
 BOT_ADDRESSES = {
-    "actions@github.com", "copilot@github.com", "cursoragent@cursor.com", "noreply@anthropic.com", "noreply@github.com",
+    "actions@github.com", "copilot@github.com", "cursoragent@cursor.com", "noreply@anthropic.com",
+    "noreply@github.com",
     "support@dependabot.com",
 }  # fmt: skip
 
 
 def is_bot(identity: Identity, named: Iterable[str] = ()) -> bool:
-    """Whether a program commits under this name; `named` are names and addresses that the project itself calls bots."""
+    """Whether a program commits under this name; `named` are names and addresses that the project itself
+    calls bots.
+    """
     name, address = identity[0].strip().lower(), identity[1].strip().lower()
     local = address.partition("@")[0]
     if {name, address} & {one.lower() for one in named}:

@@ -1,7 +1,9 @@
-"""What Prometheus knows: how much traffic production has, and how much of the time it answered. Asked over its HTTP API.
+"""What Prometheus knows: how much traffic production has, and how much of the time it answered.
 
-Each figure is one PromQL expression that gives one number. Expressions average over a week or more, so that the figure of a Monday
-morning is that of the week, and so that the past can be asked at weekly steps.
+Asked over its HTTP API.
+
+Each figure is one PromQL expression that gives one number. Expressions average over a week or more, so that
+the figure of a Monday morning is that of the week, and so that the past can be asked at weekly steps.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ Figure = tuple[float, rates.History]
 
 
 def ask(url: str, queries: Mapping[str, str], now: float) -> dict[str, Figure | str]:
-    """For each name in `queries` its value now and at the beginnings of the weeks before, or a line that says why there is none.
+    """For each name in `queries` its value now and at the beginnings of the weeks before, or a line that says
+    why there is none.
 
     Raises NotMeasured where the server gives nothing at all.
     """
@@ -41,17 +44,26 @@ def _figure(url: str, query: str, now: float, by: float) -> Figure | str:
         if value is None:
             return "Prometheus has no samples for the query"
         weeks = rates.mondays(now)
-        span = {"query": query, "start": weeks[0].timestamp(), "end": weeks[-1].timestamp(), "step": rates.WEEK}
+        span = {
+            "query": query,
+            "start": weeks[0].timestamp(),
+            "end": weeks[-1].timestamp(),
+            "step": rates.WEEK,
+        }
         past = _series(web.get(f"{url}/api/v1/query_range?{urlencode(span)}", by))
     except web.Answered as error:
         return f"Prometheus refuses the query ({error})"
     points = past[0]["values"] if len(past) == 1 else []
-    numbers = ((datetime.fromtimestamp(float(point[0]), UTC).date().isoformat(), _number(point)) for point in points)
+    numbers = (
+        (datetime.fromtimestamp(float(point[0]), UTC).date().isoformat(), _number(point)) for point in points
+    )
     return value, tuple((week, number) for week, number in numbers if number is not None)
 
 
 def _series(answer: Any) -> list[dict[str, Any]]:
-    """The series of an answer; a scalar counts as one. Raises NotMeasured for what isn't Prometheus' answer."""
+    """The series of an answer; a scalar counts as one. Raises NotMeasured for what isn't Prometheus'
+    answer.
+    """
     try:
         result, kind = answer["data"]["result"], answer["data"]["resultType"]
         return [{"value": result}] if kind == "scalar" else list(result)

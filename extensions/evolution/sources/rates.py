@@ -1,7 +1,8 @@
-"""How often something happens: a rate over whole weeks, at any point of time, so that the past is measured as the present is.
+"""How often something happens: a rate over whole weeks, at any point of time, so that the past is measured as
+the present is.
 
-A rate is the mean over up to 12 weeks without the busiest of them. One busy week, or one bad one, is no rhythm, and a plain mean would
-carry it along for three months.
+A rate is the mean over up to 12 weeks without the busiest of them. One busy week, or one bad one, is no
+rhythm, and a plain mean would carry it along for three months.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ History = tuple[tuple[str, float], ...]
 
 
 def per_day(times: Sequence[float], began: float, at: float) -> float | None:
-    """How often a day, in the weeks before `at`; None where the record, which began at `began`, is shorter than four weeks.
+    """How often a day, in the weeks before `at`; None where the record, which began at `began`, is shorter
+    than four weeks.
 
     `times` are sorted, and all are seconds since 1970. Only times up to `at` count.
     """
@@ -60,6 +62,9 @@ def mondays(now: float) -> list[datetime]:
 
 
 def history(value_at: Callable[[float], float | None], now: float) -> History:
-    """`value_at` at the beginning of each ISO week: what one would have measured then. Weeks without a value are left out."""
+    """`value_at` at the beginning of each ISO week: what one would have measured then.
+
+    Weeks without a value are left out.
+    """
     found = ((monday.date().isoformat(), value_at(monday.timestamp())) for monday in mondays(now))
     return tuple((week, value) for week, value in found if value is not None)

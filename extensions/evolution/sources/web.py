@@ -1,4 +1,6 @@
-"""Asking a server over HTTP for JSON, within a time limit whatever it does, and without handing a token on."""
+"""Asking a server over HTTP for JSON, within a time limit whatever it does, and without handing a token
+on.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ class Answered(Exception):
 class _SameServer(urllib.request.HTTPRedirectHandler):
     """Follows a redirect to the same server only: urllib would send the token to any other one too."""
 
-    def redirect_request(self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Any:
         before, after = urlsplit(req.full_url), urlsplit(newurl)
         if (before.scheme, before.netloc) != (after.scheme, after.netloc):
             return None
@@ -44,9 +48,12 @@ class _SameServer(urllib.request.HTTPRedirectHandler):
 
 
 def within(seconds: float, name: str, ask: Callable[[float], T]) -> T:
-    """What `ask` returns, given the moment (of time.monotonic) to be ready by. Raises NotMeasured where it isn't, and what `ask` raises.
+    """What `ask` returns, given the moment (of time.monotonic) to be ready by.
 
-    It runs in a thread that is left behind when it is late: looking up a host's name can't be ended in any other way.
+    Raises NotMeasured where it isn't, and what `ask` raises.
+
+    It runs in a thread that is left behind when it is late: looking up a host's name can't be ended in any
+    other way.
     """
     done: list[T] = []
     failed: list[Exception] = []
@@ -67,23 +74,32 @@ def within(seconds: float, name: str, ask: Callable[[float], T]) -> T:
     return done[0]
 
 
-def get(url: str, by: float, headers: Mapping[str, str] | None = None, body: Any = None, method: str | None = None) -> Any:
+def get(
+    url: str, by: float, headers: Mapping[str, str] | None = None, body: Any = None, method: str | None = None
+) -> Any:
     """The JSON that `url` answers to a GET, or to a POST (or another `method`) of `body` as JSON.
 
-    `by` is the moment (of time.monotonic) to be ready by. Raises Answered for a status that isn't one of success, and NotMeasured where
-    there is no answer, no JSON, or no time left.
+    `by` is the moment (of time.monotonic) to be ready by. Raises Answered for a status that isn't one of
+    success, and NotMeasured where there is no answer, no JSON, or no time left.
     """
     host = urlsplit(url).netloc
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
-        url, data=data, method=method, headers={"User-Agent": "copier-levels", "Accept": "application/json", **(headers or {})}
+        url,
+        data=data,
+        method=method,
+        headers={"User-Agent": "copier-levels", "Accept": "application/json", **(headers or {})},
     )
     try:
         with urllib.request.build_opener(_SameServer()).open(request, timeout=_left(by, host)) as response:
             text = _read(response, by, host)
     except urllib.error.HTTPError as error:
         with error:
-            raise Answered(error.code, {key.lower(): value for key, value in error.headers.items()}, _message(error, by, host)) from None
+            raise Answered(
+                error.code,
+                {key.lower(): value for key, value in error.headers.items()},
+                _message(error, by, host),
+            ) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = getattr(error, "reason", error)
         if isinstance(reason, TimeoutError):

@@ -39,7 +39,11 @@ def attribute(value: Any, name: str) -> Any:
             return Method(value, name)
         if found is UNKNOWN and name in REGISTERING:
             return Method(UNKNOWN, name)  # of a class from outside that it inherits from
-        return _bound(found, value if isinstance(value, Instance) else None, cls) if isinstance(found, Function) else found
+        return (
+            _bound(found, value if isinstance(value, Instance) else None, cls)
+            if isinstance(found, Function)
+            else found
+        )
     if isinstance(value, Function) and name in ("__name__", "__doc__"):
         return value.name if name == "__name__" else UNKNOWN
     if isinstance(value, (str, list, dict)):
@@ -48,7 +52,8 @@ def attribute(value: Any, name: str) -> Any:
 
 
 def _bound(function: Function, me: Owner | Instance | None, cls: Class) -> Function:
-    """A function of a class, with what it is given first: nothing for one that is reached through the class."""
+    """A function of a class,
+    with what it is given first: nothing for one that is reached through the class."""
     decorators = {one.id for one in getattr(function.node, "decorator_list", []) if isinstance(one, ast.Name)}
     first = cls if "classmethod" in decorators else None if "staticmethod" in decorators else me
     return function if first is None else Function(function.node, function.scope, first, function.guards)

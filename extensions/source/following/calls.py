@@ -1,4 +1,6 @@
-"""Calls: of the service's own functions and classes, which are gone through, and of what comes from outside."""
+"""Calls: of the service's own functions and classes, which are gone through, and of what comes from
+outside.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,22 @@ from . import restful
 from .attributes import attribute
 from .plain import of_builtin, of_list, of_mapping, of_text
 from .registration import REGISTERING, class_guards, handed, register
-from .values import UNKNOWN, Api, Attribute, Call, Class, Decorator, External, Function, Instance, Method, Owner, Place, Scope, ViewClass
+from .values import (
+    UNKNOWN,
+    Api,
+    Attribute,
+    Call,
+    Class,
+    Decorator,
+    External,
+    Function,
+    Instance,
+    Method,
+    Owner,
+    Place,
+    Scope,
+    ViewClass,
+)
 
 if TYPE_CHECKING:
     from .follower import Follower
@@ -37,7 +54,11 @@ class Calls:
 
     def of(self, node: ast.Call, scope: Scope) -> Any:
         """What a call that stands in the source gives."""
-        if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Call) and _is_super(node.func.value):
+        if (
+            isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Call)
+            and _is_super(node.func.value)
+        ):
             return self._super(node.func.attr, self._given(node, scope), scope)
         function = self._follower.value(node.func, scope)
         call = self._given(node, scope)
@@ -108,7 +129,11 @@ class Calls:
         inner = Scope(function.scope.file, function.scope.module, {}, function.scope)
         _parameters(self._follower, function, call, inner)
         running.append(function.node)
-        if function.name == "init_service" and posixpath.basename(function.scope.file) == "health.py" and call.arguments:
+        if (
+            function.name == "init_service"
+            and posixpath.basename(function.scope.file) == "health.py"
+            and call.arguments
+        ):
             self._follower.extension_points.append((function.scope.file, call.arguments[0]))
         try:
             if isinstance(function.node, ast.Lambda):
@@ -150,10 +175,15 @@ class Calls:
             return restful.api(self._follower, call)
         if name == "builtins.getattr" and len(call.arguments) > 1 and isinstance(call.arguments[1], str):
             return attribute(call.arguments[0], call.arguments[1])
-        if name.startswith("builtins.") and (value := of_builtin(name.partition(".")[2], call.arguments, call.named)) is not UNKNOWN:
+        if (
+            name.startswith("builtins.")
+            and (value := of_builtin(name.partition(".")[2], call.arguments, call.named)) is not UNKNOWN
+        ):
             return value
         if function.is_result and name.rpartition(".")[2] in REGISTERING and call.scope:
-            self._follower.note(call.node, call.scope, f"on a {name.rpartition('.')[0]}, which adds routes at run time")
+            self._follower.note(
+                call.node, call.scope, f"on a {name.rpartition('.')[0]}, which adds routes at run time"
+            )
             return Decorator(lambda view: None)
         handed(self._follower, name, call)
         if name == "functools.partial" and len(call.arguments) == 1 and not call.named:
@@ -174,8 +204,14 @@ class Calls:
             if name == "as_view":
                 given = call.arguments[0] if call.arguments else call.named.get("name", UNKNOWN)
                 return ViewClass(target, given, tuple(class_guards(self._follower, target, "decorators")))
-            if name == "register" and any("classful" in one or "classy" in one for one in target.externals()) and call.scope:
-                self._follower.note(call.node, call.scope, "its routes are made from the class's methods at run time")
+            if (
+                name == "register"
+                and any("classful" in one or "classy" in one for one in target.externals())
+                and call.scope
+            ):
+                self._follower.note(
+                    call.node, call.scope, "its routes are made from the class's methods at run time"
+                )
             return UNKNOWN
         if isinstance(target, str):
             return of_text(target, name, call.arguments, call.named)
@@ -211,9 +247,26 @@ def _own(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _owner_options(is_app: bool, call: Call) -> dict[str, Any]:
-    """The options of `Flask(…)` and `Blueprint(…)` by their names, from the order in which Flask 2 and 3 take them."""
-    app = ("import_name", "static_url_path", "static_folder", "static_host", "host_matching", "subdomain_matching")
-    blueprint = ("name", "import_name", "static_folder", "static_url_path", "template_folder", "url_prefix", "subdomain")
+    """The options of `Flask(…)` and `Blueprint(…)` by their names, from the order in which Flask 2 and 3 take
+    them.
+    """
+    app = (
+        "import_name",
+        "static_url_path",
+        "static_folder",
+        "static_host",
+        "host_matching",
+        "subdomain_matching",
+    )
+    blueprint = (
+        "name",
+        "import_name",
+        "static_folder",
+        "static_url_path",
+        "template_folder",
+        "url_prefix",
+        "subdomain",
+    )
     return {**dict(zip(app if is_app else blueprint, call.arguments, strict=False)), **call.named}
 
 
@@ -240,4 +293,6 @@ def _parameters(follower: Follower, function: Function, call: Call, inner: Scope
         inner.names[taken.vararg.arg] = UNKNOWN if unsure else arguments[len(names) :]
     if taken.kwarg:
         known = {*names, *(one.arg for one in taken.kwonlyargs)}
-        inner.names[taken.kwarg.arg] = UNKNOWN if unsure else {key: one for key, one in named.items() if key not in known}
+        inner.names[taken.kwarg.arg] = (
+            UNKNOWN if unsure else {key: one for key, one in named.items() if key not in known}
+        )

@@ -1,4 +1,6 @@
-"""What an expression gives, as far as it is followed: texts and lists, functions, classes, apps and blueprints; all else is UNKNOWN."""
+"""What an expression gives, as far as it is followed: texts and lists, functions, classes, apps and
+blueprints; all else is UNKNOWN.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ class Expressions:
         parts = []
         for one in node.values:
             value = self.value(one.value if isinstance(one, ast.FormattedValue) else one, scope)
-            plain = not isinstance(one, ast.FormattedValue) or (one.format_spec is None and one.conversion == -1)
+            plain = not isinstance(one, ast.FormattedValue) or (
+                one.format_spec is None and one.conversion == -1
+            )
             if not plain or type(value) not in (str, int):
                 return UNKNOWN
             parts.append(str(value))
@@ -116,9 +120,18 @@ class Expressions:
         op = node.ops[0]
         if isinstance(op, (ast.Is, ast.IsNot)) and (left is None or right is None):
             return (left is right) is isinstance(op, ast.Is)
-        if isinstance(op, (ast.Eq, ast.NotEq)) and type(left) is type(right) and isinstance(left, (str, int, bool)):
+        if (
+            isinstance(op, (ast.Eq, ast.NotEq))
+            and type(left) is type(right)
+            and isinstance(left, (str, int, bool))
+        ):
             return (left == right) is isinstance(op, ast.Eq)
-        if isinstance(op, (ast.In, ast.NotIn)) and isinstance(left, str) and isinstance(right, (list, dict)) and is_plain(right):
+        if (
+            isinstance(op, (ast.In, ast.NotIn))
+            and isinstance(left, str)
+            and isinstance(right, (list, dict))
+            and is_plain(right)
+        ):
             return (left in right) is isinstance(op, ast.In)
         return UNKNOWN
 

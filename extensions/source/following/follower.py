@@ -1,4 +1,6 @@
-"""One service that is gone through: what was met, what is in doubt just now, and the parts that go through it."""
+"""One service that is gone through: what was met, what is in doubt just now, and the parts that go through
+it.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +27,20 @@ class TooMuch(Exception):
 class Follower:
     """Goes through the modules of one service. `apps`, `blueprints` and `notes` hold what it met.
 
-    Its parts need each other, as statements hold expressions, and a call runs statements: each reaches the others by what stands here.
+    Its parts need each other, as statements hold expressions, and a call runs statements: each reaches the
+    others by what stands here.
     """
 
     def __init__(self, root: Path, folders: Sequence[str]) -> None:
-        """`folders` are where the service's modules are imported from, as POSIX paths from `root`, the best first."""
+        """`folders` are where the service's modules are imported from, as POSIX paths from `root`, the best
+        first.
+        """
         self.root, self.folders = root, list(dict.fromkeys(folders))
         self.apps: list[Owner] = []
         self.blueprints: list[Owner] = []
         self.notes: list[Note] = []
-        self.extension_points: list[tuple[str, Any]] = []  # calls of the template's `init_service`: the health.py, and the app
+        # Calls of the template's `init_service`: the health.py, and the app.
+        self.extension_points: list[tuple[str, Any]] = []
         self.doubts: list[str] = []  # for what reasons that which is gone through now may not run
         self.running: list[ast.AST] = []  # the functions that are called now, the outermost first
         self._steps = 0

@@ -22,7 +22,9 @@ class Imports:
         self.modules: dict[str, Module] = {}
 
     def module(self, name: str) -> Any:
-        """The module of that dotted name, gone through with the packages above it; External where it is not the project's."""
+        """The module of that dotted name, gone through with the packages above it; External where it is not
+        the project's.
+        """
         parts = name.split(".")
         for folder in self._follower.folders:
             found: Module | None = None
@@ -30,7 +32,10 @@ class Imports:
                 file = self._file(posixpath.join(folder, *parts[:count]))
                 if file is None:
                     # A folder without __init__.py is a package too.
-                    if count < len(parts) and (self._follower.root / folder / posixpath.join(*parts[:count])).is_dir():
+                    if (
+                        count < len(parts)
+                        and (self._follower.root / folder / posixpath.join(*parts[:count])).is_dir()
+                    ):
                         continue
                     found = None
                     break
@@ -63,7 +68,11 @@ class Imports:
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             line = getattr(error, "lineno", None) or 1
             self._follower.notes.append(
-                Note(Place(file, line), "the file", f"not readable as Python: {getattr(error, 'msg', None) or error}")
+                Note(
+                    Place(file, line),
+                    "the file",
+                    f"not readable as Python: {getattr(error, 'msg', None) or error}",
+                )
             )
             return module
         self._follower.run(tree.body, scope)
@@ -74,7 +83,9 @@ class Imports:
             for alias in node.names:
                 found = self.module(alias.name)
                 top = alias.name.split(".")[0]
-                scope.set(alias.asname or top, found if alias.asname or "." not in alias.name else self.module(top))
+                scope.set(
+                    alias.asname or top, found if alias.asname or "." not in alias.name else self.module(top)
+                )
             return
         name = node.module or ""
         if node.level:
@@ -87,7 +98,11 @@ class Imports:
             if alias.name == "*":
                 if isinstance(source, Module):
                     public = source.scope.names.get("__all__")
-                    listed = public if isinstance(public, (list, tuple)) else [n for n in source.scope.names if n[:1] != "_"]
+                    listed = (
+                        public
+                        if isinstance(public, (list, tuple))
+                        else [n for n in source.scope.names if n[:1] != "_"]
+                    )
                     for one in listed:
                         if isinstance(one, str):
                             scope.set(one, source.scope.get(one))

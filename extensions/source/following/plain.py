@@ -1,4 +1,6 @@
-"""What methods and built-in functions give on plain values: texts, lists and mappings, for the few that build routes."""
+"""What methods and built-in functions give on plain values: texts, lists and mappings, for the few that build
+routes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,17 @@ _CHANGES_MAPPING = {"update", "setdefault", "pop", "popitem", "clear"}
 
 def of_text(text: str, method: str, arguments: list[Any], named: dict[str, Any]) -> Any:
     """What a method of a text gives, for the few that build paths."""
-    if method in ("strip", "lstrip", "rstrip", "lower", "upper", "removeprefix", "removesuffix", "replace", "title"):
+    if method in (
+        "strip",
+        "lstrip",
+        "rstrip",
+        "lower",
+        "upper",
+        "removeprefix",
+        "removesuffix",
+        "replace",
+        "title",
+    ):
         if (
             all(isinstance(one, str) for one in arguments)
             and not named
@@ -27,9 +39,15 @@ def of_text(text: str, method: str, arguments: list[Any], named: dict[str, Any])
                 return getattr(text, method)(*arguments)
             except (TypeError, ValueError):
                 return UNKNOWN
-    elif method == "join" and len(arguments) == 1 and isinstance(arguments[0], list) and is_plain(arguments[0]):
+    elif (
+        method == "join" and len(arguments) == 1 and isinstance(arguments[0], list) and is_plain(arguments[0])
+    ):
         return text.join(arguments[0])
-    elif method == "format" and "**" not in named and all(type(one) in (str, int) for one in chain(arguments, named.values())):
+    elif (
+        method == "format"
+        and "**" not in named
+        and all(type(one) in (str, int) for one in chain(arguments, named.values()))
+    ):
         fields = re.fullmatch(r"(?:[^{}]|\{\{|\}\}|\{\w*\})*", text)
         try:
             return text.format(*arguments, **named) if fields else UNKNOWN
@@ -62,7 +80,8 @@ def forget(container: list[Any] | dict[Any, Any]) -> None:
 
 
 def of_list(items: list[Any], method: str, arguments: list[Any], doubtful: bool) -> Any:
-    """What a method of a list or a set gives, and what it changes; `doubtful` says that it may not be called."""
+    """What a method of a list or a set gives,
+    and what it changes; `doubtful` says that it may not be called."""
     if method not in _CHANGES_LIST:
         return UNKNOWN
     one = arguments[0] if len(arguments) == 1 else UNKNOWN
@@ -75,7 +94,9 @@ def of_list(items: list[Any], method: str, arguments: list[Any], doubtful: bool)
     return None if method != "pop" else UNKNOWN
 
 
-def of_mapping(mapping: dict[Any, Any], method: str, arguments: list[Any], named: dict[str, Any], doubtful: bool) -> Any:
+def of_mapping(
+    mapping: dict[Any, Any], method: str, arguments: list[Any], named: dict[str, Any], doubtful: bool
+) -> Any:
     """What a method of a mapping gives, and what it changes."""
     if method == "items":
         return [[key, value] for key, value in mapping.items()]
@@ -85,7 +106,12 @@ def of_mapping(mapping: dict[Any, Any], method: str, arguments: list[Any], named
         return list(mapping)
     if method == "get" and arguments and isinstance(arguments[0], (str, int)) and UNKNOWN not in mapping:
         return mapping.get(arguments[0], arguments[1] if len(arguments) > 1 else None)
-    if method == "update" and not doubtful and all(isinstance(one, dict) for one in arguments) and "**" not in named:
+    if (
+        method == "update"
+        and not doubtful
+        and all(isinstance(one, dict) for one in arguments)
+        and "**" not in named
+    ):
         for one in (*arguments, named):
             mapping.update(one)
     elif method in _CHANGES_MAPPING:
@@ -95,7 +121,11 @@ def of_mapping(mapping: dict[Any, Any], method: str, arguments: list[Any], named
 
 def of_builtin(name: str, arguments: list[Any], named: dict[str, Any]) -> Any:
     """What a built-in function gives; UNKNOWN for those that aren't followed."""
-    if name in ("list", "tuple", "sorted", "set", "reversed") and len(arguments) == 1 and isinstance(arguments[0], (list, dict)):
+    if (
+        name in ("list", "tuple", "sorted", "set", "reversed")
+        and len(arguments) == 1
+        and isinstance(arguments[0], (list, dict))
+    ):
         return list(arguments[0])
     if name == "enumerate" and len(arguments) == 1 and isinstance(arguments[0], list):
         return [[index, one] for index, one in enumerate(arguments[0])]

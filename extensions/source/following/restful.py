@@ -16,7 +16,10 @@ _NO_OPTIONS = ("resource_class_args", "resource_class_kwargs")  # they go to the
 
 def api(follower: Follower, call: Call) -> Api:
     """What a call of the class gives."""
-    given = dict(zip(("app", "prefix", "default_mediatype", "decorators"), call.arguments, strict=False)) | call.named
+    given = (
+        dict(zip(("app", "prefix", "default_mediatype", "decorators"), call.arguments, strict=False))
+        | call.named
+    )
     known = not {"**", "url_part_order", "decorators"} & set(given)
     api = Api(given.get("prefix", "") if known else UNKNOWN)
     if given.get("app") is not None:
@@ -44,7 +47,9 @@ def _init(follower: Follower, api: Api, owner: Any, call: Call) -> None:
     api.owner = owner
     for view, urls, waiting in api.waiting:
         # What waits for a blueprint is registered without the prefix.
-        _register(follower, owner, view, urls, waiting, api.prefix if owner.is_app or not api.prefix else UNKNOWN)
+        _register(
+            follower, owner, view, urls, waiting, api.prefix if owner.is_app or not api.prefix else UNKNOWN
+        )
     api.waiting.clear()
 
 
@@ -59,7 +64,9 @@ def _add(follower: Follower, api: Api, view: Any, urls: list[Any], call: Call) -
 
 def _register(follower: Follower, owner: Owner, view: Any, urls: list[Any], call: Call, prefix: Any) -> None:
     options = {name: value for name, value in call.named.items() if name not in _NO_OPTIONS}
-    endpoint = options.pop("endpoint", None) or (view.node.name.lower() if isinstance(view, Class) else UNKNOWN)
+    endpoint = options.pop("endpoint", None) or (
+        view.node.name.lower() if isinstance(view, Class) else UNKNOWN
+    )
     known = isinstance(view, Class) and isinstance(prefix, str) and "**" not in options
     if not known or not all(isinstance(url, str) and url.startswith("/") for url in urls):
         _note(follower, call)

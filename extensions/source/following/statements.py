@@ -1,4 +1,7 @@
-"""Statements, in the order in which Python would run them. What hangs on a condition that the source doesn't settle is in doubt."""
+"""Statements, in the order in which Python would run them.
+
+What hangs on a condition that the source doesn't settle is in doubt.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,10 @@ class _Returned:
 
 
 class Statements:
-    """Goes through the statements of one service. Each gives None, or _Returned where what follows it is not reached for sure."""
+    """Goes through the statements of one service.
+
+    Each gives None, or _Returned where what follows it is not reached for sure.
+    """
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
@@ -62,9 +68,15 @@ class Statements:
                 done = self._statement(statement, scope)
                 if isinstance(done, _Returned):
                     if done.sure:
-                        return _Returned(done.value if result is None else either(result.value, done.value), True)
+                        return _Returned(
+                            done.value if result is None else either(result.value, done.value), True
+                        )
                     # One branch has left the function: the rest of it runs only where the other was taken.
-                    result = done if result is None else _Returned(either(result.value, done.value), False, doubt=done.doubt)
+                    result = (
+                        done
+                        if result is None
+                        else _Returned(either(result.value, done.value), False, doubt=done.doubt)
+                    )
                     self._follower.doubts.append(done.doubt)
                     pushed += 1
         finally:
@@ -115,7 +127,9 @@ class Statements:
             return self._try(node, scope)
         elif isinstance(node, ast.Delete):
             for target in node.targets:
-                container = self._follower.value(target.value, scope) if isinstance(target, ast.Subscript) else None
+                container = (
+                    self._follower.value(target.value, scope) if isinstance(target, ast.Subscript) else None
+                )
                 if isinstance(container, (dict, list)):
                     forget(container)
                 else:
@@ -123,7 +137,9 @@ class Statements:
         return None
 
     def _doubtful(self, body: Sequence[ast.stmt], scope: Scope, why: str) -> Any:
-        """Go through what may or may not run; what it binds to another value than before is unknown afterwards."""
+        """Go through what may or may not run; what it binds to another value than before is unknown
+        afterwards.
+        """
         before = dict(scope.names)
         with self._follower.doubt(why):
             done = self._block(body, scope)
@@ -164,7 +180,9 @@ class Statements:
         for case in node.cases:
             done = self._doubtful(case.body, scope, why)
             if isinstance(done, _Returned) and not done.raised:
-                result = _Returned(either(result.value, done.value) if result else done.value, False, doubt=why)
+                result = _Returned(
+                    either(result.value, done.value) if result else done.value, False, doubt=why
+                )
         return result
 
     def _for(self, node: ast.For | ast.AsyncFor, scope: Scope) -> Any:
@@ -233,8 +251,18 @@ class Statements:
             if by.name in ("before_request", "before_app_request"):
                 by.owner.guards += [(one, what) for one, what in getattr(value, "guards", ())]
             return value
-        if isinstance(by, External) and by.name in ("builtins.staticmethod", "builtins.classmethod", "builtins.property"):
-            return value if by.name == "builtins.staticmethod" else UNKNOWN if by.name.endswith("property") else value
+        if isinstance(by, External) and by.name in (
+            "builtins.staticmethod",
+            "builtins.classmethod",
+            "builtins.property",
+        ):
+            return (
+                value
+                if by.name == "builtins.staticmethod"
+                else UNKNOWN
+                if by.name.endswith("property")
+                else value
+            )
         if isinstance(by, Function):
             self._follower.calls.call(by, Call([value], {}, decorator))  # it may register the function
         if isinstance(value, Function):
@@ -273,7 +301,10 @@ class Statements:
             elif isinstance(owner, Module):
                 owner.scope.names[target.attr] = value
         elif isinstance(target, ast.Subscript):
-            container, key = self._follower.value(target.value, scope), self._follower.value(target.slice, scope)
+            container, key = (
+                self._follower.value(target.value, scope),
+                self._follower.value(target.slice, scope),
+            )
             if isinstance(container, dict) and isinstance(key, (str, int)) and not self._follower.doubts:
                 container[key] = value
             elif isinstance(container, (dict, list)):

@@ -62,7 +62,9 @@ class Scope:
 
 @dataclass(frozen=True)
 class External:
-    """Something that comes from outside the project, by its dotted name; `is_result` says that it is what a call of it gives."""
+    """Something that comes from outside the project, by its dotted name; `is_result` says that it is what a
+    call of it gives.
+    """
 
     name: str
     is_result: bool = False
@@ -131,7 +133,10 @@ class ViewClass:
 
 @dataclass
 class Rule:
-    """One call of `route` or `add_url_rule`, as far as it is known. `options` are its further keyword arguments."""
+    """One call of `route` or `add_url_rule`, as far as it is known.
+
+    `options` are its further keyword arguments.
+    """
 
     place: Place
     rule: str
@@ -196,7 +201,9 @@ class Call:
 
 @dataclass(eq=False)
 class Api:
-    """Flask-RESTful's Api. `waiting` are resources that came before the app: the class, its addresses, and the call."""
+    """Flask-RESTful's Api. `waiting` are resources that came before the app: the class, its addresses, and
+    the call.
+    """
 
     prefix: Any
     owner: Owner | None = None
@@ -223,7 +230,10 @@ def truth(value: Any) -> Any:
 
 
 def either(one: Any, other: Any) -> Any:
-    """The value of which it is not known which of two it is. An app beats nothing: where there is none, no route is served."""
+    """The value of which it is not known which of two it is.
+
+    An app beats nothing: where there is none, no route is served.
+    """
     if one is other or (type(one) is type(other) and isinstance(one, (str, int, bool)) and one == other):
         return one
     owners = [value for value in (one, other) if isinstance(value, Owner)]
