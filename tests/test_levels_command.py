@@ -209,12 +209,12 @@ def test_a_service_is_added(at_level: AtLevel, levels: Levels) -> None:
     assert levels(project, "service", "price-bot", "--worker")[0] == 0
     assert project.answers()["services"][1] == {
         "name": "price-bot",
-        "path": "services/price-bot",
+        "path": "services/price_bot",
         "kind": "worker",
         "code": "ours",
-        "app": "worker.py",
+        "app": "services.price_bot.worker",
     }
-    assert (project.folder / "tests/unit/price-bot/test_price_bot_worker.py").is_file()
+    assert (project.folder / "tests/unit/price_bot/test_price_bot_worker.py").is_file()
 
 
 def test_a_second_service_needs_no_commit_in_between(
