@@ -375,7 +375,7 @@ def test_the_short_form_leaves_a_service_what_it_is(at_level: AtLevel, services:
         ".copier-answers.yml",
         "README.md",
         "config/levels.json",
-        "pyproject.toml",
+        "docs/deployment.md",
     }
 
 
