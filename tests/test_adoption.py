@@ -265,7 +265,7 @@ def test_of_a_service_that_is_named_by_hand_the_source_says_how_it_starts(
         ("api", "web", "theirs", "app:app"),
         ("shop", "web", "theirs", "orders:app"),
         ("post", "worker", "theirs", "main.py"),
-        ("new", "web", "ours", "app:create_app()"),
+        ("new", "web", "ours", "services.new.app:create_app()"),
         ("chores", "worker", "theirs", ""),
     ]
 

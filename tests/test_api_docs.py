@@ -447,7 +447,7 @@ def test_the_command_in_a_project_and_who_owns_its_files(
     report = json.loads(capsys.readouterr().out)
     assert report["written"] == ["docs/api.md", "docs/openapi.json"]
     assert [(one["name"], one["routes"], one["unresolved"]) for one in report["services"]] == [
-        ("market-data", 3, []),
+        ("market-data", 1, []),
         ("telegram-bot", 0, []),
     ]
     assert cli.main(["api-docs", "--check"]) == 0

@@ -141,8 +141,9 @@ def _rendered_before(recorded: dict[str, Any], template: Path, commit: str | Non
         names = layers.names_on_disk(template)
     services = answers.recorded_services(recorded)
     keep = recorded.get("keep", [])
+    never = layers.left_out(template, {**recorded, "services": services, "keep": keep})
     return {
         path
-        for level, _, path in layers.rendered_paths(names, services)
-        if level <= recorded["level"] and not answers.kept(path, keep)
+        for level, name, path in layers.rendered_paths(names, services)
+        if level <= recorded["level"] and name not in never and not answers.kept(path, keep)
     }
