@@ -174,8 +174,8 @@ def test_a_health_route_of_the_persons_own_is_told_and_the_call_is_done(at_level
     project = at_level(1)
     project.replace(
         "services/api/app.py",
-        "    init_service(app, name)\n",
-        "    init_service(app, name)\n    app.get('/health')(len)\n",
+        "    return init_service(app, ",
+        "    app.get('/health')(len)\n    return init_service(app, ",
     )
     item = items(project)["health_endpoints"]
     assert item.state == "done"

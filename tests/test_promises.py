@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -316,13 +317,16 @@ esac
 """
 
 
+PINNED = re.search(r'PINNED = "(.+)"', (ROOT / "levels/1-basic/ci/uv.py").read_text())[1]  # type: ignore[index]
+
+
 @pytest.mark.parametrize("where", ["named by uv itself", "in the project's .cache"])
 @pytest.mark.parametrize("what", ["", "fits", "fails"])
 def test_the_lock_file_follows_where_uv_is_not_on_path(
     at_level: AtLevel, where: str, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = at_level(1)
-    uv = project.folder / (".cache/uv-venv/bin/uv" if "cache" in where else ".elsewhere/uv")
+    uv = project.folder / (f".cache/uv-{PINNED}/bin/uv" if "cache" in where else ".elsewhere/uv")
     project.write(uv.relative_to(project.folder).as_posix(), UV)
     uv.chmod(0o755)
     project.write("uv.lock", "version = 1\n")
@@ -371,7 +375,7 @@ def test_the_short_form_leaves_a_service_what_it_is(at_level: AtLevel, services:
         ".copier-answers.yml",
         "README.md",
         "config/levels.json",
-        "pyproject.toml",
+        "docs/deployment.md",
     }
 
 

@@ -53,12 +53,14 @@ def test_each_route_is_found_and_none_is_wrong(tmp_path: Path, name: str) -> Non
 
 
 def test_the_extension_point_of_the_template_is_followed(tmp_path: Path) -> None:
-    for name in ("@web/app.py", "@web/config.py", "@new/logs.py", "@service/health.py"):
+    for name in ("@web/app.py", "services/serving.py", "@service/health.py"):
         text = (ROOT / "levels/1-basic" / name).read_text(encoding="utf-8")
-        Source({f"services/api/{name.split('/')[1]}": text}, []).write(tmp_path)
-    entry = {"name": "api", "path": "services/api", "kind": "web", "code": "ours", "app": "app:create_app()"}
+        place = name if name.startswith("services/") else f"services/api/{name.split('/')[1]}"
+        Source({place: text}, []).write(tmp_path)
+    app = "services.api.app:create_app()"
+    entry = {"name": "api", "path": "services/api", "kind": "web", "code": "ours", "app": app}
     found = routes.find(tmp_path, entry)
-    assert [one.rule for one in found.routes] == ["/static/<path:filename>", "/counts/<name>"]
+    assert [one.rule for one in found.routes] == ["/static/<path:filename>", "/changes/<symbol>"]
     assert found.unresolved == ()
     Source(
         {"runtime/more.py": "def init(app, name):\n    app.add_url_rule('/more', 'more', len)\n"}, []

@@ -27,7 +27,7 @@ FILE = "config/deploys.jsonl"
 LARGEST = 20_000_000  # bytes, about a hundred thousand lines
 KINDS = ("deploy", "rollback", "incident", "restored")
 VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
-VERSION_NUMBER = re.compile(r"v?\d+(\.\d+)+([.+-]?\w+)*")
+VERSION_NUMBER = re.compile(r"v?\d+(\.\d+)*([.+-]\w+)*")
 
 
 @dataclass(frozen=True)

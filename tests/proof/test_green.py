@@ -84,7 +84,7 @@ def test_each_part_of_the_check_finds_what_is_wrong(machine: Machine, at_level: 
         before = project.read(path)
         project.write(path, before + text)
         said = machine.run("make check", project.folder, code=2)  # so says make; the check itself says 1
-        assert set(re.findall(r"^(\w+) +to mend$", said, re.MULTILINE)) == {part}, said
+        assert set(re.findall(r"^(\w+) +to fix$", said, re.MULTILINE)) == {part}, said
         assert machine.run("python3 ci/check.py", project.folder, code=1)
         project.write(path, before)
     machine.run("make check", project.folder)
@@ -144,7 +144,7 @@ def test_an_adopted_project_is_green_once_its_baseline_is_recorded(
         before = project.read(path)
         project.write(path, before + line)
         said = machine.run("python3 ci/check.py", project.folder, code=1)
-        assert part in re.findall(r"^(\w+) +1 to mend$", said, re.MULTILINE), said
+        assert part in re.findall(r"^(\w+) +1 to fix$", said, re.MULTILINE), said
         project.write(path, before)
         if level > 1:  # the same code at every level
             break

@@ -100,6 +100,12 @@ def opened(browser: Any, pages: dict[str, tuple[Path, dict[str, Any]]]) -> Calla
     return look
 
 
+def past(metric: dict[str, Any], today: str) -> list[str]:
+    """The days on which a metric is known: the Mondays of its history, and today if it has one."""
+    days = [week for week, _ in metric["history"]]
+    return [*days, today] if days and metric["value"] is not None and days[-1] < today else days
+
+
 @needs_browser
 @pytest.mark.parametrize("name", ["first-day", "due"])
 def test_the_figures_on_the_page_are_those_of_json(
@@ -113,9 +119,10 @@ def test_the_figures_on_the_page_are_those_of_json(
             "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent.trim())", selector
         )
 
+    today = document["at"][:10]
     assert texts(".headline") == [document["verdict"]["headline"]]
     parts = [part for stage in document["roadmap"] for part in stage["parts"]]
-    outcomes = {True: "yes", False: "no", None: "unknown"}
+    outcomes = {True: "holds", False: "not yet", None: "unknown"}
     shown = [[part["name"], part["shown"], part["against"], outcomes[part["outcome"]]] for part in parts]
     cells = texts(".road tbody th, .road tbody td")
     assert [cells[n : n + 4] for n in range(0, len(cells), 4)] == shown
@@ -125,11 +132,12 @@ def test_the_figures_on_the_page_are_those_of_json(
         " r.cells[1].textContent.trim()])"
     )
     assert dict(rows) == {metric: one["shown"] for metric, one in known.items()}
-    history = [one for one in known.values() if len(one["history"]) > 1]
-    assert len(texts("figure")) == len(history)
-    weeks = sorted(week for one in history for week, _ in one["history"])
-    assert sorted(texts("figure tbody td:first-child")) == weeks
-    assert len(texts("main .command")) == (name == "due")
+    charted = [days for one in document["metrics"].values() if len(days := past(one, today)) > 1]
+    assert (charted != []) == (name == "due")
+    assert len(texts("figure")) == len(charted)
+    assert sorted(texts("figure tbody td:first-child")) == sorted(day for days in charted for day in days)
+    assert texts("main .command") == [document["next"]["command"]]
+    assert document["next"]["command"] == ("make upgrade LEVEL=2" if name == "due" else "make todo")
 
 
 @needs_browser

@@ -1,14 +1,12 @@
 """Each service's own application answers both probes, whatever guards its routes."""
 
-import http.client
 import importlib
 import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from wsgiref.simple_server import make_server
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 
@@ -21,14 +19,15 @@ SERVICES = {service["name"]: service for service in PROJECT["services"]}
 def test_the_service_answers_its_probes(name):
     # In a process of its own: two services may have modules of the same name.
     command = [sys.executable, __file__, name]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if "skipped: " in done.stderr:
-        pytest.skip(done.stderr.rpartition("skipped: ")[2].strip())
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+    _, skipped, reason = done.stderr.rpartition("skipped: ")
+    if skipped:
+        pytest.skip(reason.strip())
     assert done.returncode == 0, done.stderr
 
 
-def serve(service):
-    """Serve the application as it is elsewhere, on a free port; return the server."""
+def load(service):
+    """Return the WSGI application of a service; of a worker its health's, so that no work is begun."""
     folder, worker = ROOT / service["path"], service["kind"] == "worker"
     package = f"{folder.name}." if (folder / "__init__.py").is_file() else ""
     module, _, name = (f"{package}health:" if worker else service["app"]).partition(":")
@@ -38,43 +37,40 @@ def serve(service):
     sys.path[:0] = [str(home), str(ROOT)]
     loaded = importlib.import_module(module)
     if worker:
-        return loaded.serve_health(service["name"], port=0)
+        return loaded.serve_health(service["name"], port=0).get_app()
     app = getattr(loaded, name.removesuffix("()"))
-    server = make_server("127.0.0.1", 0, app() if name.endswith("()") else app)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    return app() if name.endswith("()") else app
+
+
+def ask(application, path):
+    """Return the status and the answer."""
+    environ, status = {"PATH_INFO": path}, []
+    setup_testing_defaults(environ)
+    body = b"".join(application(environ, lambda line, *_: status.append(int(line.split()[0]))))
+    return status[0], json.loads(body)
 
 
 def main(service):
     """Ask both endpoints; return why nothing can be said, if so. Raises AssertionError for a wrong answer."""
     name, health, theirs = service["name"], ROOT / service["path"] / "health.py", service["code"] == "theirs"
     try:
-        server = serve(service)
+        app = load(service)
     except (Exception, SystemExit) as error:
         if not theirs:
             raise
-        return (
-            f"skipped: {name} can't be started here ({type(error).__name__}): set what it needs for the tests"
-        )
+        problem = type(error).__name__
+        return f"skipped: {name} can't be started here ({problem}): set what it needs for the tests"
     if theirs and str(health) not in {getattr(one, "__file__", "") for one in list(sys.modules.values())}:
         return f"skipped: {name} doesn't call its health.py yet: `{PROJECT['make']} todo` says what to add"
-    answers = {}
-    for endpoint in ("health", "readiness"):
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
-        connection.request("GET", f"/-/{endpoint}")
-        response = connection.getresponse()
-        answers[endpoint] = (response.status, json.loads(response.read()))
-    code, body = answers["health"]
+    code, body = ask(app, "/-/health")
     assert (code, body["service"], body["status"]) == (200, name, "healthy")
-    code, body = answers["readiness"]
+    code, body = ask(app, "/-/readiness")
+    assert (code, body["ready"]) in ((200, True), (503, False)), body
     # Only what the service says that it needs, and what isn't here, may say no.
-    assert (code, body["ready"]) == (200, True) or (
-        code == 503 and health.with_name("readiness.py").is_file()
-    ), body
+    assert body["ready"] or health.with_name("readiness.py").is_file(), body
     return ""
 
 
 if __name__ == "__main__":
-    said = main(SERVICES[sys.argv[1]])
-    print(said, file=sys.stderr, flush=True)
+    print(main(SERVICES[sys.argv[1]]), file=sys.stderr, flush=True)
     os._exit(0)  # threads that the application has started hold nothing up
