@@ -55,10 +55,10 @@ def create_app() -> Flask:
     """Return the application, with its settings from the environment. Raises SettingsError."""
     set_up_logs()
     app = Flask(__name__)
+    log_requests(app)
     # It answers /<symbol>/<day> with {"price": 1.5}.
     app.config["PRICES_URL"] = os.getenv("PRICES_URL") or "http://127.0.0.1:9000"
     app.config["TIMEOUT_SECONDS"] = number_setting("TIMEOUT_SECONDS", 2)
     app.register_blueprint(prices)
     app.register_error_handler(HTTPException, json_error)
-    log_requests(app)
     return init_service(app, os.getenv("SERVICE_NAME") or __name__.split(".")[-2].replace("_", "-"))

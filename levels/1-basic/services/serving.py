@@ -74,7 +74,7 @@ def set_up_logs() -> None:
 
 
 def log_requests(app: Flask) -> None:
-    """Give each request an id (X-Request-ID, where sane) and a log line. Neither body nor query is logged."""
+    """Give each request an id (X-Request-ID, where sane) and a log line, no body, no query. Call it first."""
 
     @app.before_request
     def begin() -> None:
@@ -84,8 +84,8 @@ def log_requests(app: Flask) -> None:
 
     @app.after_request
     def end(response: Response) -> Response:
-        response.headers["X-Request-ID"] = g.request_id
+        response.headers["X-Request-ID"] = g.get("request_id", "")  # none where a URL preprocessor failed
         done = {"method": request.method, "path": request.path, "status": response.status_code}
-        duration = round((time.perf_counter() - g.started) * 1000, 1)
+        duration = round((time.perf_counter() - g.get("started", time.perf_counter())) * 1000, 1)
         logging.getLogger("access").info("request", extra={**done, "duration_ms": duration})
         return response
