@@ -140,7 +140,7 @@ def test_two_requests_have_two_ids(served: Served) -> None:
     stop()
 
 
-@pytest.mark.parametrize("setting", ["LOG_LEVEL=LOUD", "TIMEOUT_SECONDS=soon", "PORT=70000"])
+@pytest.mark.parametrize("setting", ["LOG_LEVEL=LOUD", "TIMEOUT_SECONDS=soon", "TIMEOUT_SECONDS=nan"])
 def test_a_wrong_setting_of_a_web_service_is_one_line(served: Served, setting: str) -> None:
     name, value = setting.split("=")
     _, stop = served(**{name: value})
@@ -149,7 +149,7 @@ def test_a_wrong_setting_of_a_web_service_is_one_line(served: Served, setting: s
     assert "Traceback" not in json.dumps(lines)
 
 
-@pytest.mark.parametrize("setting", ["LOG_LEVEL=LOUD", "PORT=70000", "PORT=high", "PAUSE_SECONDS=-1"])
+@pytest.mark.parametrize("setting", ["LOG_LEVEL=LOUD", "PAUSE_SECONDS=soon", "PAUSE_SECONDS=-1"])
 def test_a_wrong_setting_of_a_worker_is_one_line(shop: Project, setting: str) -> None:
     name, value = setting.split("=")
     done = subprocess.run(
@@ -163,3 +163,52 @@ def test_a_wrong_setting_of_a_worker_is_one_line(shop: Project, setting: str) ->
     )
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert done.stderr.startswith(f"worker: {setting}: expected ")
+
+
+@pytest.mark.parametrize("service", ["market-data", "telegram-bot"])
+@pytest.mark.parametrize("port", ["70000", "high", "-1", "0"])
+def test_a_wrong_port_is_one_line(shop: Project, service: str, port: str) -> None:
+    """Of whatever kind the service is: ci/run.py looks at it first, in the image too."""
+    done = subprocess.run(
+        [sys.executable, "ci/run.py", "--image"],
+        cwd=shop.folder,
+        env={**os.environ, "SERVICE": service, "PORT": port},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    expected = f"run: PORT={port}: expected a number from 1 to 65535\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+
+
+# What answers before the route, or in its place.
+REFUSED = """
+from flask import abort
+from services.market_data.app import create_app
+
+app = create_app()
+
+@app.before_request
+def guard():
+    abort(401)
+"""
+PREPROCESSOR = """
+@app.url_value_preprocessor
+def broken(endpoint, values):
+    raise KeyError("language")
+"""
+ASK = """
+response = app.test_client().get("/changes/ABC", headers={"X-Request-ID": "order-17"})
+print(response.status_code, response.headers["X-Request-ID"])
+"""
+
+
+@pytest.mark.parametrize(("more", "status", "identity"), [("", 401, "order-17"), (PREPROCESSOR, 500, "")])
+def test_what_is_refused_is_logged_too(shop: Project, more: str, status: int, identity: str) -> None:
+    code = [sys.executable, "-c", REFUSED + more + ASK]
+    done = subprocess.run(code, cwd=shop.folder, capture_output=True, text=True, timeout=30, check=False)
+    *lines, answer = done.stdout.splitlines() or [done.stderr]
+    assert answer == f"{status} {identity}", done.stderr
+    [request] = [line for line in map(json.loads, lines) if line["logger"] == "access"]
+    assert (request["status"], request.get("request_id", "")) == (status, identity)
