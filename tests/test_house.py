@@ -245,13 +245,6 @@ def test_what_is_rendered_is_clean(fresh: Callable[..., Project], level: int, tw
             json.loads(text)
 
 
-def test_level_1_is_small(fresh: Callable[..., Project]) -> None:
-    project = fresh(1)
-    files = [path for path in project.tree() if path != ".copier-answers.yml"]
-    assert len(files) <= 32
-    assert sum(len(project.read(path).splitlines()) for path in files) <= 1620
-
-
 def test_the_originals_keys_stand_in_the_configuration(fresh: Callable[..., Project]) -> None:
     evolution: dict[str, Any] = yaml.safe_load(fresh(1).read("config/evolution.yml"))
     assert (evolution["current_level"], evolution["target_level"]) == (1, "next")
