@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Flask, current_app
 from flask.typing import ResponseReturnValue
-from services.serving import Settings, log_requests, set_up_logs
 from werkzeug.exceptions import HTTPException
+
+from services.serving import Settings, log_requests, set_up_logs
 
 from .health import init_service
 
