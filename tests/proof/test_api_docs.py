@@ -37,14 +37,14 @@ def test_the_docs_of_a_new_project_are_compared_with_its_app(
     folder = tmp_path / "shop"
     project = Project(folder, template).copy(level=1, services=[dict(one) for one in TWO_SERVICES])
     said = machine.run("make install api-docs", folder)
-    assert "market-data: 3 routes, 0 not resolved: docs/openapi.json" in said
-    assert "compared with the app by tests/unit/market-data/test_market_data_api_docs.py" in said
+    assert "market-data: 1 route, 0 not resolved: docs/openapi.json" in said
+    assert "compared with the app by tests/unit/market_data/test_market_data_api_docs.py" in said
     machine.commit(folder)
     machine.run("make check", folder)
     machine.run("make api-docs CHECK=1", folder)
     # A route that the documents lack is told by the tests, and by the check.
-    app = "services/market-data/app.py"
-    project.replace(app, "    return app\n", f"{ORDER}    return app\n")
+    app = "services/market_data/app.py"
+    project.replace(app, "    return init_service(", f"{ORDER}    return init_service(")
     said = machine.run("make test", folder, code=2)
     assert "test_every_route_is_documented" in said and "run `make api-docs`" in said
     assert "docs/openapi.json: out of date" in machine.run("make api-docs CHECK=1", folder, code=2)
@@ -140,7 +140,7 @@ def held_project(folder: Path, source: str) -> dict[str, object]:
 def test_every_kind_of_rule_is_held(tmp_path: Path, capsys: pytest.CaptureFixture[str], rules: str) -> None:
     code = write.run(tmp_path, held_project(tmp_path, HEAD + rules + "\n"), check=False, as_json=False)
     said = capsys.readouterr().out
-    assert code == 0 and "held against the app by tests/unit/api/test_api_api_docs.py" in said, said
+    assert code == 0 and "compared with the app by tests/unit/api/test_api_api_docs.py" in said, said
 
 
 def test_what_differs_is_said_and_an_exception_is_no_difference(
