@@ -44,7 +44,7 @@ def test_the_docs_of_a_new_project_are_compared_with_its_app(
     machine.run("make api-docs CHECK=1", folder)
     # A route that the documents lack is told by the tests, and by the check.
     app = "services/market_data/app.py"
-    project.replace(app, "    return init_service(", f"{ORDER}    return init_service(")
+    project.replace(app, "    return init_service(", f"\n{ORDER}    return init_service(")
     said = machine.run("make test", folder, code=2)
     assert "test_every_route_is_documented" in said and "run `make api-docs`" in said
     assert "docs/openapi.json: out of date" in machine.run("make api-docs CHECK=1", folder, code=2)
