@@ -31,9 +31,14 @@ def main(arguments: list[str]) -> int:
     codes = set()
     for name in arguments or steps:
         code = steps[name]()
-        print(f"{name:8}{'ok' if code == 0 else 'to fix' if code == 1 else 'could not run (see above)'}", flush=True)
+        print(f"{name:8}{said(code)}", flush=True)
         codes.add(code)
     return 1 if 1 in codes else 2 if any(codes) else 0
+
+
+def said(code: int) -> str:
+    """Return what an exit code of a step comes to, in words."""
+    return "ok" if code == 0 else "to fix" if code == 1 else "could not run (see above)"
 
 
 def more() -> dict[str, Callable[[], int]]:
@@ -82,9 +87,9 @@ def summarize() -> None:
         inside = [] if service["path"] == "." else [f"--include={service['path']}/*"]
         share = uv.call([*total, *inside], capture_output=True).stdout.strip()
         if share.isdecimal():
-            print(said := f"{service['name']}: {share}% of the lines are covered", flush=True)
+            print(covered := f"{service['name']}: {share}% of the lines are covered", flush=True)
             with open(os.environ.get("GITHUB_STEP_SUMMARY") or os.devnull, "a", encoding="utf-8") as page:
-                page.write(f"- {said}\n")
+                page.write(f"- {covered}\n")
 
 
 STEPS: dict[str, Callable[[], int]] = {
