@@ -71,6 +71,7 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
         (("owner", ""), "levels: owner: expected a file"),
         (("preview", "0"), "levels: level: expected a level from 1 to 4, got 0\n"),
         (("service", "Two Words"), "levels: services[1].name: expected a name of a-z"),
+        (("service", ""), "levels: NAME: expected a name for the service, as in NAME=shop"),
         (("service", "api"), "levels: services[1].name: api stands at services[0] already"),
         (
             ("owner", "nope"),

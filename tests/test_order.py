@@ -5,6 +5,7 @@ and written down.
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import re
 import subprocess
@@ -257,19 +258,31 @@ def ask(port: int, **env: str) -> subprocess.CompletedProcess[str]:
 WELL = '{"status": "healthy", "version": "one"}'
 
 
-@pytest.mark.parametrize(
-    "proxies",
-    [
-        {},
-        {"http_proxy": "http://127.0.0.1:9"},
-        {"HTTP_PROXY": "http://127.0.0.1:9", "no_proxy": "example.org"},
-        {"all_proxy": "socks5://127.0.0.1:9", "ALL_PROXY": "http://127.0.0.1:9"},
-    ],
-    ids=["none", "http_proxy", "HTTP_PROXY with exceptions", "all_proxy"],
-)
+PROXIES = {
+    "none": {},
+    "http_proxy": {"http_proxy": "http://127.0.0.1:9"},
+    "HTTP_PROXY with exceptions": {"HTTP_PROXY": "http://127.0.0.1:9", "no_proxy": "example.org"},
+    "all_proxy": {"all_proxy": "socks5://127.0.0.1:9", "ALL_PROXY": "http://127.0.0.1:9"},
+}
+
+
+@pytest.mark.parametrize("proxies", PROXIES.values(), ids=PROXIES)
 def test_no_proxy_is_asked_for_the_health_of_a_container(proxies: dict[str, str]) -> None:
     with answering(ours=(200, WELL)) as port:
         assert (ask(port, **proxies).returncode, ask(port, **proxies).stdout) == (0, WELL + "\n")
+
+
+@pytest.mark.parametrize("proxies", PROXIES.values(), ids=PROXIES)
+def test_no_proxy_is_asked_by_the_health_check_of_the_image(proxies: dict[str, str]) -> None:
+    dockerfile = (ROOT / "levels/1-basic/Dockerfile.jinja").read_text(encoding="utf-8").replace("\\\n", "")
+    command = re.search(r"^HEALTHCHECK .* CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    assert command is not None
+    python, *arguments = json.loads(command[1])
+    assert python == "python"
+    outside = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    with answering(ours=(200, WELL)) as port:
+        env = {**outside, **proxies, "PORT": str(port)}
+        assert subprocess.run([sys.executable, *arguments], env=env, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -680,3 +680,18 @@ def test_a_move_that_changes_nothing_says_so(at_level: AtLevel) -> None:
     project = at_level(1)
     said = levels(project.folder, "upgrade", "1").stdout
     assert said == "Nothing changed: the project is what these answers and this version give.\n"
+
+
+@pytest.mark.parametrize("back", [("set", "default_branch=main"), ("upgrade", "1")], ids=["set", "upgrade"])
+def test_a_move_back_before_a_commit_does_not_say_that_nothing_changed(
+    at_level: AtLevel, back: tuple[str, ...]
+) -> None:
+    project = at_level(1)
+    move = ("set", "default_branch=trunk") if back[0] == "set" else ("upgrade", "2")
+    assert levels(project.folder, *move).returncode == 0
+    done = levels(project.folder, *back)
+    changed = git(project.folder, "status", "--porcelain")
+    expected = "Done. See what changed" if changed else "Done. The project is as it was committed.\n"
+    assert done.returncode == 0 and expected in done.stdout and "Nothing changed" not in done.stdout
+    assert changed in ("", " M .copier-answers.yml\n")
+    assert "main" in project.read(".github/workflows/quality.yml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..errors import Refused
 from .arguments import check, project_answers
 
 HELP = "add a service"
@@ -20,6 +21,8 @@ def run(options: argparse.Namespace) -> int:
 
     project = Path.cwd()
     recorded = project_answers(project)
+    if not options.name:
+        raise Refused("NAME: expected a name for the service, as in NAME=shop")
     entry = {"name": options.name, "kind": "worker" if options.worker else "web"}
     services = [*recorded["services"], entry]
     check({"services": services})

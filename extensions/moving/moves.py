@@ -59,6 +59,7 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
     answers_file = project / ".copier-answers.yml"
     recorded = answers.recorded_answers(project)
     ref = None if newest else copier.VcsRef.CURRENT
+    had_changes = bool(git_says(project, "status", "--porcelain"))
     with uncommitted.put_back(project) as earlier:
         written = answers_file.read_bytes()
         data = {**edited_answers(project), **earlier, **data}
@@ -83,6 +84,8 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
     make = answers.make(recorded)
     if git_says(project, "status", "--porcelain"):
         print(f"Done. See what changed with `git status`, then run `{make} check` and commit.")
+    elif had_changes:  # an earlier move that wasn't committed was taken back
+        print("Done. The project is as it was committed.")
     else:
         print("Nothing changed: the project is what these answers and this version give.")
     return 0

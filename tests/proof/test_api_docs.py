@@ -140,7 +140,7 @@ def held_project(folder: Path, source: str) -> dict[str, object]:
 def test_every_kind_of_rule_is_held(tmp_path: Path, capsys: pytest.CaptureFixture[str], rules: str) -> None:
     code = write.run(tmp_path, held_project(tmp_path, HEAD + rules + "\n"), check=False, as_json=False)
     said = capsys.readouterr().out
-    assert code == 0 and "held against the app by tests/unit/api/test_api_api_docs.py" in said, said
+    assert code == 0 and "compared with the app by tests/unit/api/test_api_api_docs.py" in said, said
 
 
 def test_what_differs_is_said_and_an_exception_is_no_difference(

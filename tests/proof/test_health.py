@@ -304,13 +304,17 @@ def test_under_a_prefix_of_gunicorns_the_endpoints_are_under_it(tmp_path: Path) 
 # The end of a process
 
 SLOW = """\
+import os
 import time
+from pathlib import Path
 
 from flask import Flask
 
 from .health import init_service
 
 app = init_service(Flask(__name__), "shop")
+# Leaves a file for each process whose readiness was asked; None refuses nothing.
+app.extensions["readiness_refusals"]["asked"] = lambda: Path(f"asked-{os.getpid()}").touch()
 
 
 @app.get("/slow")
@@ -337,6 +341,19 @@ def test_every_worker_class_of_gunicorns_that_serves_wsgi_is_tried() -> None:
     assert set(SUPPORTED_WORKERS) - others == {"sync", "gthread", "gevent"}
 
 
+def each_is_asked(folder: Path, url: str, workers: int) -> None:
+    """Ask readiness until each worker has been asked, by which a preloaded one learns to drain.
+
+    Which one takes a request is up to the kernel, so no fixed number of requests would do.
+    """
+
+    def asked() -> bool:
+        assert get(f"{url}/-/readiness")[0] == 200
+        return len(list(folder.glob("asked-*"))) == workers
+
+    becomes_true(asked, 30)
+
+
 @pytest.mark.parametrize("drain", [False, True], ids=["level 1", "level 2"])
 @pytest.mark.parametrize("options", WORKERS.values(), ids=WORKERS)
 def test_a_request_under_way_survives_sigterm(tmp_path: Path, options: list[str], drain: bool) -> None:
@@ -344,8 +361,7 @@ def test_a_request_under_way_survives_sigterm(tmp_path: Path, options: list[str]
     (service / "app.py").write_text(SLOW)
     answers: list[Any] = []
     with serving(tmp_path, *options, DRAIN_SECONDS="1.5") as (url, server):
-        for _ in range(20):  # so that each worker has been asked
-            assert get(f"{url}/-/readiness")[0] == 200
+        each_is_asked(tmp_path, url, workers=2 if "--workers=2" in options else 1)
         caller = threading.Thread(target=lambda: answers.append(get(f"{url}/slow")))
         caller.start()
         time.sleep(0.5)

@@ -4,25 +4,16 @@ import asyncio
 import json
 import os
 import urllib.request
-from dataclasses import dataclass
 
 from flask import Blueprint, Flask, current_app
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from services.serving import Settings, log_requests, set_up_logs
+from services.serving import log_requests, number_setting, set_up_logs
 
 from .health import init_service
 
 prices = Blueprint("prices", __name__)
-
-
-@dataclass(frozen=True)
-class PriceSettings(Settings):
-    """What this service can be told besides: PRICES_URL answers /<symbol>/<day> with {"price": 1.5}."""
-
-    prices_url: str = "http://127.0.0.1:9000"
-    timeout_seconds: float = 2.0
 
 
 def percent_change(before: float, now: float) -> float:
@@ -32,23 +23,23 @@ def percent_change(before: float, now: float) -> float:
     return round((now - before) / before * 100, 2)
 
 
-async def fetch_price(url: str, timeout: float) -> float:
-    """Return the price that stands at `url`. Raises OSError where nobody answers in time, ValueError for nonsense."""
-    with await asyncio.to_thread(urllib.request.urlopen, url, timeout=timeout) as response:
-        return float(json.load(response)["price"])
+async def fetch_prices(urls: list[str], timeout: float) -> list[float]:
+    """Return the prices that stand at `urls`, asked for at once. Raises OSError, or ValueError for nonsense."""
 
+    def fetch(url: str) -> float:
+        with urllib.request.urlopen(url, timeout=timeout) as response:
+            return float(json.load(response)["price"])
 
-async def fetch_change(symbol: str, settings: PriceSettings) -> float:
-    """Return by how many percent a symbol has changed since yesterday; both days are asked for at once."""
-    urls = (f"{settings.prices_url}/{symbol}/{day}" for day in ("yesterday", "today"))
-    return percent_change(*await asyncio.gather(*(fetch_price(url, settings.timeout_seconds) for url in urls)))
+    return await asyncio.gather(*(asyncio.to_thread(fetch, url) for url in urls))
 
 
 @prices.get("/changes/<symbol>")
 def change(symbol: str) -> ResponseReturnValue:
-    """Answer how a price has changed."""
+    """Answer by how many percent a price has changed since yesterday."""
+    urls = [f"{current_app.config['PRICES_URL']}/{symbol}/{day}" for day in ("yesterday", "today")]
     try:
-        return {"symbol": symbol, "percent": asyncio.run(fetch_change(symbol, current_app.config["SETTINGS"]))}
+        before, now = asyncio.run(fetch_prices(urls, current_app.config["TIMEOUT_SECONDS"]))
+        return {"symbol": symbol, "percent": percent_change(before, now)}
     except (OSError, ValueError, LookupError) as error:
         current_app.logger.warning("no prices of %s: %s", symbol, error)
         return {"error": "the prices can't be had at the moment"}, 502
@@ -60,12 +51,14 @@ def json_error(error: HTTPException) -> ResponseReturnValue:
     return {"error": error.description}, error.code or 500, headers
 
 
-def create_app(settings: PriceSettings | None = None) -> Flask:
-    """Return the application; its settings are the environment's, unless given. Raises SettingsError."""
+def create_app() -> Flask:
+    """Return the application, with its settings from the environment. Raises SettingsError."""
+    set_up_logs()
     app = Flask(__name__)
-    app.config["SETTINGS"] = settings or PriceSettings.load(os.environ)
-    set_up_logs(app.config["SETTINGS"].log_level)
+    # It answers /<symbol>/<day> with {"price": 1.5}.
+    app.config["PRICES_URL"] = os.getenv("PRICES_URL") or "http://127.0.0.1:9000"
+    app.config["TIMEOUT_SECONDS"] = number_setting("TIMEOUT_SECONDS", 2)
     app.register_blueprint(prices)
     app.register_error_handler(HTTPException, json_error)
-    app.wsgi_app = log_requests(app.wsgi_app)  # type: ignore[method-assign]
+    log_requests(app)
     return init_service(app, os.getenv("SERVICE_NAME") or __name__.split(".")[-2].replace("_", "-"))

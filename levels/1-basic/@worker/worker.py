@@ -6,22 +6,13 @@ import os
 import signal
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 
-from services.serving import Settings, SettingsError, set_up_logs
+from services.serving import SettingsError, number_setting, set_up_logs
 
 from .health import serve_health
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class WorkerSettings(Settings):
-    """What this worker can be told besides: where it looks for messages, one a file, and how often."""
-
-    inbox: str = "inbox"
-    pause_seconds: float = 5.0
 
 
 def reply_to(text: str) -> str:
@@ -56,20 +47,21 @@ async def work(inbox: str) -> list[str]:
 
 def main() -> int:
     """Run until SIGTERM or SIGINT; what has been begun is finished first. Returns the exit code."""
+    inbox = os.getenv("INBOX") or "inbox"  # messages wait here, one a file
     try:
-        settings = WorkerSettings.load(os.environ)
+        pause = number_setting("PAUSE_SECONDS", 5)
+        set_up_logs()
     except SettingsError as error:
         print(f"worker: {error}", file=sys.stderr)
         return 2
-    set_up_logs(settings.log_level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     # After the handlers: it passes SIGTERM on to what handled it before.
-    serve_health(os.getenv("SERVICE_NAME") or Path(__file__).parent.name.replace("_", "-"), settings.port)
-    log.info("started", extra={"port": settings.port})
-    while not stop.wait(settings.pause_seconds):
-        asyncio.run(work(settings.inbox))
+    serve_health(os.getenv("SERVICE_NAME") or Path(__file__).parent.name.replace("_", "-"))
+    log.info("started", extra={"inbox": inbox})
+    while not stop.wait(pause):
+        asyncio.run(work(inbox))
     log.info("stopped")
     return 0
 

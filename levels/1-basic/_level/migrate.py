@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # By the project's own ci/uv.py: it finds the uv of .cache or gets one, and knows the package index.
-LOCK = "import sys; sys.path.insert(0, 'ci'); import uv; sys.exit(uv.run(['lock', '--quiet']))"
+LOCK = "import sys; sys.path.insert(0, 'ci'); import uv; sys.exit(uv.call([uv.find(), 'lock', '--quiet']).returncode)"
 
 
 def stay(project: Path) -> Iterator[str]:

@@ -23,8 +23,9 @@ import poetry
 import uv
 
 BASELINE = uv.ROOT / "config" / "baseline.txt"
-HEALTH_TEST = "tests/unit/test_health_endpoints.py"
+HEALTH_TESTS = [f"tests/unit/test_{name}health_endpoints.py" for name in ("", "adopted_")]
 OURS = [service for service in uv.SERVICES if service["code"] == "ours"]
+SHARED = [path for path in ["services/serving.py"] if (uv.ROOT / path).is_file()]  # what new services share
 THEIRS = [service for service in uv.SERVICES if service["code"] != "ours"]
 
 
@@ -130,7 +131,7 @@ def types() -> list[Finding]:
     if not configured("mypy", "mypy.ini", ".mypy.ini"):
         command.append("--ignore-missing-imports")
     found = []
-    new = [service["path"] for service in OURS] + check.SHARED
+    new = [service["path"] for service in OURS] + SHARED
     runs = [["--explicit-package-bases", *new]] if new else []
     runs += [[service["path"]] for service in THEIRS] if BASELINE.exists() else []
     for paths in runs:
@@ -148,12 +149,19 @@ def test() -> list[Finding]:
     report.unlink(missing_ok=True)
     # --continue…: a module that can't be imported shall not hide what the others find.
     options = ["--continue-on-collection-errors", f"--junitxml={report}"]
-    code = check.pytest([*options, *coverage()])
+    code = pytest([*options, *coverage()])
     failed, seen = results(report, code)
-    if Path(HEALTH_TEST).stem not in seen and (uv.ROOT / HEALTH_TEST).is_file():
-        failed += results(report, check.pytest([*options, HEALTH_TEST]))[0]
+    tests = [test for test in HEALTH_TESTS if Path(test).stem not in seen and (uv.ROOT / test).is_file()]
+    if tests:
+        failed += results(report, pytest([*options, *tests]))[0]
     check.summarize()
     return failed
+
+
+def pytest(options: Iterable[str]) -> int:
+    """Run pytest in .venv; return its exit code."""
+    os.environ.setdefault("COVERAGE_FILE", str(uv.cache() / "coverage"))  # their .gitignore may not know it
+    return subprocess.call([str(uv.VENV_PYTHON), "-m", "pytest", *options], cwd=uv.ROOT)
 
 
 def results(report: Path, code: int) -> tuple[list[Finding], str]:
@@ -183,7 +191,7 @@ def coverage() -> list[str]:
 def new_code() -> list[str]:
     """Return the paths whose code is new: everything, where nothing was here before."""
     paths = [path for service in OURS for path in (service["path"], f"tests/unit/{service['name'].replace('-', '_')}")]
-    paths += ["services/serving.py", HEALTH_TEST] if OURS else []
+    paths += [*SHARED, *HEALTH_TESTS] if OURS else []
     return [path for path in paths if (uv.ROOT / path).exists()] if THEIRS else ["."]
 
 

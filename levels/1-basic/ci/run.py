@@ -11,7 +11,7 @@ import uv
 
 
 def main() -> None:
-    """Become the service's process. Ends with one line where the service isn't known or a setting can't be read."""
+    """Become the service's process. Ends with one line where it isn't known or a setting can't be read."""
     name, port = os.environ.get("SERVICE", ""), os.environ.get("PORT") or "8000"
     found = [service for service in uv.SERVICES if name in {"", service["name"], service["path"]}]
     if len(found) != 1:
@@ -29,27 +29,16 @@ def main() -> None:
 
 def start(service: dict[str, str], port: str) -> tuple[Path, list[str]]:
     """Return the folder to start `service` in, and the command that serves it on `port`."""
-    folder, app, python = uv.ROOT / service["path"], service["app"], [str(uv.VENV_PYTHON)]
-    if not app:
-        uv.fail(f"{service['name']}: how it starts isn't known; say it as `app` of the service in .copier-answers.yml")
-    if service["kind"] == "worker" and app.endswith(".py"):
-        if app == "__main__.py" and folder != uv.ROOT:  # it belongs to a package, which is started as one
-            return folder.parent, [*python, "-m", folder.name]
-        return folder, [*python, app]
-    if service["kind"] == "worker":
-        return uv.ROOT, [*python, "-m", app]
-    # A new service is imported from the root, a package of theirs from the folder that holds it.
-    ours, module = service["code"] == "ours", app.partition(":")[0].partition(".")[0]
-    if ours:
-        folder = uv.ROOT
-    elif not (folder / module).is_dir() and not (folder / f"{module}.py").is_file():
-        folder = folder.parent
-    if not (uv.VENV / "bin" / "gunicorn").exists():
-        return folder, [*python, "-m", "flask", "--app", app, "run", "--port", port]
-    options = ["--bind", f"{'0.0.0.0' if uv.IN_IMAGE else '127.0.0.1'}:{port}"]
+    python, options = str(uv.VENV_PYTHON), ["--bind", f"{'0.0.0.0' if uv.IN_IMAGE else '127.0.0.1'}:{port}"]
     options += ["--reload"] if sys.stdout.isatty() and not uv.IN_IMAGE else []
-    options += ["--config", "python:services.serving"] if ours and not (folder / "gunicorn.conf.py").is_file() else []
-    return folder, [*python, "-m", "gunicorn", *options, app]
+    if service["code"] == "theirs":
+        import starts  # beside this file where code was here before: it may be started in other ways
+
+        return starts.start(service, port, options)
+    if service["kind"] == "worker":
+        return uv.ROOT, [python, "-m", service["app"]]
+    options += [] if (uv.ROOT / "gunicorn.conf.py").is_file() else ["--config", "python:services.serving"]
+    return uv.ROOT, [python, "-m", "gunicorn", *options, service["app"]]
 
 
 def local_settings() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Find uv, or get it, and make .venv: `make install`. With --image nothing for tests. The other scripts import this."""
+"""Find uv, or get it, and make .venv: `make install`; with --image nothing for tests. All scripts import this."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -63,18 +64,14 @@ def find() -> str:
         pip = [str(bin / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         for command in ([sys.executable, "-m", "venv", "--clear", str(bin.parent)], [*pip, f"uv=={PINNED}"]):
             if subprocess.run(command, env=environment(), check=False).returncode:
-                fail("uv can't be installed (see above): Debian and Ubuntu need python3-venv, or install uv yourself")
+                fail("uv can't be installed (see above): Debian needs python3-venv, or install uv yourself")
     return str(bin / "uv")
 
 
 def call(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command at the project's root; `options` are those of subprocess.run. Return how it ended."""
-    return subprocess.run(command, cwd=ROOT, env=environment(), text=True, check=False, **options)
-
-
-def run(arguments: Sequence[str], cwd: Path = ROOT, **env: str) -> int:
-    """Run uv in `cwd` with `arguments`, and with `env` added to the environment; return its exit code."""
-    return subprocess.run([find(), *arguments], cwd=cwd, env={**environment(), **env}, check=False).returncode
+    """Run a command, at the project's root unless `options`, those of subprocess.run, say another place."""
+    settings = {"cwd": ROOT, "env": environment(), "text": True, **options}
+    return subprocess.run(command, check=False, **settings)
 
 
 def tool(name: str, version: str) -> list[str]:
@@ -87,27 +84,26 @@ def install() -> int:
     """Make .venv and install everything; return the exit code of what failed, or 0."""
     # Which Python: the project's, unless the caller or a file of yours says another.
     said = "UV_PYTHON" in os.environ or (ROOT / ".python-version").is_file()
-    which = [] if said else ["--python", PROJECT["python"]]
-    if not VENV_PYTHON.exists() and (code := run(["venv", "--quiet", "--clear", *which, str(VENV)])):
-        return code
-    if PROJECT["theirs"]:
-        import ways  # beside this file where code was here before: it may be installed in other ways
-
-        code = ways.install_all()
-    else:
-        code = run(["sync", "--inexact", *locked(ROOT), *(["--no-dev", "--no-install-project"] if IN_IMAGE else [])])
+    venv = [find(), "venv", "--quiet", "--clear", *([] if said else ["--python", PROJECT["python"]]), str(VENV)]
+    code = 0 if VENV_PYTHON.exists() else call(venv).returncode
+    if not code and PROJECT["theirs"]:
+        code = import_module("ways").install_all()
+    elif not code:
+        scope = ["--no-dev", "--no-install-project"] if IN_IMAGE else []
+        code = call([find(), "sync", "--inexact", *locked(ROOT), *scope]).returncode
     if not code:
         STAMP.touch()
     return code
 
 
 def locked(folder: Path) -> list[str]:
-    """Return the options of `uv sync` that hold CI and image to the lock file; says where there is none yet."""
+    """Return the options of `uv sync` that hold CI and image to the lock file; say where there is none yet."""
     if not IN_IMAGE and not os.environ.get("CI"):
         return []  # here the lock file may change
     if (folder / "uv.lock").is_file():
         return ["--locked"]
-    print("::warning::" * ("GITHUB_ACTIONS" in os.environ) + "uv.lock isn't committed: versions are today's", flush=True)
+    github = "::warning::" if "GITHUB_ACTIONS" in os.environ else ""
+    print(f"{github}uv.lock isn't committed: versions are today's", flush=True)
     return []
 
 
@@ -115,9 +111,7 @@ def ensure() -> None:
     """Install where a file that names dependencies is newer than .venv. Ends the script if that fails."""
     files = [ROOT / "pyproject.toml", ROOT / "uv.lock"]
     if PROJECT["theirs"]:
-        import ways
-
-        files = [path for folder in ways.folders() for path in ways.sources(folder)]
+        files = import_module("ways").all_sources()
     installed = STAMP.stat().st_mtime if STAMP.exists() and VENV_PYTHON.exists() else 0
     stale = any(path.stat().st_mtime > installed for path in files if path.is_file())
     if (stale or not installed) and (code := install()):

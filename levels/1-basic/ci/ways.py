@@ -31,7 +31,7 @@ def install_all() -> int:
 def added() -> list[str]:
     """Return what is installed beside the project's own dependencies, in ranges that leave the choice to them."""
     web = [service for service in uv.SERVICES if service["kind"] == "web"]
-    new = ["flask>=2.2", "gunicorn>=20"] if any(service["code"] == "ours" for service in web) else []
+    new = ["flask>=2.2", "gunicorn>=20"] if any(service["code"] == "ours" for service in uv.SERVICES) else []
     for_image = ["gunicorn>=20"] if web else []
     return [*new, *(for_image if uv.IN_IMAGE else ["hypothesis>=6", "pytest>=7", "pytest-cov>=4"])]
 
@@ -39,6 +39,11 @@ def added() -> list[str]:
 def folders() -> list[Path]:
     """Return the folders that may name dependencies: the project's root, and each service's."""
     return list(dict.fromkeys([uv.ROOT, *(uv.ROOT / service["path"] for service in uv.SERVICES)]))
+
+
+def all_sources() -> list[Path]:
+    """Return all files that name dependencies."""
+    return [path for folder in folders() for path in sources(folder)]
 
 
 def sources(folder: Path) -> list[Path]:
@@ -61,12 +66,12 @@ def install(folder: Path) -> tuple[int, list[list[str]]]:
     extras = sorted(FOR_TESTS & {*project.get("optional-dependencies", {}), *tools.get("poetry", {}).get("extras", {})})
     if (folder / "uv.lock").is_file() or ("uv" in tools and project):
         scope = ["--no-dev", "--inexact"] if uv.IN_IMAGE else ["--inexact", *each("--group", groups), *each("--extra", extras)]
-        return uv.run(["sync", *uv.locked(folder), *scope], folder), []
+        return uv.call([uv.find(), "sync", *uv.locked(folder), *scope], cwd=folder).returncode, []
     if (folder / "Pipfile").is_file():
         how = ["sync"] if (folder / "Pipfile.lock").is_file() else ["install", "--skip-lock"]
         how += [] if uv.IN_IMAGE else ["--dev"]
-        command = [*uv.tool("pipenv", PIPENV)[1:], *how]
-        return uv.run(command, folder, VIRTUAL_ENV=str(uv.VENV), PIPENV_VERBOSITY="-1"), []
+        env = {**uv.environment(), "VIRTUAL_ENV": str(uv.VENV), "PIPENV_VERBOSITY": "-1"}
+        return uv.call([*uv.tool("pipenv", PIPENV), *how], cwd=folder, env=env).returncode, []
 
     arguments = []
     setup = [path for path in sources(folder) if path.stem == "setup"]
@@ -89,11 +94,11 @@ def install_together(parts: list[list[str]]) -> int:
     """Resolve all `parts` as one; where they contradict each other, one after the other. Return the exit code."""
     if not any(parts):
         return 0
-    command = ["pip", "install", "--quiet", "--python", str(uv.VENV_PYTHON)]
-    code = uv.run([*command, *(argument for part in parts for argument in part)])
+    command = [uv.find(), "pip", "install", "--quiet", "--python", str(uv.VENV_PYTHON)]
+    code = uv.call([*command, *(argument for part in parts for argument in part)]).returncode
     if code and len(parts) > 2:
         print("install: these don't fit together (see above); installing one after the other, so the last one wins")
-        code = next(filter(None, (uv.run([*command, *part]) for part in parts)), 0)
+        code = next(filter(None, (uv.call([*command, *part]).returncode for part in parts)), 0)
     return code
 
 
