@@ -73,7 +73,7 @@ def test_what_is_on_in_a_new_project(environment: str, level: int, expected: set
 
 def test_a_flag_of_a_higher_level_is_off_whatever_the_file_says() -> None:
     text = SHIPPED.replace(
-        "      health_endpoints: true\n", "      health_endpoints: true\n      a_b_testing: true\n"
+        "      staging_deployment: true\n", "      staging_deployment: true\n      a_b_testing: true\n"
     )
     for level in LEVELS:
         state = resolved(text, "production", level)["a_b_testing"]

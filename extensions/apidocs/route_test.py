@@ -18,7 +18,8 @@ import pytest
 
 from {module} import {name} as made
 
-DOCUMENT = json.loads((Path(__file__).resolve().parents[3] / "docs" / "{document}").read_text(encoding="utf-8"))
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENT = json.loads((ROOT / "docs" / "{document}").read_text(encoding="utf-8"))
 
 
 @pytest.fixture
@@ -67,9 +68,10 @@ def app(monkeypatch):
 TEST = '''
 
 def served(app):
-    """Each rule that a request can reach, with a method, without what Flask adds by itself: static files, HEAD and OPTIONS.
+    """Each rule that a request can reach, with a method.
 
-    A rule that was made without methods answers all of them: ANY.
+    What Flask adds by itself is left out: static files, HEAD and OPTIONS. A rule that was made without methods
+    answers all of them: ANY.
     """
     found = set()
     for rule in app.url_map.iter_rules():
@@ -85,7 +87,7 @@ def documented():
 
     What health.py answers in front of the app is no rule of it.
     """
-    operations = [(method, one) for path in DOCUMENT["paths"].values() for method, one in path.items() if "x-rule" in one]
+    operations = [pair for path in DOCUMENT["paths"].values() for pair in path.items() if "x-rule" in pair[1]]
     without = [(one["method"], one) for one in DOCUMENT.get("x-rules-without-place", [])]
     return {{(one["x-rule"], method.upper()) for method, one in operations + without}}
 
@@ -96,7 +98,7 @@ def told(found):
 
 def test_every_documented_route_is_served(app):
     there = served(app)
-    missing = {{(rule, method) for rule, method in documented() if not {{(rule, method), (rule, "ANY")}} & there}}
+    missing = {{(rule, verb) for rule, verb in documented() if not {{(rule, verb), (rule, "ANY")}} & there}}
     assert documented(), "docs/{document} has no route"
     assert not missing, f"not served by the app: {{told(missing)}}"
 '''
@@ -104,7 +106,8 @@ EVERY = """
 
 def test_every_route_is_documented(app):
     rules = {{rule for rule, _ in documented()}}
-    missing = {{(rule, method) for rule, method in served(app) - documented() if method != "ANY" or rule not in rules}}
+    more = served(app) - documented()
+    missing = {{(rule, method) for rule, method in more if method != "ANY" or rule not in rules}}
     assert not missing, f"not in docs/{document}: {{told(missing)}}"
 """
 

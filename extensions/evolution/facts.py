@@ -165,7 +165,7 @@ class Facts:
     def to_ask(self, command: str) -> str:
         """What a person runs to see what GitHub would have said."""
         if not self.repository:
-            return "push the project to GitHub, and say where: `make set repository=owner/name`"
+            return f"push the project to GitHub, and say where: `{self.make} set repository=owner/name`"
         return f"`{command}` shows it; with GITHUB_TOKEN set, or after `gh auth login`, this looks by itself"
 
 

@@ -24,7 +24,7 @@ def percent_change(before: float, now: float) -> float:
 
 
 async def fetch_prices(urls: list[str], timeout: float) -> list[float]:
-    """Return the prices that stand at `urls`, asked for at once. Raises OSError, or ValueError for nonsense"""
+    """Return the prices that stand at `urls`, asked for at once. Raises OSError, or ValueError for nonsense."""
 
     def fetch(url: str) -> float:
         with urllib.request.urlopen(url, timeout=timeout) as response:

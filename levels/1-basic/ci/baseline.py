@@ -23,7 +23,7 @@ import poetry
 import uv
 
 BASELINE = uv.ROOT / "config" / "baseline.txt"
-HEALTH_TEST = "tests/unit/test_health_endpoints.py"
+HEALTH_TESTS = [f"tests/unit/test_{name}health_endpoints.py" for name in ("", "adopted_")]
 OURS = [service for service in uv.SERVICES if service["code"] == "ours"]
 SHARED = [path for path in ["services/serving.py"] if (uv.ROOT / path).is_file()]  # what new services share
 THEIRS = [service for service in uv.SERVICES if service["code"] != "ours"]
@@ -151,8 +151,9 @@ def test() -> list[Finding]:
     options = ["--continue-on-collection-errors", f"--junitxml={report}"]
     code = pytest([*options, *coverage()])
     failed, seen = results(report, code)
-    if Path(HEALTH_TEST).stem not in seen and (uv.ROOT / HEALTH_TEST).is_file():
-        failed += results(report, pytest([*options, HEALTH_TEST]))[0]
+    tests = [test for test in HEALTH_TESTS if Path(test).stem not in seen and (uv.ROOT / test).is_file()]
+    if tests:
+        failed += results(report, pytest([*options, *tests]))[0]
     check.summarize()
     return failed
 
@@ -190,7 +191,7 @@ def coverage() -> list[str]:
 def new_code() -> list[str]:
     """Return the paths whose code is new: everything, where nothing was here before."""
     paths = [path for service in OURS for path in (service["path"], f"tests/unit/{service['name'].replace('-', '_')}")]
-    paths += [*SHARED, HEALTH_TEST] if OURS else []
+    paths += [*SHARED, *HEALTH_TESTS] if OURS else []
     return [path for path in paths if (uv.ROOT / path).exists()] if THEIRS else ["."]
 
 

@@ -70,7 +70,8 @@ def find() -> str:
 
 def call(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command, at the project's root unless `options`, those of subprocess.run, say another place."""
-    return subprocess.run(command, **{"cwd": ROOT, "env": environment(), "text": True, **options})
+    settings = {"cwd": ROOT, "env": environment(), "text": True, **options}
+    return subprocess.run(command, check=False, **settings)
 
 
 def tool(name: str, version: str) -> list[str]:
