@@ -67,17 +67,40 @@ CHECK = "import sys\n\nimport uv\n\nprint(f'looked at {len(uv.SERVICES)} service
 def test_every_script_of_ci_checks_is_a_check(project: Project, code: int, said: str) -> None:
     project.copy()
     project.write("ci/checks/prices.py", CHECK.replace("{code}", str(code)))
-    # Just this one, with an environment that counts as installed.
-    python = project.folder / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.symlink_to(sys.executable)
-    (project.folder / ".venv/.installed").touch()
-    command = [sys.executable, "ci/check.py", "prices"]
-    done = subprocess.run(
-        command, cwd=project.folder, env={**os.environ}, capture_output=True, text=True, check=False
-    )
+    done = checked(project, "ci/check.py", "prices")
     assert done.returncode == code, done.stderr
     assert done.stdout.split("\n")[-2] == f"prices  {said}" and "looked at 1 service" in done.stdout
+
+
+def test_each_script_of_ci_checks_is_told_by_its_own_outcome(project: Project) -> None:
+    """In an adopted project too, where one that failed comes before one that passes."""
+    project.write("shop.py", "from flask import Flask\n\napp = Flask(__name__)\n")
+    project.copy()
+    for name, code in (("amounts", 1), ("bills", 2), ("prices", 0)):
+        project.write(f"ci/checks/{name}.py", CHECK.replace("{code}", str(code)))
+    done = checked(project, "ci/baseline.py", "amounts", "bills", "prices")
+    told = [line for line in done.stdout.splitlines() if "looked at" not in line and "left out" not in line]
+    assert told == ["amounts to fix", "bills   could not run (see above)", "prices  ok"], done.stderr
+    assert done.returncode == 1
+    assert checked(project, "ci/baseline.py", "prices").returncode == 0
+    assert checked(project, "ci/baseline.py", "bills", "prices").returncode == 2
+
+
+def checked(project: Project, *command: str) -> subprocess.CompletedProcess[str]:
+    """Just these checks, with an environment that counts as installed."""
+    python = project.folder / ".venv/bin/python"
+    if not python.exists():
+        python.parent.mkdir(parents=True)
+        python.symlink_to(sys.executable)
+        (project.folder / ".venv/.installed").touch()
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=project.folder,
+        env={**os.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize("ci", ["", "1"])

@@ -37,14 +37,14 @@ def test_the_docs_of_a_new_project_are_compared_with_its_app(
     folder = tmp_path / "shop"
     project = Project(folder, template).copy(level=1, services=[dict(one) for one in TWO_SERVICES])
     said = machine.run("make install api-docs", folder)
-    assert "market-data: 3 routes, 0 not resolved: docs/openapi.json" in said
-    assert "compared with the app by tests/unit/market-data/test_market_data_api_docs.py" in said
+    assert "market-data: 1 route, 0 not resolved: docs/openapi.json" in said
+    assert "compared with the app by tests/unit/market_data/test_market_data_api_docs.py" in said
     machine.commit(folder)
     machine.run("make check", folder)
     machine.run("make api-docs CHECK=1", folder)
     # A route that the documents lack is told by the tests, and by the check.
-    app = "services/market-data/app.py"
-    project.replace(app, "    return app\n", f"{ORDER}    return app\n")
+    app = "services/market_data/app.py"
+    project.replace(app, "    return init_service(", f"\n{ORDER}    return init_service(")
     said = machine.run("make test", folder, code=2)
     assert "test_every_route_is_documented" in said and "run `make api-docs`" in said
     assert "docs/openapi.json: out of date" in machine.run("make api-docs CHECK=1", folder, code=2)

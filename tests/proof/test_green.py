@@ -143,7 +143,7 @@ def test_an_adopted_project_is_green_once_its_baseline_is_recorded(
     ):
         before = project.read(path)
         project.write(path, before + line)
-        said = machine.run("python3 ci/check.py", project.folder, code=1)
+        said = machine.run("python3 ci/baseline.py", project.folder, code=1)
         assert part in re.findall(r"^(\w+) +1 to fix$", said, re.MULTILINE), said
         project.write(path, before)
         if level > 1:  # the same code at every level

@@ -5,6 +5,7 @@ over GitHub's own schema.
 from __future__ import annotations
 
 import http.client
+import http.server
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import tarfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -210,22 +212,55 @@ def test_the_token_of_gh_is_taken_where_none_is_set(
 
 # Prometheus
 
-# What the owner of a service adds, into the extension point that each service has.
-CAPABILITY = '''\
+# What the owner of a service adds beside its app.py, which makes one call more.
+METRICS = '''\
 """The service's metrics, for Prometheus."""
 
-from typing import Any
-
+from flask import Flask
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_flask_exporter import PrometheusMetrics
 
 
-def init(app: Any, service_name: str) -> None:
+def serve_metrics(app: Flask) -> None:
     """Serve /metrics."""
     registry = CollectorRegistry()  # of this application: tests make several
     PrometheusMetrics(app, registry=registry)
     Gauge("shop_users_today", "Different users today", registry=registry).set(1234)
 '''
+
+
+def add_metrics(project: Project) -> None:
+    """Have the project's service api serve /metrics, as its owner would."""
+    project.write("services/api/metrics.py", METRICS)
+    app = (project.folder / "services/api/app.py").read_text()
+    for line, more in (
+        ("from .health import init_service\n", "from .metrics import serve_metrics\n"),
+        ("    app.register_blueprint(prices)\n", "    serve_metrics(app)\n"),
+    ):
+        assert app.count(line) == 1
+        app = app.replace(line, line + more)
+    project.write("services/api/app.py", app)
+
+
+class Prices(http.server.BaseHTTPRequestHandler):
+    """Where the service asks for its prices: each is 1.5."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"price": 1.5}')
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving_prices() -> Iterator[str]:
+    """Serve prices; yields the URL."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Prices) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -281,13 +316,14 @@ def test_prometheus_tells_the_traffic_of_a_generated_service_under_load(
     machine: Machine, at_level: Callable[..., Project], tmp_path: Path
 ) -> None:
     project = at_level(1)
-    project.write("services/api/capabilities/metrics.py", CAPABILITY)
+    add_metrics(project)
     machine.run(
         "make install && uv add --quiet 'prometheus-flask-exporter>=0.23' && make install check",
         project.folder,
     )
     with (
-        machine.serving("make run", project.folder) as service,
+        serving_prices() as prices,
+        machine.serving("make run", project.folder, PRICES_URL=prices) as service,
         running_prometheus(tmp_path / "prometheus", urlsplit(service).netloc) as (address, server),
     ):
         while samples(address, "up") != 1:
@@ -295,9 +331,9 @@ def test_prometheus_tells_the_traffic_of_a_generated_service_under_load(
         asked, end = 0, time.monotonic() + 8
         connection = http.client.HTTPConnection(urlsplit(service).netloc, timeout=10)
         while time.monotonic() < end:
-            connection.request("GET", "/counts/visitors")
+            connection.request("GET", "/changes/ABC")
             response = connection.getresponse()
-            assert (response.status, b"1.2M" in response.read()) == (200, True)
+            assert (response.status, json.loads(response.read())["percent"]) == (200, 0)
             asked += 1
         while samples(address, 'sum(flask_http_request_total{status="200"})') < asked:
             time.sleep(0.2)

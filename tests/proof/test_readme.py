@@ -158,7 +158,7 @@ QUESTIONS = [
     "Where it stands on GitHub",
     "pull requests go to",
     "How much CI/CD",
-    "The lowest Python",
+    "The Python that services run on",
 ]
 
 
@@ -297,7 +297,7 @@ def test_the_project_tells_what_it_is_and_needs(machine: Machine, mine: Path) ->
     said = machine.run(todo, mine, code=2, uv=False)  # 2 is make's own for a command that ends with 1
     assert "`make api-docs`" in said
     machine.run(api_docs, mine, uv=False)
-    assert "/counts/<name>" in (mine / "docs/api.md").read_text()
+    assert "/changes/<symbol>" in (mine / "docs/api.md").read_text()
     machine.commit(mine)
     machine.run(todo, mine, uv=False)
     (mine / "services/api/prices.py").write_text(
@@ -355,7 +355,7 @@ def test_owner(machine: Machine, mine: Path) -> None:
 
 def test_update_stays_where_there_is_nothing_newer(machine: Machine, mine: Path) -> None:
     before = tree(mine)
-    assert "Done." in machine.run("make update", mine)
+    assert machine.run("make update", mine).startswith("Nothing changed: ")
     assert tree(mine) == before
 
 

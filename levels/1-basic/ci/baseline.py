@@ -69,9 +69,9 @@ def main(arguments: list[str]) -> int:
     codes = {0 if passed else 1}
     for name, run in more.items():
         if not arguments or name in arguments:
-            codes.add(run())
-            print(f"{name:8}{'ok' if not codes - {0} else 'not passed (see above)'}", flush=True)
-    return 1 if 1 in codes else max(codes)
+            codes.add(code := run())
+            print(f"{name:8}{check.said(code)}", flush=True)
+    return 1 if 1 in codes else 2 if any(codes) else 0
 
 
 def record() -> int:

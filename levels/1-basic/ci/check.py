@@ -30,9 +30,13 @@ def main(arguments: list[str]) -> int:
     codes = set()
     for name in arguments or steps:
         codes.add(code := steps[name]())
-        said = {0: "ok", 1: "to fix"}.get(code, "could not run (see above)")
-        print(f"{name:8}{said}", flush=True)
+        print(f"{name:8}{said(code)}", flush=True)
     return 1 if 1 in codes else 2 if any(codes) else 0
+
+
+def said(code: int) -> str:
+    """Return what an exit code of a step comes to, in words."""
+    return {0: "ok", 1: "to fix"}.get(code, "could not run (see above)")
 
 
 def more() -> dict[str, Callable[[], int]]:
