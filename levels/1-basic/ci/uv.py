@@ -1,4 +1,4 @@
-"""Find uv, or get it, and make .venv: `make install`; with --image nothing for tests. All scripts import this."""
+"""Find uv, or get it, and make .venv: `make install`; with --image nothing for tests. All import this."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def call(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[
 
 
 def tool(name: str, version: str) -> list[str]:
-    """Return the command line of a Python tool that runs in an environment of its own, on the project's Python."""
+    """Return the command line of a tool that runs in an environment of its own, on the project's Python."""
     python = VENV_PYTHON if VENV_PYTHON.exists() else sys.executable
     return [find(), "tool", "run", "--quiet", "--python", str(python), "--from", f"{name}=={version}", name]
 
@@ -84,7 +84,8 @@ def install() -> int:
     """Make .venv and install everything; return the exit code of what failed, or 0."""
     # Which Python: the project's, unless the caller or a file of yours says another.
     said = "UV_PYTHON" in os.environ or (ROOT / ".python-version").is_file()
-    venv = [find(), "venv", "--quiet", "--clear", *([] if said else ["--python", PROJECT["python"]]), str(VENV)]
+    which = [] if said else ["--python", PROJECT["python"]]
+    venv = [find(), "venv", "--quiet", "--clear", *which, str(VENV)]
     code = 0 if VENV_PYTHON.exists() else call(venv).returncode
     if not code and PROJECT["theirs"]:
         code = import_module("ways").install_all()
@@ -97,7 +98,7 @@ def install() -> int:
 
 
 def locked(folder: Path) -> list[str]:
-    """Return the options of `uv sync` that hold CI and image to the lock file; say where there is none yet."""
+    """Return the options of `uv sync` that hold CI and image to the lock file; say where there is none."""
     if not IN_IMAGE and not os.environ.get("CI"):
         return []  # here the lock file may change
     if (folder / "uv.lock").is_file():
