@@ -125,7 +125,8 @@ def test_a_foreign_repository_is_adopted_and_moved_without_a_change_in_what_it_c
     )
 
     def run(what: str) -> int:
-        return passed(machine.run(f"{python} -m pytest -q -p no:cacheprovider {what}", folder))
+        said = machine.run(f"{python} -m pytest -q -p no:cacheprovider {what}", folder)
+        return passed(said) if " passed" in said else 0  # all may be skipped
 
     def theirs() -> int:
         return run(f"{foreign.tests} --ignore=tests/unit")  # which is ours
