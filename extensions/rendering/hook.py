@@ -227,8 +227,8 @@ class Levels(Extension):
         paths = layers.owners(self.template, services).items()
         return sorted(
             path
-            for path, (level, whose, _) in paths
-            if whose == owner
+            for path, (level, belongs_to, _) in paths
+            if belongs_to == owner
             and level <= context["level"]
             and path not in never
             and not answers.kept(path, context["keep"])
