@@ -1,19 +1,27 @@
-.PHONY: integration images deploy rollback status flags propose
+DEPLOY = PYTHONPATH=ci $(PYTHON) -m deploy
+
+.PHONY: integration images deploy rollback status logs smoke flags propose
 
 integration:
 	@$(PYTHON) ci/integration.py
 
 images:
-	@$(PYTHON) ci/deploy.py images $${ENV:+"$$ENV"} $${DRY_RUN:+--dry-run}
+	@$(DEPLOY) images $${ENV:+"$$ENV"} $${DRY_RUN:+--dry-run}
 
 deploy:
-	@$(PYTHON) ci/deploy.py deploy "$$ENV" $${VERSION:+--version "$$VERSION"} $${DRY_RUN:+--dry-run}
+	@$(DEPLOY) deploy "$$ENV" $${VERSION:+--version "$$VERSION"} $${RELEASE:+--release "$$RELEASE"} $${DRY_RUN:+--dry-run}
 
 rollback:
-	@$(PYTHON) ci/deploy.py rollback "$$ENV" $${DRY_RUN:+--dry-run}
+	@$(DEPLOY) rollback "$$ENV" $${RELEASE:+--release "$$RELEASE"} $${DRY_RUN:+--dry-run}
 
 status:
-	@$(PYTHON) ci/deploy.py status "$$ENV" $${DRY_RUN:+--dry-run}
+	@$(DEPLOY) status "$$ENV"
+
+logs:
+	@$(DEPLOY) logs "$$ENV" $${SERVICE:+--service "$$SERVICE"}
+
+smoke:
+	@$(DEPLOY) smoke "$$ENV"
 
 flags:
 	@$(PYTHON) ci/levels.py flags $${ENV:+"$$ENV"}

@@ -1,0 +1,232 @@
+"""The target `compose`: one host with Docker, where each release is a Compose project beside the one before.
+
+A web service of a new release starts beside the old one. Once it is ready, the proxy sends requests there, and
+then the old one finishes what it has and goes. A worker stops first, unless two may run at a time.
+"""
+
+import json
+import shlex
+
+import uv
+
+from . import proxy
+from .builds import Build
+from .host import Host, compose_command
+from .releases import Release
+from .settings import Rules, Settings
+from .shell import Stop
+
+PORT = 8000  # what a service listens on inside its container
+LOGS = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
+HOLDS = 12  # seconds between two health checks of the engine's, once a container has started
+
+# What runs inside a container: it asks until the service is ready or the seconds are over, and prints what
+# health and readiness answered. No proxy that the environment names is asked, and not the application's own
+# /health, which may say anything.
+ASK = """
+import json, sys, time, urllib.error, urllib.request
+urllib.request.getproxies = dict
+def ask(path):
+    try:
+        with urllib.request.urlopen('http://127.0.0.1:%d/-/' + path, timeout=4) as answer:
+            return [answer.status, answer.read().decode()]
+    except urllib.error.HTTPError as error:
+        return [error.code, error.read().decode(errors='replace')]
+    except OSError as error:
+        return [0, str(error)]
+end = time.monotonic() + float(sys.argv[1])
+while (said := [ask('health'), ask('readiness')]) and time.monotonic() < end:
+    if said[0][0] == said[1][0] == 200:
+        break
+    time.sleep(0.2)
+print(json.dumps(said))
+""" % PORT
+
+# The engine's own check: as the image has it, but asked often until the service has started.
+HEALTH = "import urllib.request as r; r.getproxies = dict; r.urlopen('http://127.0.0.1:8000/-/health', timeout=4)"
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of the project's services of a kind, web or worker."""
+    return [service["name"] for service in uv.SERVICES if service["kind"] == kind]
+
+
+def compose_file(release: Release, rules: Rules) -> str:
+    """Return the Compose file of a release, as JSON (which is YAML): each service with its health check."""
+    project = f"{uv.PROJECT['project']}-{release.environment}"
+    services = {}
+    for build in release.builds:
+        web = build.service in names("web")
+        alias = f"{project}-{release.number}-{build.service}"
+        services[build.service] = {
+            "image": build.reference,
+            "env_file": [f"settings/{release.settings}.env"],
+            "environment": {
+                "ENVIRONMENT": release.environment,
+                "FEATURE_FLAGS": release.flags,
+                "PORT": str(PORT),
+                "SERVICE_NAME": build.service,
+                "SERVICE_VERSION": build.version,
+            },
+            # It doesn't start again by itself until it is known to be well: a process that can't start is
+            # seen at once. Then `keep` sets it to unless-stopped.
+            "restart": "no",
+            "init": True,
+            "extra_hosts": ["host.docker.internal:host-gateway"],
+            "networks": {"default": {}, **({proxy.NETWORK: {"aliases": [alias]}} if web else {})},
+            "logging": LOGS,
+            "stop_grace_period": f"{rules.stop_seconds.get(build.service, 40)}s",
+            "healthcheck": {
+                "test": ["CMD", "python", "-c", HEALTH],
+                "interval": f"{HOLDS}s",
+                "timeout": "5s",
+                "retries": 3,
+                "start_period": f"{rules.gate_seconds}s",
+                "start_interval": "500ms",
+            },
+        }
+    networks = {proxy.NETWORK: {"external": True}} if names("web") else {}
+    return json.dumps({"services": services, "networks": networks}, indent=2) + "\n"
+
+
+class Compose:
+    """What a deploy can do on the host. All of it can be done again; nothing here decides what to do."""
+
+    def __init__(self, host: Host, settings: Settings, rules: Rules) -> None:
+        """Take the host, and what the deployment is told."""
+        self.host, self.settings, self.rules = host, settings, rules
+
+    # ---- what is there ----
+
+    def good(self) -> list[int]:
+        """Return the numbers of the releases that passed, the last one last. It is the one that shall run."""
+        return [int(word) for word in self.host.words("good")]
+
+    def serving(self) -> int:
+        """Return the number of the release that requests go to, or 0."""
+        return int((self.host.words("serving") or ["0"])[0])
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of all releases that were ever begun here, in their order."""
+        return sorted(int(word) for word in self.host.read("ls releases").split() if word.isdecimal())
+
+    def release(self, number: int) -> Release:
+        """Return a release. Raises Stop where the host has none of that number."""
+        text = self.host.read(f"cat releases/{number}/release.json 2>/dev/null || true")
+        if not text:
+            known = ", ".join(map(str, self.good()[-5:])) or "none yet"
+            raise Stop(f"there is no release {number} of {self.host.environment}; those that ran well: {known}")
+        return Release.read(text)
+
+    def running(self) -> list[int]:
+        """Return the numbers of the releases that have containers, running or not."""
+        prefix = f"{self.host.name}-"
+        shown = self.host.read("docker ps --all --format '{{.Label \"com.docker.compose.project\"}}'").split()
+        found = {name.removeprefix(prefix) for name in shown if name.startswith(prefix)}
+        return sorted(int(number) for number in found if number.isdecimal())
+
+    # ---- what can be done ----
+
+    def write(self, release: Release, rules: Rules) -> None:
+        """Put a release's files there; nothing runs yet. Raises Stop."""
+        self.host.do(f"mkdir -p releases/{release.number}")
+        self.host.write(f"releases/{release.number}/compose.json", compose_file(release, rules))
+        self.host.write(f"releases/{release.number}/release.json", release.text())
+
+    def settings_revision(self, number: int) -> int:
+        """Return the revision of the settings as they are now: the last one's, or a new one, `number`.
+
+        The values stay on the host, where only this user can read them. Raises Stop.
+        """
+        text = self.settings.of_services()
+        last = max(map(int, self.host.read("ls settings | sed -n 's/^\\([0-9]*\\)[.]env$/\\1/p'").split()), default=0)
+        same = self.host.do(f"cat > settings/new; cmp -s settings/new settings/{last}.env && rm settings/new && echo same || true", text)
+        if same.strip() == "same":
+            return last
+        self.host.do(f"mv settings/new settings/{number}.env")
+        return number
+
+    def command(self, number: int) -> str:
+        """Return the beginning of a docker compose command line for a release."""
+        return compose_command(self.host, number)
+
+    def docker(self, number: int, arguments: str, show: str = "") -> str:
+        """Run docker compose for a release, under the lease.
+
+        Where it fails, the last lines and the health of the services in `show` are printed. Raises Stop.
+        """
+        command = self.command(number)
+        told = f" || {{ code=$?; {self.evidence(number, show)}; exit $code; }}" if show else ""
+        return self.host.do(f"{command} {arguments}{told}")
+
+    def evidence(self, number: int, services: str) -> str:
+        """Return shell that prints the last lines and the health of services."""
+        command = self.command(number)
+        health = "{{.Name}}: {{.State.Status}}, exit code {{.State.ExitCode}}{{with .State.Health}}, {{.Status}}{{range .Log}}{{println}}  {{.Output}}{{end}}{{end}}"
+        return (
+            f"echo '--- last lines'; {command} logs --no-color --tail 20 {services} 2>&1; echo '--- health';"
+            f" docker inspect --format {shlex.quote(health)} $({command} ps --all --quiet {services}) 2>&1 | tail -n 20"
+        )
+
+    def pull(self, release: Release) -> None:
+        """Have the images on the host; one that is there isn't asked for. Raises Stop."""
+        self.docker(release.number, "pull --quiet --policy missing")
+
+    def up(self, number: int, services: list[str]) -> None:
+        """Start services and wait until they are up; at once told where one ends. Raises Stop."""
+        if services:
+            these = " ".join(services)
+            self.docker(number, f"up --detach --no-deps --wait --wait-timeout {self.rules.gate_seconds} {these}", these)
+
+    def stop(self, number: int, services: list[str]) -> None:
+        """Stop services of a release in their own time, as far as they are there. Raises Stop."""
+        known = {build.service for build in self.release(number).builds}
+        if these := [name for name in services if name in known]:
+            self.docker(number, f"stop {' '.join(these)}")
+
+    def down(self, number: int) -> None:
+        """Stop a release in its own time, and remove its containers. Raises Stop."""
+        self.docker(number, "down --remove-orphans")
+
+    def check(self, release: Release, services: list[str], seconds: float) -> None:
+        """Wait until each service is ready and answers as its build; print a line for each. Raises Stop."""
+        for build in (one for one in release.builds if one.service in services):
+            if wrong := self.wrong(release.number, build, seconds):
+                print(self.host.read(f"{{ {self.evidence(release.number, build.service)}; }} || true"))
+                raise Stop(f"{build.service}: {wrong}", 1)
+
+    def wrong(self, number: int, build: Build, seconds: float) -> str:
+        """Return what is wrong with a service that runs, after at most `seconds`; print how it is."""
+        command = self.command(number)
+        try:
+            said = self.host.read(f"{command} exec -T {build.service} python -c {shlex.quote(ASK)} {seconds}")
+            (health, answer), (ready, why) = json.loads(said)
+        except (Stop, ValueError):
+            return "it doesn't run"
+        try:
+            version = json.loads(answer).get("version")
+        except (ValueError, AttributeError):
+            version = "unknown"
+        print(f"{build.service}: {'healthy' if health == 200 else 'not healthy'}, version {version}", flush=True)
+        if health != 200:
+            return f"/-/health answered {health or 'nothing'}: {answer[:300]}"
+        if version != build.version:
+            return f"it answers as version {version}, expected {build.version}"
+        return "" if ready == 200 else f"not ready after {seconds:g} seconds: /-/readiness answered {ready}: {why[:300]}"
+
+    def keep(self, number: int, good: list[int]) -> None:
+        """Have the engine start a release again after a reboot, and write down that it is the one. Raises Stop."""
+        command = self.command(number)
+        text = "".join(f"{one}\n" for one in good)
+        self.host.do(f"docker update --restart unless-stopped $({command} ps --quiet) > /dev/null && cat > good.new && mv good.new good", text)
+
+    def prune(self, keep: set[int]) -> None:
+        """Remove images and settings of releases that aren't kept. Never fails."""
+        kept = " ".join(f"releases/{number}/compose.json" for number in sorted(keep))
+        revisions = " ".join(str(self.release(number).settings) for number in sorted(keep))
+        self.host.do(
+            f"""grep -ho '"image": "[^"]*"' releases/*/compose.json | sort -u | while read -r line; do
+grep -qF -- "$line" {kept} || {{ image=${{line#*: \\"}}; docker image rm "${{image%\\"}}" > /dev/null 2>&1; }}
+done
+for file in settings/*.env; do case " {revisions} " in *" $(basename "$file" .env) "*) ;; *) rm -f "$file" ;; esac; done; true"""
+        )

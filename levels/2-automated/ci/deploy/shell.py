@@ -1,0 +1,40 @@
+"""How commands are run, and how a run ends that can't go on."""
+
+import os
+import shlex
+import subprocess
+import sys
+
+import uv
+
+
+class Stop(Exception):
+    """Ends the run with a message for people, and an exit code: 1 it went wrong, 2 something to correct first."""
+
+    def __init__(self, message: str, code: int = 2) -> None:
+        """Take the message and the exit code."""
+        super().__init__(message)
+        self.code = code
+
+
+def run(command: list[str], text: str = "", shown: str = "") -> str:
+    """Run a command at the project's root with `text` as its input; return what it printed.
+
+    `shown` is how the command is named when it fails. Raises Stop.
+    """
+    try:
+        # Without text the command gets no input at all, or ssh would wait for a keyboard.
+        done = subprocess.run(
+            command, input=text, text=True, stdout=subprocess.PIPE, check=False, cwd=uv.ROOT, errors="replace"
+        )
+    except FileNotFoundError as error:
+        raise Stop(f"{command[0]} is not installed") from error
+    if done.returncode:
+        print(done.stdout, end="", file=sys.stderr)
+        raise Stop(f"failed with exit code {done.returncode}: {shown or shlex.join(command)}", 1)
+    return done.stdout
+
+
+def by_workflow() -> bool:
+    """Return whether a workflow of GitHub's runs this."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
