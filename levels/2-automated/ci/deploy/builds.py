@@ -108,15 +108,15 @@ def build(command: list[str]) -> str:
 
 def digest(name: str, version: str) -> str:
     """Return the digest of an image in the registry; nothing where it isn't there. Raises Stop."""
-    command = ["docker", "buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", f"{name}:{version}"]
+    command = ["docker", "buildx", "imagetools", "inspect", "--format", "{{json .Manifest}}", f"{name}:{version}"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     except FileNotFoundError as error:
         raise Stop("docker is not installed") from error
     except subprocess.TimeoutExpired as error:
         raise Stop(f"the registry didn't answer within two minutes about {name}", 1) from error
-    if done.returncode == 0 and DIGEST.fullmatch(done.stdout.strip()):
-        return done.stdout.strip()
+    if done.returncode == 0:
+        return str(json.loads(done.stdout)["digest"])
     said = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     if re.search(r"not found|manifest unknown|name unknown", said, re.IGNORECASE):
         return ""

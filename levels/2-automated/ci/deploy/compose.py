@@ -155,17 +155,18 @@ class Compose:
 
         Where it fails, the last lines and the health of the services in `show` are printed. Raises Stop.
         """
-        command = self.command(number)
         told = f" || {{ code=$?; {self.evidence(number, show)}; exit $code; }}" if show else ""
-        return self.host.do(f"{command} {arguments}{told}")
+        return self.host.do(f"{self.command(number)} {arguments}{told}", what=f"docker compose {arguments}")
 
     def evidence(self, number: int, services: str) -> str:
         """Return shell that prints the last lines and the health of services."""
-        command = self.command(number)
-        health = "{{.Name}}: {{.State.Status}}, exit code {{.State.ExitCode}}{{with .State.Health}}, {{.Status}}{{range .Log}}{{println}}  {{.Output}}{{end}}{{end}}"
+        health = (
+            "--- {{.Name}}: {{.State.Status}}, exit code {{.State.ExitCode}}"
+            "{{with .State.Health}}, {{.Status}}{{range .Log}}{{println}}  {{.Output}}{{end}}{{end}}"
+        )
         return (
-            f"echo '--- last lines'; {command} logs --no-color --tail 20 {services} 2>&1; echo '--- health';"
-            f" docker inspect --format {shlex.quote(health)} $({command} ps --all --quiet {services}) 2>&1 | tail -n 20"
+            f"for one in $({self.command(number)} ps --all --quiet {services}); do"
+            f" docker inspect --format {shlex.quote(health)} $one 2>&1 | grep . | tail -n 8; docker logs --tail 20 $one 2>&1; done"
         )
 
     def pull(self, release: Release) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import uv
 
 from .settings import Settings, secret_prefix
-from .shell import Stop, run
+from .shell import Failed, Stop, run
 
 LEASE_SECONDS = int(os.environ.get("DEPLOY_LEASE_SECONDS") or 120)
 LOST = 75  # exit codes of what runs on the host: the lease is another's now,
@@ -88,29 +88,29 @@ class Host:
                     with contextlib.suppress(Stop):
                         run([*self.ssh, "-q", "-O", "exit", "--", self.address])
 
-    def read(self, script: str, text: str = "") -> str:
-        """Run shell in this environment's folder on the host; return what it printed. Raises Stop."""
-        enter = f"umask 077; mkdir -p deploy/{self.name}/releases deploy/{self.name}/settings && cd deploy/{self.name} || exit 1\n"
-        shown = f"on {self.address}: {' '.join(script.split())[:200]}"
+    def read(self, script: str, text: str = "", what: str = "") -> str:
+        """Run shell in this environment's folder on the host; return what it printed.
+
+        `what` is how it is named when it fails. Raises Stop.
+        """
+        folder = f"deploy/{self.name}"
+        enter = f"umask 077; mkdir -p {folder}/releases {folder}/settings && cd {folder} || exit 1\n"
         try:
-            return run([*self.ssh, "--", self.address, enter + script], text, shown)
-        except Stop as stop:
-            if "exit code 255:" in str(stop):
+            return run([*self.ssh, "--", self.address, enter + script], text, what or script.splitlines()[0][:120])
+        except Failed as failed:
+            if failed.exit_code == LOST:
+                self.lost = True
+                raise self._lost() from None
+            if failed.exit_code == 255:
                 raise Stop(f"{self.address} can't be reached, or the connection was lost (ssh says why, above)", 1) from None
             raise
 
-    def do(self, script: str, text: str = "") -> str:
+    def do(self, script: str, text: str = "", what: str = "") -> str:
         """Run shell that changes something there, under the lease. Raises Stop; LeaseLost where that is gone."""
         if self.lost:
             raise self._lost()
         held = HOLD.format(number=self.lease, seconds=LEASE_SECONDS, script=script, lost=LOST)
-        try:
-            return self.read(held, text)
-        except Stop as stop:
-            if f"exit code {LOST}:" in str(stop):
-                self.lost = True
-                raise self._lost() from None
-            raise Stop(str(stop).replace(" ".join(held.split())[:200], " ".join(script.split())[:200]), stop.code) from None
+        return self.read(held, text, what or script.splitlines()[0][:120])
 
     def write(self, name: str, text: str) -> None:
         """Write a file there, whole or not at all. Raises Stop."""
@@ -182,7 +182,7 @@ class Host:
 
 def compose_command(host: Host, number: int) -> str:
     """Return the beginning of a docker compose command line for a release, in its environment's folder."""
-    return f"docker compose -p {host.name}-{number} --project-directory . -f releases/{number}/compose.json"
+    return f"docker compose --progress quiet -p {host.name}-{number} --project-directory . -f releases/{number}/compose.json"
 
 
 def secret_file(file: Path, text: str) -> str:

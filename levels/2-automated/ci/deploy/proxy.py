@@ -49,7 +49,7 @@ if cmp -s listens/{name}.new listens/{name}.json && [ -n "$(docker ps -q --filte
 fi
 [ ! -e listens/{name}.json ] || cp listens/{name}.json listens/{name}.before
 mv listens/{name}.new listens/{name}.json
-up() {{ docker compose -p {network} --project-directory . -f base.json $(for file in listens/*.json; do echo "-f $file"; done) up --detach --wait --wait-timeout 60 --remove-orphans 8>&-; }}
+up() {{ docker compose --progress quiet -p {network} --project-directory . -f base.json $(for file in listens/*.json; do echo "-f $file"; done) up --detach --wait --wait-timeout 60 --remove-orphans 8>&-; }}
 up && rm -f listens/{name}.before && exit 0
 if [ -e listens/{name}.before ]; then mv listens/{name}.before listens/{name}.json; else rm listens/{name}.json; fi
 [ -z "$(ls listens)" ] || up

@@ -17,10 +17,19 @@ class Stop(Exception):
         self.code = code
 
 
+class Failed(Stop):
+    """A command failed, with this exit code."""
+
+    def __init__(self, what: str, exit_code: int) -> None:
+        """Take how the command is named, and its exit code."""
+        super().__init__(f"{what}: exit code {exit_code}", 1)
+        self.exit_code = exit_code
+
+
 def run(command: list[str], text: str = "", shown: str = "") -> str:
     """Run a command at the project's root with `text` as its input; return what it printed.
 
-    `shown` is how the command is named when it fails. Raises Stop.
+    `shown` is how the command is named when it fails. Raises Stop; Failed where its exit code isn't 0.
     """
     try:
         # Without text the command gets no input at all, or ssh would wait for a keyboard.
@@ -31,7 +40,7 @@ def run(command: list[str], text: str = "", shown: str = "") -> str:
         raise Stop(f"{command[0]} is not installed") from error
     if done.returncode:
         print(done.stdout, end="", file=sys.stderr)
-        raise Stop(f"failed with exit code {done.returncode}: {shown or shlex.join(command)}", 1)
+        raise Failed(shown or shlex.join(command), done.returncode)
     return done.stdout
 
 

@@ -6,6 +6,7 @@ longer, doesn't go over a newer one. The way back is rollback, or to name a vers
 
 import base64
 import os
+import re
 import subprocess
 
 import flags
