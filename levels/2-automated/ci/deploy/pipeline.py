@@ -23,7 +23,7 @@ from .compose import Compose, names
 from .host import Host, LeaseLost
 from .releases import Release
 from .settings import Rules, Settings
-from .shell import Stop, run
+from .shell import Stop
 
 LOG = uv.ROOT / "config" / "deploys.jsonl"
 
