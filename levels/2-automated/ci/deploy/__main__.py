@@ -180,4 +180,5 @@ def running(target: Compose) -> Release:
 
 
 if __name__ == "__main__":
+    sys.argv[0] = "deploy"  # what messages of the scripts beside this package begin with
     sys.exit(main())

@@ -84,7 +84,7 @@ def pull(deploy: Deploy) -> None:
 def back_up(deploy: Deploy) -> None:
     """Run the command on the host that DEPLOY_BEFORE_RELEASE names, such as a backup of the database."""
     if command := deploy.settings.plain("DEPLOY_BEFORE_RELEASE"):
-        deploy.host.do(command)
+        deploy.host.do(command, what="DEPLOY_BEFORE_RELEASE")  # which may hold a secret
 
 
 def release_command(deploy: Deploy) -> None:
