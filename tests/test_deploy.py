@@ -25,7 +25,9 @@ from tests.support.stand_ins import StandIns, digest
 AtLevel = Callable[..., Project]
 SECRET = "hunter2-is-no-password"
 STAGING = f"# ours\nDEPLOY_HOST=deployer@staging.example.org:2222\n\nDATABASE_URL='postgres://u:{SECRET}@db/$x'\nLOG_LEVEL=INFO\n"
-STEPS = "settle prepare listen pull back-up release-command start ready workers traffic smoke keep drain prune"
+STEPS = (
+    "settle prepare listen pull back-up release-command start ready workers traffic smoke keep drain prune"
+)
 
 
 class Shop:
@@ -36,6 +38,12 @@ class Shop:
         project.replace("config/levels.json", '"repository": ""', '"repository": "Me/Shop"')
         project.commit()
         project.write("config/staging.env", STAGING)
+        # What runs the smoke tests: it writes down what it is given, and fails where the folder has a file `broken`.
+        python = self.folder / ".venv/bin/python"
+        python.parent.mkdir(parents=True)
+        python.write_text('#!/bin/sh\necho "$SMOKE_URLS" "$@" > .venv/asked\n! [ -e .venv/broken ]\n')
+        python.chmod(0o755)
+        (self.folder / ".venv/.installed").touch()
 
     def run(self, *command: str, **env: str) -> tuple[int, str, str]:
         """Run a command with the stand-ins on PATH; gives exit code, output and errors."""
@@ -181,7 +189,8 @@ def test_web_services_start_beside_the_old_ones_and_workers_after_them(two: Shop
 
 def test_a_worker_of_which_two_may_run_starts_beside_the_old_one(two: Shop) -> None:
     two.project.write(
-        "config/deploy.toml", "[service.telegram-bot]\noverlap = true\nstop_seconds = 7\n[gate]\nseconds = 5\n"
+        "config/deploy.toml",
+        "[service.telegram-bot]\noverlap = true\nstop_seconds = 7\n[gate]\nseconds = 5\n",
     )
     two.started("one", "two")
     assert two.host.compose("up", "stop")[-1] == (
@@ -371,7 +380,9 @@ def test_a_dry_run_shows_what_differs_and_the_steps_and_changes_nothing(two: Sho
     before = snapshot(two.host.host)
     calls = len(two.host.compose("up", "down", "stop", "pull"))
     code, out, errors = two.make("rollback", "ENV=staging", "DRY_RUN=1")
-    assert (code, errors) == (0, "") and out.startswith("staging: release 3 -> 2\n  market-data: two -> one (")
+    assert (code, errors) == (0, "") and out.startswith(
+        "staging: release 3 -> 2\n  market-data: two -> one ("
+    )
     assert "prepare:" not in out, "a release is written once"
     out = two.make("deploy", "ENV=staging", "VERSION=two", "DRY_RUN=1")[1]
     assert out.startswith("staging: release 3 -> 4\n  nothing differs\n")
@@ -464,16 +475,24 @@ def test_a_wrong_setting_is_told_before_the_host_is_touched(shop: Shop, settings
         ("[gate]\nseconds = 0\n", "gate.seconds is 0, expected a number from 1 to 86400"),
         ("[keep]\nreleases = true\n", "keep.releases is True, expected a number from 1 to 86400"),
         ("[release]\ncommand = ['a']\n", "release.command is ['a'], expected a text"),
-        ("[release]\nservice = 'shop'\n", "release.service is 'shop', expected one of market-data, telegram-bot"),
+        (
+            "[release]\nservice = 'shop'\n",
+            "release.service is 'shop', expected one of market-data, telegram-bot",
+        ),
         ("[service.shop]\noverlap = true\n", "service.shop.overlap is unknown, expected one of "),
-        ("[service.telegram-bot]\noverlap = 'yes'\n", "service.telegram-bot.overlap is 'yes', expected true or"),
+        (
+            "[service.telegram-bot]\noverlap = 'yes'\n",
+            "service.telegram-bot.overlap is 'yes', expected true or",
+        ),
         (
             "[service.market-data]\noverlap = true\n",
             "service.market-data.overlap is for workers; web services always",
         ),
     ],
 )
-def test_a_mistake_in_the_rules_is_told_before_the_host_is_touched(two: Shop, text: str, message: str) -> None:
+def test_a_mistake_in_the_rules_is_told_before_the_host_is_touched(
+    two: Shop, text: str, message: str
+) -> None:
     two.project.write("config/deploy.toml", text)
     assert two.told("deploy", "staging").startswith(f"config/deploy.toml: {message}")
 
@@ -520,7 +539,10 @@ def comes_back(two: Shop, **trouble: Any) -> tuple[str, str]:
         "headers": {"customResponseHeaders": {"X-Release": "1"}}
     }
     for record in (two.recorded(), two.deployment_log()):
-        assert [(line["version"], line["outcome"]) for line in record] == [("one", "success"), ("two", "failure")]
+        assert [(line["version"], line["outcome"]) for line in record] == [
+            ("one", "success"),
+            ("two", "failure"),
+        ]
     return out, errors
 
 
@@ -645,7 +667,9 @@ def test_while_one_deploy_has_the_lease_another_is_refused_and_told_whose_it_is(
     until = str(int(time.time()) + 60)
     shop.host.file("lease").write_text(f"2\n{until}\nAda (workflow run 7)\n{since}\ndeploys two\n")
     for command in ("deploy", "rollback"):
-        code, out, errors = shop.deploy(command, "staging", *(["--release", "1"] if command == "rollback" else []))
+        code, out, errors = shop.deploy(
+            command, "staging", *(["--release", "1"] if command == "rollback" else [])
+        )
         assert (code, out) == (1, "")
         assert errors == (
             f"staging is being deployed by Ada (workflow run 7) since {since}: deploys two."
@@ -778,29 +802,21 @@ def test_logs_are_those_of_what_runs(two: Shop) -> None:
 # The smoke tests
 
 
-def test_smoke_tests_are_told_where_the_services_answer_and_a_failure_takes_the_release_back(shop: Shop) -> None:
-    python = shop.folder / ".venv/bin/python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    (shop.folder / ".venv/.installed").touch()
-    shop.project.write(
-        "tests/smoke/test_it.py",
-        "import json, os, pathlib\n\n\ndef test_it():\n"
-        "    (url,) = json.loads(os.environ['SMOKE_URLS']).items()\n"
-        "    pathlib.Path('asked').write_text(' '.join(url))\n"
-        "    assert not pathlib.Path('broken').exists()\n",
+def test_smoke_tests_are_told_where_the_services_answer_and_a_failure_takes_the_release_back(
+    two: Shop,
+) -> None:
+    two.project.write("tests/smoke/test_it.py", "")
+    two.started("one")
+    asked = re.fullmatch(
+        r'\{"market-data": "http://127\.0\.0\.1:(\d+)"\} -m pytest .* ?tests/smoke\n',
+        two.project.read(".venv/asked"),
     )
-    shop.started("one")
-    asked = r"api http://127\.0\.0\.1:(\d+)"
-    port = re.fullmatch(asked, shop.project.read("asked"))
-    assert port and [call["arguments"][-3] for call in shop.host.log("ssh") if "forward" in call["arguments"]] == [
-        f"127.0.0.1:{port[1]}:127.0.0.1:8000"
-    ]
-    shop.project.write("broken", "")
-    out, errors = shop.fails("two")
+    ways = [call["arguments"][-3] for call in two.host.log("ssh") if "forward" in call["arguments"]]
+    assert asked and ways == [f"127.0.0.1:{asked[1]}:127.0.0.1:8000"]
+    two.project.write(".venv/broken", "")
+    out, errors = two.fails("two")
     assert "smoke failed: the smoke tests failed" in out and errors.endswith("release 1 (one) is back\n")
-    assert shop.deploy("smoke", "staging")[::2] == (1, "the smoke tests failed\n")
+    assert two.deploy("smoke", "staging")[::2] == (1, "the smoke tests failed\n")
 
 
 # The record

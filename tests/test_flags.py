@@ -22,6 +22,8 @@ from extensions.evolution.metrics import Measured
 from extensions.evolution.triggers import parse
 from extensions.template import layers
 from tests.support.projects import LEVELS, ROOT, Project
+from tests.support.stand_ins import StandIns
+from tests.test_deploy import STAGING, Shop
 
 AtLevel = Callable[..., Project]
 code = flags.resolver()
@@ -328,11 +330,12 @@ def test_a_wrong_file_ends_each_script_with_one_line_and_exit_code_2(at_level: A
     for arguments, env in (
         (["ci/integration.py"], {"ENV": "staging"}),
         (["ci/security.py", "secrets"], {"ENV": "production"}),
-        (["ci/deploy.py", "images", "staging"], {}),
+        (["-m", "deploy", "images", "staging"], {"PYTHONPATH": "ci"}),
     ):
         said = run(project, *arguments, **env)
         assert (said.returncode, said.stdout) == (2, "")
-        assert said.stderr == f"{arguments[0][3:-3]}: {expected}"
+        name = arguments[1] if arguments[0] == "-m" else Path(arguments[0]).stem
+        assert said.stderr == f"{name}: {expected}"
     (project.folder / code.FILE).write_bytes(b"features: \xff\n")
     said = run(project, "ci/integration.py", ENV="staging")
     assert (said.returncode, said.stderr) == (2, f"integration: {code.FILE}: expected UTF-8\n")
@@ -343,7 +346,7 @@ def test_a_wrong_file_ends_each_script_with_one_line_and_exit_code_2(at_level: A
     [
         ("integration_testing", "staging", ["ci/integration.py"]),
         ("security_scanning", "production", ["ci/security.py", "secrets"]),
-        ("staging_deployment", "staging", ["ci/deploy.py", "images", "staging"]),
+        ("staging_deployment", "staging", ["-m", "deploy", "images", "staging"]),
     ],
 )
 def test_what_a_flag_switches_off_is_not_run_and_says_so_on_the_page_of_the_run(
@@ -357,7 +360,12 @@ def test_what_a_flag_switches_off_is_not_run_and_says_so_on_the_page_of_the_run(
         section[0] + section[1] + section[2].replace(f"      {flag}: true", f"      {flag}: false", 1),
     )
     page = tmp_path / "page.md"
-    workflow = {"ENV": environment, "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(page)}
+    workflow = {
+        "PYTHONPATH": "ci",
+        "ENV": environment,
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_STEP_SUMMARY": str(page),
+    }
     said = run(project, *arguments, **workflow)
     assert (said.returncode, said.stderr) == (0, "")
     assert re.fullmatch(
@@ -378,31 +386,24 @@ def test_by_hand_no_flag_is_asked(at_level: AtLevel) -> None:
         )
 
 
-def test_a_deployment_hands_the_flags_to_the_services(
-    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CI", raising=False)  # by hand; in CI it would want the secrets
-    project = at_level(4)
-    project.replace(
+def test_a_deployment_hands_the_flags_to_the_services(at_level: AtLevel, tmp_path: Path) -> None:
+    shop = Shop(at_level(4), StandIns(tmp_path / "stand-ins"))
+    shop.project.replace(
         code.FILE,
         "      integration_testing: true\n",
         "      integration_testing: true\n      a_b_testing: true\n",
     )
-    project.replace("config/levels.json", '"repository": ""', '"repository": "me/shop"')
-    project.commit()
-    project.write("config/staging.env", "DEPLOY_HOST=me@example.org\n")
-    said = run(project, "ci/deploy.py", "deploy", "staging", "--dry-run")
-    assert said.returncode == 0, said.stderr
-    assert re.findall(r'"FEATURE_FLAGS": "(.*)"', said.stdout) == ["a_b_testing"]
+    shop.started("one")
     # What the settings of the environment say wins.
-    project.write("config/staging.env", "DEPLOY_HOST=me@example.org\nFEATURE_FLAGS=mine\n")
-    assert '"FEATURE_FLAGS": "mine"' in run(project, "ci/deploy.py", "deploy", "staging", "--dry-run").stdout
-    project.write("config/qa.env", "DEPLOY_HOST=me@example.org\n")
-    said = run(project, "ci/deploy.py", "deploy", "qa", "--dry-run")
-    assert (said.returncode, said.stdout) == (
-        2,
-        "",
-    ) and "expected one of local, staging, production, got 'qa'" in said.stderr
+    shop.project.write("config/staging.env", STAGING + "FEATURE_FLAGS='mine'\n")
+    shop.started("one")
+    for number, flags_on in ((1, "a_b_testing"), (2, "mine")):
+        services = shop.host.json(f"releases/{number}/compose.json")["services"]
+        assert services["api"]["environment"]["FEATURE_FLAGS"] == flags_on
+    shop.project.write("config/qa.env", STAGING)
+    code_, out, errors = shop.deploy("deploy", "qa", "--version", "one")
+    assert (code_, out) == (2, "")
+    assert errors == "deploy: ENV: expected one of local, staging, production, got 'qa'\n"
 
 
 def levels_flags(

@@ -50,7 +50,9 @@ class StandIns:
 
     def compose(self, *commands: str) -> list[str]:
         """What Compose was given, each as `PROJECT COMMAND …`; only these commands."""
-        calls = [parted(line["arguments"]) for line in self.log("docker") if line["arguments"][0] == "compose"]
+        calls = [
+            parted(line["arguments"]) for line in self.log("docker") if line["arguments"][0] == "compose"
+        ]
         return [f"{project} {' '.join(rest)}" for project, _, rest in calls if rest[0] in commands]
 
     def running(self) -> dict[str, list[str]]:
@@ -144,16 +146,12 @@ def docker(folder: Path, trouble: dict[str, Any], arguments: list[str]) -> int:
     return 0
 
 
-def compose(
-    folder: Path, trouble: dict[str, Any], project: str, files: list[str], command: list[str]
-) -> int:
+def compose(folder: Path, trouble: dict[str, Any], project: str, files: list[str], command: list[str]) -> int:
     if gone := [file for file in files if not Path(file).is_file()]:
         return complain(f"open {gone[0]}: no such file or directory")
     parts = [json.loads(Path(file).read_text()) for file in files]
     services = {name: service for part in parts for name, service in part["services"].items()}
-    versions = {
-        name: service["environment"].get("SERVICE_VERSION", "") for name, service in services.items()
-    }
+    versions = {name: service["environment"].get("SERVICE_VERSION", "") for name, service in services.items()}
     ports = [port for part in parts for one in part["services"].values() for port in one.get("ports", [])]
     state = read_state(folder)
     mine, (verb, *rest) = state.setdefault(project, {}), command
