@@ -65,7 +65,7 @@ class Shop:
         return done.returncode, done.stdout, done.stderr
 
     def deploy(self, *arguments: str, **env: str) -> tuple[int, str, str]:
-        return self.run(sys.executable, "-m", "deploy", *arguments, **{"PYTHONPATH": "ci", **env})
+        return self.run(sys.executable, "-P", "-m", "deploy", *arguments, **{"PYTHONPATH": "ci", **env})
 
     def make(self, *arguments: str) -> tuple[int, str, str]:
         return self.run("make", "-f", "levels.mk", f"PYTHON={sys.executable}", *arguments)
@@ -358,6 +358,12 @@ def test_what_the_registry_has_not_is_told_before_the_host_is_touched(
     assert (out, errors) == ("", message) and shop.host.log("ssh") == []
 
 
+def test_a_file_or_folder_of_theirs_that_is_called_deploy_is_not_taken_for_ours(shop: Shop) -> None:
+    for path in ("deploy.py", "deploy/__main__.py", "deploy/__init__.py"):
+        shop.project.write(path, "raise SystemExit('theirs')\n")
+    assert shop.make("status", "ENV=staging")[2].startswith("nothing has been deployed to staging\n")
+
+
 # A dry run
 
 
@@ -371,7 +377,7 @@ def test_a_dry_run_of_images_prints_what_would_be_run(shop: Shop) -> None:
 def test_a_dry_run_shows_what_differs_and_the_steps_and_changes_nothing(two: Shop) -> None:
     code, out, errors = two.make("deploy", "ENV=staging", "VERSION=one", "DRY_RUN=1")
     assert (code, errors) == (0, "")
-    first, api, bot, steps, *listed = out.splitlines()
+    first, api, _, steps, *listed = out.splitlines()
     assert (first, steps) == ("staging: release none -> 1", "steps:")
     assert api == f"  market-data: new, one ({digest('ghcr.io/me/shop/market-data:one')})"
     assert " ".join(line.split(":")[0].strip() for line in listed) == STEPS

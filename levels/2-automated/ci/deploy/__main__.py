@@ -113,13 +113,14 @@ def rollback(target: Compose, wanted: str, dry_run: bool) -> None:
 def go(plan: Callable[[], Deploy], why: str, dry_run: bool) -> None:
     """Carry out what `plan` says once the host is this deploy's own, or in a dry run say it. Raises Stop."""
     planned = plan()
-    environment, kind = planned.host.environment, planned.kind
+    environment = planned.host.environment
+    steps = pipeline.steps(planned.kind)  # a wrong step of a higher level is told before anything is done
     if dry_run:
         print(
             f"{environment}: release {planned.before.number if planned.before else 'none'} -> {planned.release.number}"
         )
         print("\n".join(f"  {line}" for line in differences(planned.before, planned.release)))
-        print("steps:\n" + "\n".join(f"  {step.name}: {step.does}" for step in pipeline.steps(kind)))
+        print("steps:\n" + "\n".join(f"  {step.name}: {step.does}" for step in steps))
         return
     with planned.host.leased(pipeline.who(), why):
         planned = plan()
