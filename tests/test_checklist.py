@@ -628,6 +628,7 @@ def test_next_is_the_level_after_that_of_the_project(
         project = at_level(level)
         _, out, _ = run(project, monkeypatch, capsys, "--json")
         assert json.loads(out)["target_level"] == ahead
+        monkeypatch.chdir(project.folder.parent)
         shutil.rmtree(project.folder)
 
 
