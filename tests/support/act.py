@@ -1,6 +1,6 @@
 """Run a rendered workflow here, by act: its jobs, steps, conditions, secrets and outputs are real, on this machine and
 not on a runner's. Actions, which are JavaScript from elsewhere, have stand-ins. What act doesn't know: environments,
-permissions and concurrency.
+permissions, concurrency, and how to keep a secret of several lines out of a log.
 """
 
 from __future__ import annotations
