@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.support.act import Job, run_workflow
-from tests.support.engine import Target
 from tests.support.projects import Project, git
-from tests.support.proofs import answers, fresh_machine
-from tests.support.servers import free_port
 
 pytestmark = pytest.mark.proof
 
@@ -114,37 +110,3 @@ def test_where_staging_is_not_set_up_the_workflow_says_what_to_set(
     shutil.rmtree(tmp_path / "act")
     jobs = run_workflow(*run, only="not-set-up", variables={"STAGING_HOST": "root@127.0.0.1:22"})
     assert {job.conclusion for job in jobs.values()} == {"skipped"}
-
-
-def test_a_push_is_on_staging_by_the_workflow_itself(
-    project: Project, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, target: Target
-) -> None:
-    machine, port = fresh_machine(tmp_path_factory), free_port()
-    project.copy("v1.0.0", level=2, image_registry=target.registry.name)
-    target.engine.python(project.answers()["python_version"])
-    git(project.folder, "branch", "--move", "main")
-    machine.run("make install", project.folder)  # makes uv.lock
-    version = git(project.commit("uv.lock").folder, "rev-parse", "HEAD").strip()
-    jobs = run_workflow(
-        project.folder,
-        "staging-deploy.yml",
-        tmp_path / "act",
-        {**machine.environment(uv=True), **target.docker, "PATH": f"{target.engine.programs}:{machine.path}"},
-        repository=project.answers()["repository"] or "someone/shop",
-        secrets={
-            "GITHUB_TOKEN": "a-token",
-            "STAGING_SSH_KEY": target.ssh.key,
-            "STAGING_KNOWN_HOSTS": target.ssh.known_hosts,
-            "STAGING_ENV": f"API_PORT={port}\n",
-        },
-        variables={"STAGING_HOST": target.ssh.address},
-    )
-    logs = "\n".join(f"{name}: {job.log[-3000:]} {job.notices}" for name, job in jobs.items())
-    assert {name: job.conclusion for name, job in jobs.items()} == {
-        "check": "success",
-        "integration": "success",
-        "images": "success",
-        "deploy": "success",
-        "not-set-up": "skipped",
-    }, logs
-    assert json.loads(answers(f"http://127.0.0.1:{port}/-/health"))["version"] == version

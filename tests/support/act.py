@@ -33,7 +33,25 @@ STAND_INS = {
         'printf %s "${{ inputs.password }}" |'
         ' docker login --username "${{ inputs.username }}" --password-stdin "${{ inputs.registry }}"'
     ),
-    "docker/setup-buildx-action": "docker buildx version",
+    # GitHub's builder is a container from Docker's registry. That of an engine itself has no attestations, and puts no
+    # cache into a registry, so those options are left out; and builds need the network that the engine's wrapper gives.
+    "docker/setup-buildx-action": """
+mkdir -p "$RUNNER_TEMP/buildx"
+cat > "$RUNNER_TEMP/buildx/docker" <<END
+#!/bin/sh
+for word; do
+  shift
+  case "\\$word" in
+    --cache-from | --cache-to) value=next ;;
+    --sbom=* | --provenance=*) ;;
+    *) [ -n "\\$value" ] || set -- "\\$@" "\\$word"; value= ;;
+  esac
+done
+exec $(command -v docker) "\\$@"
+END
+chmod +x "$RUNNER_TEMP/buildx/docker"
+echo "$RUNNER_TEMP/buildx" >> "$GITHUB_PATH"
+""",
 }
 
 
