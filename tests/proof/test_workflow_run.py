@@ -42,11 +42,12 @@ class Staging:
             repository=self.project.answers()["repository"] or "someone/shop",
             secrets={
                 "GITHUB_TOKEN": "a-token",
+                "REGISTRY_PASSWORD": "a-password",
                 "STAGING_SSH_KEY": self.target.ssh.key,
                 "STAGING_KNOWN_HOSTS": self.target.ssh.known_hosts,
                 "STAGING_ENV": f"API_PORT={self.port}\n",
             },
-            variables={"STAGING_HOST": self.target.ssh.address},
+            variables={"STAGING_HOST": self.target.ssh.address, "REGISTRY_USERNAME": "someone"},
         )
         return version, jobs
 
