@@ -193,6 +193,17 @@ def test_jobs_have_the_rights_that_they_need_and_one_uv(fresh: AtLevel, level: i
                     assert step["with"]["version"] == pinned, f"{file}: {name}"
 
 
+def test_a_deployment_is_given_more_time_than_its_deadlines_take_together(fresh: AtLevel) -> None:
+    """Else GitHub ends it within seconds, which is too short for the way back."""
+    project = fresh(2)
+    rules = project.read("ci/deploy/settings.py").split("class Rules:")[1].split("def rules")[0]
+    seconds = {name: int(number) for name, number in re.findall(r"(\w+)_seconds: int = (\d+)", rules)}
+    assert set(seconds) == {"release", "gate", "gate_smoke"}
+    # Web services and workers start, are checked, and go back in as long; five minutes are for the images.
+    longest = sum(seconds.values()) + 8 * seconds["gate"] + 300
+    assert graph.read(project.folder)[STAGING]["jobs"]["deploy"]["timeout-minutes"] * 60 > longest
+
+
 def test_no_job_is_there_only_to_read_a_flag(fresh: AtLevel) -> None:
     for workflow in graph.read(fresh(4).folder).values():
         for name, job in workflow["jobs"].items():

@@ -59,6 +59,8 @@ EDITS = [
     ),
     ("config/staging.env.template", None, "SHOP_NAME=\n"),
     ("docs/staging.md", None, "\nStaging is reset on Mondays.\n"),
+    ("config/deploy.toml", "seconds = 60 ", "seconds = 30 "),
+    ("tests/smoke/test_smoke.py", None, "\n\ndef test_mine(ask):\n    assert ask('api', '/')[0] == 404\n"),
     (".github/workflows/security.yml", None, "\n# Ada looks after this.\n"),
     ("config/security-exceptions.txt", None, "PYSEC-2024-1 2099-01-31 not reached by us\n"),
     ("docs/security.md", None, "\nAda looks after this.\n"),

@@ -1,7 +1,7 @@
 """A host to deploy to: a real Docker engine, an sshd whose sessions use it, and a registry, on loopback.
 
-A test file takes the fixture `target` with `pytest_plugins = ["tests.support.engine"]`. By hand:
-`python -m tests.support.engine FOLDER` starts all of it, prints what to export, and stays until it is ended.
+Proofs take the fixture `target`. By hand: `python -m tests.support.engine FOLDER` starts all of it, prints what to
+export, and stays until it is ended; FOLDER keeps what it downloads.
 """
 
 from __future__ import annotations
@@ -22,10 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.support.debian import BUNDLE, made_once, python_image, unpacked
-from tests.support.proofs import session_caches
 from tests.support.servers import Server
 
 PACKAGES = (
@@ -38,6 +35,7 @@ PACKAGES = (
     "tini",
 )
 BASE = "python:3.13-slim"  # what the Dockerfile of a project asks for
+NEEDED = ("runc", "iptables", "ip", "unshare", "setpriv", "sshd", "ssh-keygen")
 SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 # Nothing of the host changes for the engine's sake: no rule, no forwarding. So containers reach each other and
@@ -101,6 +99,8 @@ class Engine:
 
     def start(self) -> None:
         """Start the engine and wait until it answers. Raises AssertionError with the end of its log."""
+        missing = [name for name in NEEDED if shutil.which(name, path=SYSTEM) is None]
+        assert not missing, f"not installed: {', '.join(missing)} (.ci/run has the packages)"
         self.number = _claim_addresses()
         # What a host has in /run, and so loses when it is started again.
         shutil.rmtree(self.folder / "run", ignore_errors=True)
@@ -157,17 +157,32 @@ class Engine:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(20)
         self.process = None
-        for link in json.loads(_ip("-json", "address")):
-            if any(
-                one.get("local", "").startswith(f"10.{self.number}.") for one in link.get("addr_info", [])
-            ):
-                _ip("link", "delete", link["ifname"])
+        for bridge in _bridges(self.number):
+            _ip("link", "delete", bridge)
         end = time.monotonic() + 10
         while left := _control_groups(f"proof{self.number}"):
             for group in left:
                 with contextlib.suppress(OSError):  # busy until the last process in it is gone
                     group.rmdir()
             assert time.monotonic() < end, f"control groups are left behind: {left[:3]}"
+
+    def left_behind(self) -> list[str]:
+        """What of an engine that was stopped is still on the host: nothing, or it is a fault here."""
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        # All of an engine's processes are started with one of these.
+        names = [str(path).encode() for path in (self.folder / "run", self.programs / "docker-proxy")]
+        commands = [_read(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
+        processes = [
+            command.decode().replace("\0", " ")
+            for command in commands
+            if any(name in command for name in names)
+        ]
+        return [
+            *_bridges(self.number),
+            *map(str, _control_groups(f"proof{self.number}")),
+            *(mount for mount in mounts if mount.startswith(str(self.folder))),
+            *processes,
+        ]
 
     def log(self) -> str:
         """The end of the engine's log."""
@@ -194,15 +209,20 @@ class Engine:
 
     # Images that a registry has elsewhere
 
-    def python(self) -> str:
-        """The image that a project's Dockerfile begins with, made of Debian's packages; returns its name."""
+    def python(self, version: str = "3.13") -> str:
+        """The image that a project's Dockerfile begins with, made of Debian's packages; returns its name.
+
+        Its Python is 3.13, whatever version it is named for: a project can ask for the one that the tests run on.
+        """
         if not self._has(BASE):
             # What the image's programs trust is in its bundle, the machine's own way to the package index too.
             change = ["--change", f"ENV SSL_CERT_FILE={BUNDLE}"] if os.environ.get("SSL_CERT_FILE") else []
             self.docker(
                 "import", "--change", 'CMD ["python3"]', *change, str(python_image(self.caches)), BASE
             )
-        return BASE
+        name = BASE.replace("3.13", version)
+        self.docker("tag", BASE, name)
+        return name
 
     def traefik(self, name: str) -> str:
         """Traefik from PyPI under the official image's name, such as traefik:v3.7; it has no shell."""
@@ -239,6 +259,21 @@ class Engine:
 
 def _ip(*arguments: str) -> str:
     return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def _read(path: Path) -> bytes:
+    with contextlib.suppress(OSError):  # a process that is gone
+        return path.read_bytes()
+    return b""
+
+
+def _bridges(number: int) -> list[str]:
+    """The bridges with addresses of an engine."""
+    return [
+        link["ifname"]
+        for link in json.loads(_ip("-json", "address"))
+        if any(one.get("local", "").startswith(f"10.{number}.") for one in link.get("addr_info", []))
+    ]
 
 
 def _claim_addresses() -> int:
@@ -331,11 +366,13 @@ class SshServer(Server):
             mode=0o755, exist_ok=True
         )  # where it locks itself in before somebody has logged in
 
-    def sh(self, command: str, code: int = 0) -> str:
+    def sh(self, command: str, code: int = 0, text: str = "") -> str:
         """Run a command in a session; returns what it prints. Raises AssertionError for another exit code."""
         options = ["-F", "none", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={self.folder}/known_hosts"]
         who = ["-i", str(self.folder / "key"), "-p", str(self.port), "root@127.0.0.1"]
-        done = subprocess.run(["ssh", *options, *who, command], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["ssh", *options, *who, command], input=text, capture_output=True, text=True, check=False
+        )
         assert done.returncode == code, f"$ {command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -347,6 +384,11 @@ class Target:
     engine: Engine
     registry: Registry
     ssh: SshServer
+
+    @property
+    def docker(self) -> dict[str, str]:
+        """What a command here needs for docker to be this engine, but for PATH, where `engine.programs` come first."""
+        return {name: value for name, value in self.engine.environment.items() if name != "PATH"}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -386,16 +428,6 @@ def started(caches: Path) -> Iterator[Target]:
             server.start()
         engine.python()
         yield Target(engine, registry, ssh)
-
-
-@pytest.fixture(scope="session")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A host to deploy to, one in each of the session's processes."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can make a base image with debootstrap")
-    caches = session_caches(tmp_path_factory)
-    with started(caches) as host:
-        yield host
 
 
 def main() -> None:

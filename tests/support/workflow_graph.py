@@ -20,7 +20,7 @@ MAKE = re.compile(r"make -f levels\.mk ([a-z][\w-]*(?: [A-Z]+=[\w-]+)*)")
 NO_SUITE = ("install", "images", "deploy", "propose")
 # What builds or deploys, in whatever words.
 ACTS = re.compile(
-    r"\bmake\b[^\n;&|]*\s(images|deploy|rollback|promote|rollout)\b|ci/deploy\.py|\b(docker|podman|buildah|kubectl|helm|ssh|aws)\s"
+    r"\bmake\b[^\n;&|]*\s(images|deploy|rollback|promote|rollout)\b|-m deploy|\b(docker|podman|buildah|kubectl|helm|ssh|aws)\s"
 )
 ACTIONS = re.compile(r"^(docker/(login|build-push)-action|aws-actions/|azure/|google-github-actions/)")
 # Without one of these a job doesn't run where something before it failed.

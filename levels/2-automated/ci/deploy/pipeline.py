@@ -142,7 +142,8 @@ def smoke_tests(host: Host, settings: Settings, rules: Rules) -> None:
     """Run the smoke tests against an environment; they are told the address of each service. Raises Stop."""
     with host.addresses(proxy.reached(settings), settings.plain("DEPLOY_BIND") or "127.0.0.1") as addresses:
         uv.ensure()
-        environment = {**os.environ, "SMOKE_URLS": json.dumps(addresses)}
+        told = {"SMOKE_URLS": json.dumps(addresses), "SMOKE_METHODS": rules.gate_smoke_methods}
+        environment = {**os.environ, **told}
         command = [str(uv.VENV_PYTHON), "-m", "pytest", "-q", "--no-cov", "tests/smoke"]
         try:
             done = subprocess.run(command, cwd=uv.ROOT, env=environment, check=False, timeout=rules.gate_smoke_seconds)

@@ -78,6 +78,7 @@ class Rules:
     release_seconds: int = 600
     gate_seconds: int = 60  # how long a service may take until it is ready
     gate_smoke_seconds: int = 300
+    gate_smoke_methods: str = "GET HEAD"  # what a smoke test may ask with
     keep_releases: int = 3  # whose images stay on the host, to go back to
     overlap: frozenset[str] = frozenset()  # workers of which two may run at a time
     stop_seconds: dict[str, int] = field(default_factory=dict)  # what a service may take to stop
