@@ -24,7 +24,7 @@ import uv
 
 from . import builds, pipeline, proxy, settings, source
 from .compose import Compose
-from .host import Host
+from .host import Host, LeaseLost
 from .pipeline import Deploy
 from .releases import Release, differences
 from .shell import Stop
@@ -32,11 +32,15 @@ from .shell import Stop
 
 def main() -> int:
     """Read the command line, do it, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=["images", "deploy", "rollback", "status", "logs", "smoke"])
     parser.add_argument("environment", nargs="?", default="", help="such as staging")
     parser.add_argument("--version", default="", help="the commit whose builds are deployed; this one, when not given")
-    parser.add_argument("--release", default="", help="NUMBER of this environment; for deploy also ENV/NUMBER of another")
+    parser.add_argument(
+        "--release", default="", help="NUMBER of this environment; for deploy also ENV/NUMBER of another"
+    )
     parser.add_argument("--service", default="", help="whose logs; all, when not given")
     parser.add_argument("--dry-run", action="store_true")
     asked = parser.parse_args()
@@ -61,8 +65,8 @@ def main() -> int:
     except Stop as stop:
         print(stop, file=sys.stderr)
         return stop.code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except (LeaseLost, KeyboardInterrupt) as error:
+        print(str(error) or "interrupted", file=sys.stderr)
         return 1
     return 0
 
@@ -118,8 +122,12 @@ def direction(release: Release, before: Release | None, asked: bool) -> str:
         return ""
     environment = release.environment
     if not asked:
-        how = f"`{uv.MAKE} rollback ENV={environment}`, or `{uv.MAKE} deploy ENV={environment} VERSION={release.version}`"
-        raise Stop(f"{release.version} is older than {before.version}, which runs in {environment}: `git pull`; or to go back {how}")
+        how = (
+            f"`{uv.MAKE} rollback ENV={environment}`, or `{uv.MAKE} deploy ENV={environment} VERSION={release.version}`"
+        )
+        raise Stop(
+            f"{release.version} is older than {before.version}, which runs in {environment}: `git pull`; or to go back {how}"
+        )
     return f"back from {before.version}, which is newer"
 
 

@@ -16,7 +16,6 @@ from .releases import Release
 from .settings import Rules, Settings
 from .shell import Stop
 
-PORT = 8000  # what a service listens on inside its container
 LOGS = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
 HOLDS = 12  # seconds between two health checks of the engine's, once a container has started
 
@@ -28,7 +27,7 @@ import json, sys, time, urllib.error, urllib.request
 urllib.request.getproxies = dict
 def ask(path):
     try:
-        with urllib.request.urlopen('http://127.0.0.1:%d/-/' + path, timeout=4) as answer:
+        with urllib.request.urlopen('http://127.0.0.1:8000/-/' + path, timeout=4) as answer:
             return [answer.status, answer.read().decode()]
     except urllib.error.HTTPError as error:
         return [error.code, error.read().decode(errors='replace')]
@@ -40,7 +39,7 @@ while (said := [ask('health'), ask('readiness')]) and time.monotonic() < end:
         break
     time.sleep(0.2)
 print(json.dumps(said))
-""" % PORT
+"""
 
 # The engine's own check: as the image has it, but asked often until the service has started.
 HEALTH = "import urllib.request as r; r.getproxies = dict; r.urlopen('http://127.0.0.1:8000/-/health', timeout=4)"
@@ -64,7 +63,7 @@ def compose_file(release: Release, rules: Rules) -> str:
             "environment": {
                 "ENVIRONMENT": release.environment,
                 "FEATURE_FLAGS": release.flags,
-                "PORT": str(PORT),
+                "PORT": "8000",
                 "SERVICE_NAME": build.service,
                 "SERVICE_VERSION": build.version,
             },
@@ -140,7 +139,9 @@ class Compose:
         """
         text = self.settings.of_services()
         last = max(map(int, self.host.read("ls settings | sed -n 's/^\\([0-9]*\\)[.]env$/\\1/p'").split()), default=0)
-        same = self.host.do(f"cat > settings/new; cmp -s settings/new settings/{last}.env && rm settings/new && echo same || true", text)
+        same = self.host.do(
+            f"cat > settings/new; cmp -s settings/new settings/{last}.env && rm settings/new && echo same || true", text
+        )
         if same.strip() == "same":
             return last
         self.host.do(f"mv settings/new settings/{number}.env")
@@ -150,13 +151,13 @@ class Compose:
         """Return the beginning of a docker compose command line for a release."""
         return compose_command(self.host, number)
 
-    def docker(self, number: int, arguments: str, show: str = "") -> str:
-        """Run docker compose for a release, under the lease.
+    def docker(self, number: int, arguments: str, show: str = "", what: str = "") -> str:
+        """Run docker compose for a release, under the lease; `what` is how it is named when it fails.
 
-        Where it fails, the last lines and the health of the services in `show` are printed. Raises Stop.
+        Then the last lines and the health of the services in `show` are printed. Raises Stop.
         """
         told = f" || {{ code=$?; {self.evidence(number, show)}; exit $code; }}" if show else ""
-        return self.host.do(f"{self.command(number)} {arguments}{told}", what=f"docker compose {arguments}")
+        return self.host.do(f"{self.command(number)} {arguments}{told}", what=what or f"docker compose {arguments}")
 
     def evidence(self, number: int, services: str) -> str:
         """Return shell that prints the last lines and the health of services."""
@@ -168,10 +169,6 @@ class Compose:
             f"for one in $({self.command(number)} ps --all --quiet {services}); do"
             f" docker inspect --format {shlex.quote(health)} $one 2>&1 | grep . | tail -n 8; docker logs --tail 20 $one 2>&1; done"
         )
-
-    def pull(self, release: Release) -> None:
-        """Have the images on the host; one that is there isn't asked for. Raises Stop."""
-        self.docker(release.number, "pull --quiet --policy missing")
 
     def up(self, number: int, services: list[str]) -> None:
         """Start services and wait until they are up; at once told where one ends. Raises Stop."""
@@ -213,13 +210,18 @@ class Compose:
             return f"/-/health answered {health or 'nothing'}: {answer[:300]}"
         if version != build.version:
             return f"it answers as version {version}, expected {build.version}"
-        return "" if ready == 200 else f"not ready after {seconds:g} seconds: /-/readiness answered {ready}: {why[:300]}"
+        return (
+            "" if ready == 200 else f"not ready after {seconds:g} seconds: /-/readiness answered {ready}: {why[:300]}"
+        )
 
     def keep(self, number: int, good: list[int]) -> None:
         """Have the engine start a release again after a reboot, and write down that it is the one. Raises Stop."""
         command = self.command(number)
         text = "".join(f"{one}\n" for one in good)
-        self.host.do(f"docker update --restart unless-stopped $({command} ps --quiet) > /dev/null && cat > good.new && mv good.new good", text)
+        self.host.do(
+            f"docker update --restart unless-stopped $({command} ps --quiet) > /dev/null && cat > good.new && mv good.new good",
+            text,
+        )
 
     def prune(self, keep: set[int]) -> None:
         """Remove images and settings of releases that aren't kept. Never fails."""

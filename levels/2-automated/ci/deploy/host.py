@@ -45,7 +45,7 @@ GIVE_BACK = """exec 9>lock; flock -w 20 9 || exit 70
 [ "$(sed -n 1p lease)" = {number} ] && {{ echo {number}; echo 0; sed -n '3,$p' lease; }} > lease.new && mv lease.new lease"""
 
 
-class LeaseLost(Stop):
+class LeaseLost(Exception):
     """Another deploy has taken over: nothing more may be done on the host, not even to undo."""
 
 
@@ -58,7 +58,9 @@ class Host:
         self.name = f"{uv.PROJECT['project']}-{settings.environment}"
         where = os.environ.get("DEPLOY_HOST") or settings.plain("DEPLOY_HOST")
         if not (found := re.fullmatch(r"(\w[\w.-]*@\w[\w.-]*?)(?::(\d+))?", where)):
-            raise Stop(f"DEPLOY_HOST is {where!r}, expected user@host or user@host:port (config/{self.environment}.env)")
+            raise Stop(
+                f"DEPLOY_HOST is {where!r}, expected user@host or user@host:port (config/{self.environment}.env)"
+            )
         self.address, self.port = found[1], found[2]
         for secret in ("SSH_KEY", "KNOWN_HOSTS"):
             if os.environ.get("CI") and not os.environ.get(f"DEPLOY_{secret}"):
@@ -102,7 +104,9 @@ class Host:
                 self.lost = True
                 raise self._lost() from None
             if failed.exit_code == 255:
-                raise Stop(f"{self.address} can't be reached, or the connection was lost (ssh says why, above)", 1) from None
+                raise Stop(
+                    f"{self.address} can't be reached, or the connection was lost (ssh says why, above)", 1
+                ) from None
             raise
 
     def do(self, script: str, text: str = "", what: str = "") -> str:
@@ -146,7 +150,7 @@ class Host:
                     run([*self.ssh, "-q", "-O", "cancel", "-L", way, "--", self.address])
 
     def _lost(self) -> LeaseLost:
-        return LeaseLost(f"another deploy of {self.environment} has taken over: this one has stopped, and changed no more", 1)
+        return LeaseLost(f"another deploy of {self.environment} has taken over: this one stopped, and changed no more")
 
     @contextlib.contextmanager
     def leased(self, owner: str, message: str) -> Iterator[None]:
@@ -160,14 +164,15 @@ class Host:
                 raise Stop(f"the lease on {self.environment} couldn't be taken ({last})", 1)
             raise Stop(
                 f"{self.environment} is being deployed by {who or 'somebody'} since {since}: {why}."
-                f" Try again when that is over; if its process has died, in {LEASE_SECONDS} seconds", 1
+                f" Try again when that is over; if its process has died, in {LEASE_SECONDS} seconds",
+                1,
             )
         self.lease = int(last)
         over = threading.Event()
 
         def renew() -> None:
             while not over.wait(LEASE_SECONDS / 3):
-                with contextlib.suppress(Stop):  # what follows says so, in the words of its own
+                with contextlib.suppress(Stop, LeaseLost):  # the next step says so, in words of its own
                     self.do("true")
 
         threading.Thread(target=renew, daemon=True).start()

@@ -10,6 +10,7 @@ import getpass
 import importlib.util
 import json
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable
@@ -59,7 +60,7 @@ def settle(deploy: Deploy) -> None:
     good, serving = deploy.before.number if deploy.before else 0, deploy.target.serving()
     others = [number for number in deploy.target.running() if number != good]
     if others or serving != good:
-        print(f"an earlier deploy was interrupted: {f'release {good} comes back' if good else 'what it left is removed'}")
+        print("an earlier deploy was interrupted: what ran well last comes back first", flush=True)
         restore(deploy)
 
 
@@ -75,13 +76,9 @@ def listen(deploy: Deploy) -> None:
 
 
 def pull(deploy: Deploy) -> None:
-    """Have the images on the host."""
-    try:
-        deploy.target.pull(deploy.release)
-    except LeaseLost:
-        raise
-    except Stop as stop:
-        raise Stop(f"{stop}\nthe host couldn't pull the images; `docker login` there, if they are private", 1) from stop
+    """Have the images on the host; one that is there isn't asked for."""
+    what = "the host couldn't pull the images (if they are private: `docker login` there)"
+    deploy.target.docker(deploy.release.number, "pull --quiet --policy missing", what=what)
 
 
 def back_up(deploy: Deploy) -> None:
@@ -95,15 +92,12 @@ def release_command(deploy: Deploy) -> None:
     rules = deploy.rules
     if not rules.release_command:
         return
-    print(f"runs: {rules.release_command}", flush=True)
     once = f"run --rm --no-deps -T {rules.release_service} timeout {rules.release_seconds} sh -c"
-    try:
-        deploy.target.docker(deploy.release.number, f"{once} {quoted(rules.release_command)}")
-    except LeaseLost:
-        raise
-    except Stop as stop:
-        raise Stop(f"{stop}\nthe release command failed: nothing else was changed, the release before runs on", 1) from stop
-    deploy.told.append("the release command had run: what it did to the database stays, and the release before runs on it")
+    what = f"the release command ({rules.release_command})"
+    print(
+        deploy.target.docker(deploy.release.number, f"{once} {shlex.quote(rules.release_command)}", what=what), end=""
+    )
+    deploy.told.append("the release command had run: what it did to the database stays")
 
 
 def start(deploy: Deploy) -> None:
@@ -127,10 +121,15 @@ def workers(deploy: Deploy) -> None:
 
 def traffic(deploy: Deploy) -> None:
     """Have the proxy send requests to the new web services."""
+    send(deploy, deploy.release)
+
+
+def send(deploy: Deploy, release: Release) -> None:
+    """Have requests go to a release; where no service has any, only write down that it is the one. Raises Stop."""
     if names("web"):
-        proxy.send(deploy.host, deploy.settings, deploy.release.number)
+        proxy.send(deploy.host, deploy.settings, release.number)
     else:
-        deploy.host.write("serving", f"{deploy.release.number}\n")
+        deploy.host.write("serving", f"{release.number}\n")
 
 
 def smoke(deploy: Deploy) -> None:
@@ -146,9 +145,9 @@ def smoke_tests(host: Host, settings: Settings, rules: Rules) -> None:
         environment = {**os.environ, "SMOKE_URLS": json.dumps(addresses)}
         command = [str(uv.VENV_PYTHON), "-m", "pytest", "-q", "--no-cov", "tests/smoke"]
         try:
-            done = subprocess.run(command, cwd=uv.ROOT, env=environment, check=False, timeout=rules.smoke_seconds)
+            done = subprocess.run(command, cwd=uv.ROOT, env=environment, check=False, timeout=rules.gate_smoke_seconds)
         except subprocess.TimeoutExpired:
-            raise Stop(f"the smoke tests took longer than {rules.smoke_seconds} seconds", 1) from None
+            raise Stop(f"the smoke tests took longer than {rules.gate_smoke_seconds} seconds", 1) from None
     if done.returncode:
         raise Stop("the smoke tests failed", 1)
 
@@ -173,7 +172,7 @@ def drain(deploy: Deploy) -> None:
 
 def prune(deploy: Deploy) -> None:
     """Remove images and settings that no way back needs any more."""
-    deploy.target.prune({deploy.release.number, *deploy.target.good()[-deploy.rules.keep :]})
+    deploy.target.prune({deploy.release.number, *deploy.target.good()[-deploy.rules.keep_releases :]})
 
 
 STEPS = [
@@ -203,35 +202,36 @@ def steps(kind: str) -> list[Step]:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         step: Step = module.step()
-        places = [number for number, one in enumerate(found) if one.name == step.after]
-        if not places:
-            raise Stop(f"ci/deploy/steps/{file.name}: after={step.after!r}, expected one of {', '.join(one.name for one in found)}")
-        found.insert(places[0] + 1, step)
+        known = [one.name for one in found]
+        if step.after not in known:
+            raise Stop(f"ci/deploy/steps/{file.name}: after={step.after!r}, expected one of {', '.join(known)}")
+        found.insert(known.index(step.after) + 1, step)
     return [step for step in found if step.only in ("", kind)]
 
 
 def carry_out(deploy: Deploy) -> None:
     """Go through the steps; where one fails, bring back what ran before, and record either. Raises Stop."""
-    began, touched, kept = time.monotonic(), False, False
+    began, begun = time.monotonic(), [""]
+    number, environment = deploy.release.number, deploy.host.environment
     try:
         for step in steps(deploy.kind):
-            touched = touched or step.name == "start"
+            begun.append(step.name)
             print(f"{step.name}: {step.does}", flush=True)
             step.run(deploy)
-            kept = kept or step.name == "keep"
     except LeaseLost:
         raise
-    except (Stop, KeyboardInterrupt) as error:
-        said = str(error) or "interrupted"
-        if kept:
-            record(deploy, "success", began, f"{step.name} failed")
-            raise Stop(f"{said}\nrelease {deploy.release.number} runs, and {step.name} failed: the next deploy puts that in order", 1) from None
-        print(f"{step.name} failed: {said}", flush=True)
-        end = f"release {deploy.before.number} runs on" if deploy.before else "nothing ran before"
-        if touched:
-            end = bring_back(deploy)
-        record(deploy, "failure", began, f"{step.name}: {said.splitlines()[-1][:200]}")
-        raise Stop("\n".join([f"release {deploy.release.number} was not deployed to {deploy.host.environment}: {step.name} failed", *deploy.told, end]), 1) from None
+    except (Exception, KeyboardInterrupt) as error:
+        said = f"{begun[-1]} failed: {error or 'interrupted'}"
+        print(said, flush=True)
+        if "keep" in begun[:-1]:
+            record(deploy, "success", began, said)
+            raise Stop(
+                f"release {number} runs in {environment}; the next deploy puts in order what failed", 1
+            ) from error
+        end = bring_back(deploy) if "start" in begun else "what ran before runs on"
+        record(deploy, "failure", began, said[:300])
+        failed = f"release {number} was not deployed to {environment}: {begun[-1]} failed"
+        raise Stop("\n".join([failed, *deploy.told, end]), 1) from error
     record(deploy, "success", began, deploy.note)
 
 
@@ -239,30 +239,28 @@ def bring_back(deploy: Deploy) -> str:
     """Bring back the release before; return what to say about it."""
     try:
         restore(deploy)
-    except (Stop, KeyboardInterrupt) as error:
-        return f"and what ran before couldn't be brought back: {error}\nthe next deploy, or `{uv.MAKE} rollback`, tries that first"
-    return f"release {deploy.before.number} ({deploy.before.version}) is back" if deploy.before else "nothing ran before, and nothing runs now"
+    except (Exception, KeyboardInterrupt) as error:
+        return f"what ran before couldn't be brought back, which the next deploy tries first: {error or 'interrupted'}"
+    if deploy.before is None:
+        return "nothing ran before, and nothing runs now"
+    return f"release {deploy.before.number} ({deploy.before.version}) is back"
 
 
 def restore(deploy: Deploy) -> None:
     """Have exactly the release that ran well last run, or nothing where none did. Raises Stop."""
     target, before = deploy.target, deploy.before
-    others = [number for number in target.running() if before is None or number != before.number]
-    if before is None:
-        proxy.withdraw(deploy.host)
+    services = [build.service for build in before.builds] if before else []
+    if before:
+        target.up(before.number, [name for name in services if name in names("web")])
+        send(deploy, before)
     else:
-        services = [build.service for build in before.builds]
-        web = [name for name in services if name in names("web")]
-        target.up(before.number, web)
-        if web:
-            proxy.send(deploy.host, deploy.settings, before.number)
-        else:
-            deploy.host.write("serving", f"{before.number}\n")
-    for number in others:
-        target.down(number)
-    if before is not None:
+        proxy.withdraw(deploy.host)
+    for number in target.running():
+        if before is None or number != before.number:
+            target.down(number)
+    if before:
         # After the others are gone: of a worker no two run at a time.
-        target.up(before.number, [name for name in services if name not in web])
+        target.up(before.number, [name for name in services if name not in names("web")])
         target.keep(before.number, target.good())
 
 
@@ -283,27 +281,16 @@ def record(deploy: Deploy, outcome: str, began: float, note: str) -> None:
 
     A workflow can't commit that; GitHub lists its deployments.
     """
-    line = {
-        "kind": deploy.kind,
-        "environment": deploy.host.environment,
-        "version": deploy.release.version,
-        "release": deploy.release.number,
-        "at": now(),
-        "by": who(),
-        "outcome": outcome,
-        **({"note": note} if note else {}),
-    }
-    there = {**line, "builds": {one.service: one.digest for one in deploy.release.builds}, "seconds": round(time.monotonic() - began, 1)}
+    release, environment = deploy.release, deploy.host.environment
+    line = {"kind": deploy.kind, "environment": environment, "version": release.version, "release": release.number}
+    line |= {"at": now(), "by": who(), "outcome": outcome, **({"note": note} if note else {})}
+    there = {**line, "builds": {one.service: one.digest for one in release.builds}}
+    there["seconds"] = round(time.monotonic() - began, 1)
     try:
         deploy.host.do("cat >> log.jsonl", json.dumps(there, ensure_ascii=False) + "\n")
-    except Stop as stop:
-        print(f"not recorded on the host: {stop}")
+    except (Stop, LeaseLost) as error:
+        print(f"not recorded on the host: {error}")
     if not os.environ.get("CI"):
         with LOG.open("a", encoding="utf-8") as log:
             log.write(json.dumps(line, ensure_ascii=False) + "\n")
         print(f"written to {LOG.relative_to(uv.ROOT)}: commit it")
-
-
-def quoted(text: str) -> str:
-    """Return a text as one word of a shell."""
-    return "'" + text.replace("'", "'\\''") + "'"

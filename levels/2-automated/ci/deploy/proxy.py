@@ -8,6 +8,7 @@ put in another's place. Only where the proxy has to listen on another port is it
 import json
 import re
 import shlex
+from typing import Any
 
 import uv
 
@@ -35,7 +36,12 @@ BASE = {
             },
             "volumes": ["./routes:/routes:ro", "./acme:/acme"],
             "networks": [NETWORK],
-            "healthcheck": {"test": ["CMD", "traefik", "healthcheck"], "interval": "5s", "start_period": "20s", "start_interval": "200ms"},
+            "healthcheck": {
+                "test": ["CMD", "traefik", "healthcheck"],
+                "interval": "5s",
+                "start_period": "20s",
+                "start_interval": "200ms",
+            },
             "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}},
         }
     },
@@ -81,7 +87,8 @@ def listens(settings: Settings) -> str:
     bind = settings.plain("DEPLOY_BIND") or "127.0.0.1"
     if not re.fullmatch(r"[0-9]{1,3}([.][0-9]{1,3}){3}", bind):
         raise Stop(f"config/{settings.environment}.env: DEPLOY_BIND is {bind!r}, expected an address such as 127.0.0.1")
-    environment, ports = {}, []
+    environment: dict[str, str] = {}
+    ports: list[str] = []
     for host, port in reached(settings).values():
         if host:
             # The certificates are asked for by ACME, over the port 443 itself.
@@ -109,7 +116,8 @@ def listens(settings: Settings) -> str:
 
 def routes(project: str, number: int, settings: Settings) -> str:
     """Return where requests go: to the web services of one release. JSON, which is YAML. Raises Stop."""
-    routers, services = {}, {}
+    routers: dict[str, Any] = {}
+    services: dict[str, Any] = {}
     for service, (host, port) in reached(settings).items():
         name = f"{project}-{service}"
         services[name] = {"loadBalancer": {"servers": [{"url": f"http://{project}-{number}-{service}:8000"}]}}
@@ -122,13 +130,18 @@ def routes(project: str, number: int, settings: Settings) -> str:
             **({"tls": {"certResolver": "acme"}} if host else {}),
         }
     header = {"headers": {"customResponseHeaders": {"X-Release": str(number)}}}
-    return json.dumps({"http": {"routers": routers, "services": services, "middlewares": {f"{project}-release": header}}}, indent=2)
+    return json.dumps(
+        {"http": {"routers": routers, "services": services, "middlewares": {f"{project}-release": header}}}, indent=2
+    )
 
 
 def start(host: Host, settings: Settings) -> None:
     """Have the proxy run and listen where this project needs it. Raises Stop."""
     needs = listens(settings)
-    host.do("mkdir -p ../proxy/routes ../proxy/listens ../proxy/acme && cat > ../proxy/base.new && mv ../proxy/base.new ../proxy/base.json", json.dumps(BASE, indent=2))
+    host.do(
+        "mkdir -p ../proxy/routes ../proxy/listens ../proxy/acme && cat > ../proxy/base.new && mv ../proxy/base.new ../proxy/base.json",
+        json.dumps(BASE, indent=2),
+    )
     try:
         host.do(START.format(name=host.name, network=NETWORK), needs)
     except Stop as stop:

@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,67 +71,61 @@ def secret_prefix(environment: str) -> str:
 
 @dataclass(frozen=True)
 class Rules:
-    """What config/deploy.toml says; seconds where nothing else is said."""
+    """What config/deploy.toml says; these hold where it says nothing."""
 
-    release_service: str = ""  # whose new image runs the release command
+    release_service: str = ""  # its new image runs the release command; the first service, when not given
     release_command: str = ""
     release_seconds: int = 600
     gate_seconds: int = 60  # how long a service may take until it is ready
-    smoke_seconds: int = 300
-    keep: int = 3  # releases whose images stay on the host, for going back
+    gate_smoke_seconds: int = 300
+    keep_releases: int = 3  # whose images stay on the host, to go back to
     overlap: frozenset[str] = frozenset()  # workers of which two may run at a time
     stop_seconds: dict[str, int] = field(default_factory=dict)  # what a service may take to stop
-
-
-KEYS = {"release": {"service", "command", "seconds"}, "gate": {"seconds", "smoke_seconds"}, "keep": {"releases"}}
 
 
 def rules() -> Rules:
     """Return what config/deploy.toml says, or what holds without it. Raises Stop at the first mistake."""
     file = uv.ROOT / DEPLOY
-    if not file.is_file():
-        return Rules()
     try:
-        told = tomllib.loads(file.read_text(encoding="utf-8"))
+        told = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Stop(f"{DEPLOY}: expected TOML: {error}") from None
-    names = {service["name"]: service["kind"] for service in uv.SERVICES}
-    sections = {**KEYS, **{f"service.{name}": {"overlap", "stop_seconds"} for name in names}}
-    given = {key: value for key, value in told.items() if key != "service"}
-    given |= {f"service.{name}": value for name, value in table(told.get("service", {}), "service").items()}
-    for section, values in given.items():
-        if section not in sections:
-            raise Stop(f"{DEPLOY}: [{section}] is unknown, expected one of {', '.join(sections)}")
-        for key, value in table(values, section).items():
-            if key not in sections[section]:
-                raise Stop(f"{DEPLOY}: {section}.{key} is unknown, expected {', '.join(sorted(sections[section]))}")
-            kind = str if key in ("service", "command") else bool if key == "overlap" else int
-            if type(value) is not kind or (kind is int and not 0 < value <= 86400):
-                expected = {str: "a text", bool: "true or false", int: "a number from 1 to 86400"}[kind]
-                raise Stop(f"{DEPLOY}: {section}.{key} is {value!r}, expected {expected}")
-    release = given.get("release", {})
-    command, service = release.get("command", ""), release.get("service", next(iter(names)))
-    if service not in names:
-        raise Stop(f"{DEPLOY}: release.service is {service!r}, expected one of {', '.join(names)}")
-    gate = given.get("gate", {})
-    of_service = {name: given.get(f"service.{name}", {}) for name in names}
-    for name, values in of_service.items():
-        if "overlap" in values and names[name] == "web":
-            raise Stop(f"{DEPLOY}: service.{name}.overlap is for workers; web services always overlap")
-    return Rules(
-        release_service=service if command else "",
-        release_command=command,
-        release_seconds=release.get("seconds", Rules.release_seconds),
-        gate_seconds=gate.get("seconds", Rules.gate_seconds),
-        smoke_seconds=gate.get("smoke_seconds", Rules.smoke_seconds),
-        keep=given.get("keep", {}).get("releases", Rules.keep),
-        overlap=frozenset(name for name, values in of_service.items() if values.get("overlap")),
-        stop_seconds={name: values["stop_seconds"] for name, values in of_service.items() if "stop_seconds" in values},
-    )
+    kinds = {one["name"]: one["kind"] for one in uv.SERVICES}
+    plain = {name: one.type for name, one in Rules.__dataclass_fields__.items() if one.type in (str, int)}
+    found: dict[str, Any] = {"release_service": next(iter(kinds)), "overlap": set(), "stop_seconds": {}}
+    for key, value in flat(told):
+        section, service, last = (*key.split("."), "", "")[:3]
+        name = f"{section}_{service}"
+        if section == "service" and service in kinds and last in ("overlap", "stop_seconds"):
+            check(key, value, bool if last == "overlap" else int)
+            if last == "stop_seconds":
+                found[last][service] = value
+            elif value and kinds[service] == "web":
+                raise Stop(f"{DEPLOY}: {key} is for workers; web services always overlap")
+            elif value:
+                found[last].add(service)
+        elif name in plain and not last:
+            check(key, value, plain[name])
+            found[name] = value
+        else:
+            known = [one.replace("_", ".", 1) for one in plain] + ["service.NAME.overlap", "service.NAME.stop_seconds"]
+            raise Stop(f"{DEPLOY}: {key} is unknown, expected one of {', '.join(known)}")
+    if found["release_service"] not in kinds:
+        raise Stop(f"{DEPLOY}: release.service is {found['release_service']!r}, expected one of {', '.join(kinds)}")
+    return Rules(**{**found, "overlap": frozenset(found["overlap"])})
 
 
-def table(value: Any, name: str) -> dict[str, Any]:
-    """Return a table of the file as it is. Raises Stop where it is something else."""
-    if not isinstance(value, dict):
-        raise Stop(f"{DEPLOY}: {name} is {value!r}, expected a table, as in [{name}]")
-    return value
+def flat(told: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value of the file with its whole name, such as release.command."""
+    for key, value in told.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
+
+
+def check(key: str, value: Any, kind: Any) -> None:
+    """Raise Stop where a value of the file isn't of its kind: str, bool or int."""
+    if type(value) is not kind or (kind is int and not 0 < value <= 86400):
+        expected = {str: "a text", bool: "true or false", int: "a number from 1 to 86400"}[kind]
+        raise Stop(f"{DEPLOY}: {key} is {value!r}, expected {expected}")

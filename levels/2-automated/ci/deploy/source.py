@@ -57,10 +57,7 @@ def superseded() -> str:
     listed = git("ls-remote", remote, ref, **read_access())
     if listed.returncode:
         said = (listed.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise Stop(
-            f"nothing was deployed: whether this is the tip of {branch} can't be told: git ls-remote: {said}",
-            1,
-        )
+        raise Stop(f"nothing was deployed: whether this is the tip of {branch} can't be told: git ls-remote: {said}", 1)
     tips = [line.split("\t")[0] for line in listed.stdout.splitlines() if line.endswith(f"\t{ref}")]
     if not tips:
         return f"the branch {branch} is gone"
@@ -76,10 +73,7 @@ def read_access() -> dict[str, str]:
     settings = {"GIT_CONFIG_COUNT": "2"}
     # The empty one forgets a header that the checkout left behind.
     for number, value in enumerate(["", header]):
-        settings |= {
-            f"GIT_CONFIG_KEY_{number}": f"http.{server}/.extraheader",
-            f"GIT_CONFIG_VALUE_{number}": value,
-        }
+        settings |= {f"GIT_CONFIG_KEY_{number}": f"http.{server}/.extraheader", f"GIT_CONFIG_VALUE_{number}": value}
     return settings
 
 
