@@ -18,6 +18,7 @@ import argparse
 import re
 import signal
 import sys
+from collections.abc import Callable
 
 import flags
 import uv
@@ -32,15 +33,12 @@ from .shell import Stop
 
 def main() -> int:
     """Read the command line, do it, and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="deploy", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="deploy", description=__doc__, formatter_class=plain)
     parser.add_argument("command", choices=["images", "deploy", "rollback", "status", "logs", "smoke"])
     parser.add_argument("environment", nargs="?", default="", help="such as staging")
     parser.add_argument("--version", default="", help="the commit whose builds are deployed; this one, when not given")
-    parser.add_argument(
-        "--release", default="", help="NUMBER of this environment; for deploy also ENV/NUMBER of another"
-    )
+    parser.add_argument("--release", default="", help="for rollback NUMBER, for deploy one of staging, or ENV/NUMBER")
     parser.add_argument("--service", default="", help="whose logs; all, when not given")
     parser.add_argument("--dry-run", action="store_true")
     asked = parser.parse_args()
@@ -74,61 +72,70 @@ def main() -> int:
 def deploy(target: Compose, version: str, wanted: str, dry_run: bool) -> None:
     """Make a release and run it; an older commit than the one that runs only where it is asked for. Raises Stop."""
     host, environment = target.host, target.host.environment
-    asked = version or wanted
     if version and wanted:
         raise Stop("VERSION and RELEASE are given, expected one of them")
     if not re.fullmatch(r"\w[\w.-]{0,127}", version or "HEAD", re.ASCII):
         raise Stop(f"VERSION is {version!r}, expected the tag of an image, such as a commit")
-    if not asked and not source.may_go_on(environment, "deployed"):
+    if not (version or wanted) and not source.may_go_on(environment, "deployed"):
         return
-    pipeline.steps("deploy")  # what isn't right there is told before anything is done
-    proxy.listens(target.settings)
+    proxy.listens(target.settings)  # what isn't right there is told before anything is done
     made = builds_of_release(wanted, environment) if wanted else builds.of(version or source.commit())
     on = target.settings.plain("FEATURE_FLAGS") or flags.of(environment)["runtime"]
 
-    def prepared(number: int, revision: int) -> tuple[Release, Release | None, str]:
-        good = target.good()
-        before = target.release(good[-1]) if good else None
+    def plan() -> Deploy:
+        before, number = target.last(), target.next_number()
+        # In a dry run the settings aren't sent, so that they count as unchanged.
+        revision = target.settings_revision(number) if host.lease else before.settings if before else 0
         release = Release(number, environment, tuple(made), revision, on, pipeline.now(), pipeline.who())
-        return release, before, direction(release, before, bool(asked))
+        note = direction(release, before, bool(version or wanted))
+        return Deploy("deploy", host, target, target.settings, target.rules, release, before, note)
 
-    number = max(target.numbers(), default=0) + 1
+    go(plan, f"deploys {made[0].version}", dry_run)
+
+
+def rollback(target: Compose, wanted: str, dry_run: bool) -> None:
+    """Bring back the release that ran well before the one that runs, or the one that is named. Raises Stop."""
+    host, environment = target.host, target.host.environment
+    if wanted and not wanted.isdecimal():
+        raise Stop(f"RELEASE is {wanted!r}, expected the number of a release of {environment}")
+
+    def plan() -> Deploy:
+        good = target.good()
+        earlier = [number for number in good if number != good[-1]]
+        if not earlier and not wanted:
+            raise Stop(f"no earlier release has run well in {environment}", 1)
+        release, note = target.release(int(wanted or earlier[-1])), "the database is as it was"
+        return Deploy("rollback", host, target, target.settings, target.rules, release, target.last(), note)
+
+    go(plan, "goes back", dry_run)
+
+
+def go(plan: Callable[[], Deploy], why: str, dry_run: bool) -> None:
+    """Carry out what `plan` says once the host is this deploy's own, or in a dry run say it. Raises Stop."""
+    planned = plan()
+    environment, kind = planned.host.environment, planned.kind
     if dry_run:
-        release, before, note = prepared(number, before_settings(target))
-        print(f"{environment}: release {before.number if before else 'none'} -> {number}{f', {note}' if note else ''}")
-        print("\n".join(f"  {line}" for line in differences(before, release)))
-        print("  settings: compared on the host when it is deployed")
-        print("steps:\n" + "\n".join(f"  {step.name}: {step.does}" for step in pipeline.steps("deploy")))
+        print(
+            f"{environment}: release {planned.before.number if planned.before else 'none'} -> {planned.release.number}"
+        )
+        print("\n".join(f"  {line}" for line in differences(planned.before, planned.release)))
+        print("steps:\n" + "\n".join(f"  {step.name}: {step.does}" for step in pipeline.steps(kind)))
         return
-    with host.leased(pipeline.who(), f"deploys {made[0].version[:40]}"):
-        number = max(target.numbers(), default=0) + 1
-        host.do(f"mkdir releases/{number}")
-        release, before, note = prepared(number, target.settings_revision(number))
-        if note:
-            print(f"{environment}: {note}")
-        pipeline.carry_out(Deploy("deploy", host, target, target.settings, target.rules, release, before, note))
-    print(f"{environment}: release {number} runs, {release.version}")
-
-
-def before_settings(target: Compose) -> int:
-    """Return the revision of the settings of what runs, for a comparison that leaves them out."""
-    good = target.good()
-    return target.release(good[-1]).settings if good else 0
+    with planned.host.leased(pipeline.who(), why):
+        planned = plan()
+        pipeline.carry_out(planned)
+    release, note = planned.release, planned.note
+    print(f"{environment}: release {release.number} runs, {release.version}{f' ({note})' if note else ''}")
 
 
 def direction(release: Release, before: Release | None, asked: bool) -> str:
     """Return what to note where a release goes back to an older commit. Raises Stop where nobody asked for it."""
     if before is None or not source.older(release.version, before.version):
         return ""
-    environment = release.environment
-    if not asked:
-        how = (
-            f"`{uv.MAKE} rollback ENV={environment}`, or `{uv.MAKE} deploy ENV={environment} VERSION={release.version}`"
-        )
-        raise Stop(
-            f"{release.version} is older than {before.version}, which runs in {environment}: `git pull`; or to go back {how}"
-        )
-    return f"back from {before.version}, which is newer"
+    if asked:
+        return f"back from {before.version}, which is newer"
+    how = f"`{uv.MAKE} rollback ENV={release.environment}`, or VERSION={release.version}"
+    raise Stop(f"{release.version} is older than {before.version}, which runs: `git pull`; or to go back {how}")
 
 
 def builds_of_release(wanted: str, environment: str) -> list[builds.Build]:
@@ -146,40 +153,12 @@ def builds_of_release(wanted: str, environment: str) -> list[builds.Build]:
     return list(release.builds)
 
 
-def rollback(target: Compose, wanted: str, dry_run: bool) -> None:
-    """Bring back the release that ran well before the one that runs, or the one that is named. Raises Stop."""
-    host, environment = target.host, target.host.environment
-    if wanted and not wanted.isdecimal():
-        raise Stop(f"RELEASE is {wanted!r}, expected the number of a release of {environment}")
-
-    def chosen() -> tuple[Release, Release]:
-        good = target.good()
-        earlier = [number for number in good if number != good[-1]]
-        if not wanted and not earlier:
-            raise Stop(f"no earlier release has run well in {environment}", 1)
-        return target.release(int(wanted or earlier[-1])), target.release(good[-1])
-
-    release, before = chosen()
-    if dry_run:
-        print(f"{environment}: release {before.number} -> {release.number}")
-        print("\n".join(f"  {line}" for line in differences(before, release)))
-        print("steps:\n" + "\n".join(f"  {step.name}: {step.does}" for step in pipeline.steps("rollback")))
-        return
-    with host.leased(pipeline.who(), "goes back"):
-        release, before = chosen()
-        pipeline.carry_out(Deploy("rollback", host, target, target.settings, target.rules, release, before))
-    print(f"{environment}: release {release.number} runs, {release.version}; the database is as it was")
-
-
 def status(target: Compose) -> None:
     """Print what runs on the host, and how it is. Raises Stop when it is not well."""
-    good, serving, environment = target.good(), target.serving(), target.host.environment
-    if not good:
-        raise Stop(f"nothing has been deployed to {environment}", 1)
-    release = target.release(good[-1])
+    release, environment = running(target), target.host.environment
     print(f"{environment}: release {release.number}, since {release.at}, by {release.by}")
     wrong = [found for build in release.builds if (found := target.wrong(release.number, build, 0))]
-    if serving != release.number or target.running() != [release.number]:
+    if target.serving() != release.number or target.running() != [release.number]:
         wrong.append("a deploy is under way, or was interrupted: the next one puts that in order")
     if wrong:
         raise Stop("; ".join(wrong), 1)
@@ -190,9 +169,14 @@ def logs(target: Compose, service: str) -> None:
     names = [one["name"] for one in uv.SERVICES]
     if service and service not in names:
         raise Stop(f"SERVICE is {service!r}, expected one of {', '.join(names)}")
-    if not (good := target.good()):
-        raise Stop(f"nothing has been deployed to {target.host.environment}", 1)
-    print(target.host.read(f"{target.command(good[-1])} logs --no-color --tail 200 {service} 2>&1"), end="")
+    print(target.host.read(target.last_lines(running(target).number, service, 200)), end="")
+
+
+def running(target: Compose) -> Release:
+    """Return the release that runs. Raises Stop where none does."""
+    if release := target.last():
+        return release
+    raise Stop(f"nothing has been deployed to {target.host.environment}", 1)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,6 @@ from .releases import Release
 from .settings import Rules, Settings
 from .shell import Stop
 
-LOGS = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
-HOLDS = 12  # seconds between two health checks of the engine's, once a container has started
-
 # What runs inside a container: it asks until the service is ready or the seconds are over, and prints what
 # health and readiness answered. No proxy that the environment names is asked, and not the application's own
 # /health, which may say anything.
@@ -53,38 +50,29 @@ def names(kind: str) -> list[str]:
 def compose_file(release: Release, rules: Rules) -> str:
     """Return the Compose file of a release, as JSON (which is YAML): each service with its health check."""
     project = f"{uv.PROJECT['project']}-{release.environment}"
-    services = {}
+    web, services = names("web"), {}
+    # Asked often until the service has started, then now and then.
+    times = {"start_period": f"{rules.gate_seconds}s", "start_interval": "500ms", "interval": "12s", "timeout": "5s"}
     for build in release.builds:
-        web = build.service in names("web")
-        alias = f"{project}-{release.number}-{build.service}"
-        services[build.service] = {
+        name, network = build.service, {}
+        if name in web:
+            network = {proxy.NETWORK: {"aliases": [f"{project}-{release.number}-{name}"]}}
+        told = {"ENVIRONMENT": release.environment, "FEATURE_FLAGS": release.flags, "PORT": "8000"}
+        services[name] = {
             "image": build.reference,
             "env_file": [f"settings/{release.settings}.env"],
-            "environment": {
-                "ENVIRONMENT": release.environment,
-                "FEATURE_FLAGS": release.flags,
-                "PORT": "8000",
-                "SERVICE_NAME": build.service,
-                "SERVICE_VERSION": build.version,
-            },
+            "environment": {**told, "SERVICE_NAME": name, "SERVICE_VERSION": build.version},
             # It doesn't start again by itself until it is known to be well: a process that can't start is
             # seen at once. Then `keep` sets it to unless-stopped.
             "restart": "no",
             "init": True,
             "extra_hosts": ["host.docker.internal:host-gateway"],
-            "networks": {"default": {}, **({proxy.NETWORK: {"aliases": [alias]}} if web else {})},
-            "logging": LOGS,
-            "stop_grace_period": f"{rules.stop_seconds.get(build.service, 40)}s",
-            "healthcheck": {
-                "test": ["CMD", "python", "-c", HEALTH],
-                "interval": f"{HOLDS}s",
-                "timeout": "5s",
-                "retries": 3,
-                "start_period": f"{rules.gate_seconds}s",
-                "start_interval": "500ms",
-            },
+            "networks": {"default": {}, **network},
+            "logging": proxy.LOGS,
+            "stop_grace_period": f"{rules.stop_seconds.get(name, 40)}s",
+            "healthcheck": {"test": ["CMD", "python", "-c", HEALTH], "retries": 3, **times},
         }
-    networks = {proxy.NETWORK: {"external": True}} if names("web") else {}
+    networks = {proxy.NETWORK: {"external": True}} if web else {}
     return json.dumps({"services": services, "networks": networks}, indent=2) + "\n"
 
 
@@ -101,13 +89,18 @@ class Compose:
         """Return the numbers of the releases that passed, the last one last. It is the one that shall run."""
         return [int(word) for word in self.host.words("good")]
 
+    def last(self) -> Release | None:
+        """Return the release that passed last, and so shall run; None where none did."""
+        good = self.good()
+        return self.release(good[-1]) if good else None
+
     def serving(self) -> int:
         """Return the number of the release that requests go to, or 0."""
         return int((self.host.words("serving") or ["0"])[0])
 
-    def numbers(self) -> list[int]:
-        """Return the numbers of all releases that were ever begun here, in their order."""
-        return sorted(int(word) for word in self.host.read("ls releases").split() if word.isdecimal())
+    def next_number(self) -> int:
+        """Return the number after those of all releases that were ever begun here."""
+        return 1 + max((int(word) for word in self.host.read("ls releases").split() if word.isdecimal()), default=0)
 
     def release(self, number: int) -> Release:
         """Return a release. Raises Stop where the host has none of that number."""
@@ -126,26 +119,21 @@ class Compose:
 
     # ---- what can be done ----
 
-    def write(self, release: Release, rules: Rules) -> None:
+    def write(self, release: Release) -> None:
         """Put a release's files there; nothing runs yet. Raises Stop."""
-        self.host.do(f"mkdir -p releases/{release.number}")
-        self.host.write(f"releases/{release.number}/compose.json", compose_file(release, rules))
-        self.host.write(f"releases/{release.number}/release.json", release.text())
+        folder = f"releases/{release.number}"
+        self.host.do(f"mkdir -p {folder}")
+        self.host.write(f"{folder}/compose.json", compose_file(release, self.rules))
+        self.host.write(f"{folder}/release.json", release.text())
 
     def settings_revision(self, number: int) -> int:
         """Return the revision of the settings as they are now: the last one's, or a new one, `number`.
 
         The values stay on the host, where only this user can read them. Raises Stop.
         """
-        text = self.settings.of_services()
-        last = max(map(int, self.host.read("ls settings | sed -n 's/^\\([0-9]*\\)[.]env$/\\1/p'").split()), default=0)
-        same = self.host.do(
-            f"cat > settings/new; cmp -s settings/new settings/{last}.env && rm settings/new && echo same || true", text
-        )
-        if same.strip() == "same":
-            return last
-        self.host.do(f"mv settings/new settings/{number}.env")
-        return number
+        script = """last=$(ls settings | sed -n 's/^\\([0-9]*\\)[.]env$/\\1/p' | sort -n | tail -n 1); cat > settings/new
+if cmp -s settings/new "settings/$last.env"; then rm settings/new; echo $last; else mv settings/new settings/%d.env; echo %d; fi"""
+        return int(self.host.do(script % (number, number), self.settings.of_services(), "writing the settings"))
 
     def command(self, number: int) -> str:
         """Return the beginning of a docker compose command line for a release."""
@@ -160,15 +148,18 @@ class Compose:
         return self.host.do(f"{self.command(number)} {arguments}{told}", what=what or f"docker compose {arguments}")
 
     def evidence(self, number: int, services: str) -> str:
-        """Return shell that prints the last lines and the health of services."""
+        """Return shell that prints the health and the last lines of services."""
         health = (
             "--- {{.Name}}: {{.State.Status}}, exit code {{.State.ExitCode}}"
             "{{with .State.Health}}, {{.Status}}{{range .Log}}{{println}}  {{.Output}}{{end}}{{end}}"
         )
-        return (
-            f"for one in $({self.command(number)} ps --all --quiet {services}); do"
-            f" docker inspect --format {shlex.quote(health)} $one 2>&1 | grep . | tail -n 8; docker logs --tail 20 $one 2>&1; done"
-        )
+        shown = f"docker inspect --format {shlex.quote(health)} $one 2>&1 | grep . | tail -n 8"
+        return self.last_lines(number, services, 20, f"{shown}; ")
+
+    def last_lines(self, number: int, services: str, lines: int, first: str = "") -> str:
+        """Return shell that prints the last lines of services, after what `first` does for each container."""
+        each = f"{first}docker logs --tail {lines} $one 2>&1"
+        return f"for one in $({self.command(number)} ps --all --quiet {services}); do {each}; done"
 
     def up(self, number: int, services: list[str]) -> None:
         """Start services and wait until they are up; at once told where one ends. Raises Stop."""
@@ -195,9 +186,10 @@ class Compose:
 
     def wrong(self, number: int, build: Build, seconds: float) -> str:
         """Return what is wrong with a service that runs, after at most `seconds`; print how it is."""
-        command = self.command(number)
         try:
-            said = self.host.read(f"{command} exec -T {build.service} python -c {shlex.quote(ASK)} {seconds}")
+            said = self.host.read(
+                f"{self.command(number)} exec -T {build.service} python -c {shlex.quote(ASK)} {seconds}"
+            )
             (health, answer), (ready, why) = json.loads(said)
         except (Stop, ValueError):
             return "it doesn't run"
@@ -210,18 +202,14 @@ class Compose:
             return f"/-/health answered {health or 'nothing'}: {answer[:300]}"
         if version != build.version:
             return f"it answers as version {version}, expected {build.version}"
-        return (
-            "" if ready == 200 else f"not ready after {seconds:g} seconds: /-/readiness answered {ready}: {why[:300]}"
-        )
+        unready = f"not ready after {seconds:g} seconds: /-/readiness answered {ready}: {why[:300]}"
+        return "" if ready == 200 else unready
 
     def keep(self, number: int, good: list[int]) -> None:
         """Have the engine start a release again after a reboot, and write down that it is the one. Raises Stop."""
-        command = self.command(number)
+        update = f"docker update --restart unless-stopped $({self.command(number)} ps --quiet) > /dev/null"
         text = "".join(f"{one}\n" for one in good)
-        self.host.do(
-            f"docker update --restart unless-stopped $({command} ps --quiet) > /dev/null && cat > good.new && mv good.new good",
-            text,
-        )
+        self.host.do(f"{update} && cat > good.new && mv good.new good", text, "keeping the release")
 
     def prune(self, keep: set[int]) -> None:
         """Remove images and settings of releases that aren't kept. Never fails."""

@@ -66,7 +66,7 @@ def settle(deploy: Deploy) -> None:
 
 def prepare(deploy: Deploy) -> None:
     """Write the release, its settings and its Compose file to the host."""
-    deploy.target.write(deploy.release, deploy.rules)
+    deploy.target.write(deploy.release)
 
 
 def listen(deploy: Deploy) -> None:

@@ -18,6 +18,7 @@ from .shell import Stop
 
 IMAGE = "traefik:v3.7"
 NETWORK = "deploy-proxy"  # also the name of the Compose project
+LOGS = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}  # they don't fill the disk
 CHECK = 8099  # inside that network only: asks a service by the name of its project, environment and service
 
 BASE = {
@@ -42,7 +43,7 @@ BASE = {
                 "start_period": "20s",
                 "start_interval": "200ms",
             },
-            "logging": {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}},
+            "logging": LOGS,
         }
     },
     "networks": {NETWORK: {"name": NETWORK}},
