@@ -157,17 +157,29 @@ class Engine:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(20)
         self.process = None
-        for link in json.loads(_ip("-json", "address")):
-            if any(
-                one.get("local", "").startswith(f"10.{self.number}.") for one in link.get("addr_info", [])
-            ):
-                _ip("link", "delete", link["ifname"])
+        for bridge in _bridges(self.number):
+            _ip("link", "delete", bridge)
         end = time.monotonic() + 10
         while left := _control_groups(f"proof{self.number}"):
             for group in left:
                 with contextlib.suppress(OSError):  # busy until the last process in it is gone
                     group.rmdir()
             assert time.monotonic() < end, f"control groups are left behind: {left[:3]}"
+
+    def left_behind(self) -> list[str]:
+        """What of an engine that was stopped is still on the host: nothing, or it is a fault here."""
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        processes = [
+            path.parent.name
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if str(self.folder).encode() in _read(path) and path.parent.name != str(os.getpid())
+        ]
+        return [
+            *_bridges(self.number),
+            *map(str, _control_groups(f"proof{self.number}")),
+            *(mount for mount in mounts if mount.startswith(str(self.folder))),
+            *processes,
+        ]
 
     def log(self) -> str:
         """The end of the engine's log."""
@@ -239,6 +251,21 @@ class Engine:
 
 def _ip(*arguments: str) -> str:
     return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def _read(path: Path) -> bytes:
+    with contextlib.suppress(OSError):  # a process that is gone
+        return path.read_bytes()
+    return b""
+
+
+def _bridges(number: int) -> list[str]:
+    """The bridges with addresses of an engine."""
+    return [
+        link["ifname"]
+        for link in json.loads(_ip("-json", "address"))
+        if any(one.get("local", "").startswith(f"10.{number}.") for one in link.get("addr_info", []))
+    ]
 
 
 def _claim_addresses() -> int:
@@ -331,11 +358,13 @@ class SshServer(Server):
             mode=0o755, exist_ok=True
         )  # where it locks itself in before somebody has logged in
 
-    def sh(self, command: str, code: int = 0) -> str:
+    def sh(self, command: str, code: int = 0, text: str = "") -> str:
         """Run a command in a session; returns what it prints. Raises AssertionError for another exit code."""
         options = ["-F", "none", "-o", "BatchMode=yes", "-o", f"UserKnownHostsFile={self.folder}/known_hosts"]
         who = ["-i", str(self.folder / "key"), "-p", str(self.port), "root@127.0.0.1"]
-        done = subprocess.run(["ssh", *options, *who, command], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["ssh", *options, *who, command], input=text, capture_output=True, text=True, check=False
+        )
         assert done.returncode == code, f"$ {command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
