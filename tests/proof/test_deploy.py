@@ -62,17 +62,15 @@ def no_gap(got: Counts, sent: Counts) -> None:
 
 @pytest.mark.soak
 def test_deploys_have_no_gap_and_the_worker_never_runs_twice(shop: Shop, versions: list[str], jobs: Jobs) -> None:
-    numbers = []
-    seconds = []
+    numbers, seconds = [], []
     with shop.load() as (got, sent):
         for turn in range(scaled(20)):
             version = versions[(turn + 1) % 2]
-            said, begun = shop.make("deploy", "ENV=staging", f"VERSION={version}"), time.monotonic()
+            said = shop.make("deploy", "ENV=staging", f"VERSION={version}")
             numbers.append(shop.ask()[0])
             seconds.append(shop.record()[-1]["seconds"])
             assert f"release {numbers[-1]} runs, {version}" in said
         wait_until(lambda: got.requests + sent.requests >= scaled(50_000), 900)
-        del begun
     no_gap(got, sent)
     for counts in (got, sent):
         assert set(map(int, counts.named)) == {1, *numbers} and counts.went_back == 0, str(counts)
@@ -90,7 +88,7 @@ def test_deploys_have_no_gap_and_the_worker_never_runs_twice(shop: Shop, version
 def test_back_and_back_again_and_to_a_release_by_its_number(shop: Shop, versions: list[str]) -> None:
     first, second = versions
     begun = shop.ask()[0]
-    with shop.load(4) as (got, sent):
+    with shop.load(4, pause=0.02) as (got, sent):
         shop.make("deploy", "ENV=staging", f"VERSION={first}")
         shop.make("deploy", "ENV=staging", f"VERSION={second}")
         said = shop.make("rollback", "ENV=staging")
@@ -108,31 +106,28 @@ def test_back_and_back_again_and_to_a_release_by_its_number(shop: Shop, versions
 
 
 def test_what_a_way_back_needs_is_kept_and_the_rest_goes(shop: Shop, versions: list[str]) -> None:
-    images = set()
-    for number in range(4):
-        shop.project.write("services/panel/small.py", shop.project.read("services/panel/small.py") + f"# {number}\n")
-        version = shop.build("another")
-        shop.make("deploy", "ENV=staging")
-        images.add(version)
-    good = (shop.there() / "good").read_text().split()
-    keeps, kept = 3, shop.target.engine.docker("image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}").split()
-    panels = {number: shop.release(int(number))["builds"][1] for number in good[-5:]}
-    there = {number: f"{build['image']}@{build['digest']}" in kept for number, build in panels.items()}
-    assert there == {number: number in good[-keeps:] for number in good[-5:]}
-    # Without the registry: what a rollback needs is on the host.
+    first, second = versions
+    shop.project.write("config/deploy.toml", "[gate]\nseconds = 15\n[keep]\nreleases = 2\n")
+    shop.project.write("services/panel/third", "")
+    third = shop.build("third")
+    shop.make("deploy", "ENV=staging")
+    shop.make("deploy", "ENV=staging", f"VERSION={first}")
+    listed = shop.target.engine.docker("image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}").split()
+    images = {version: set(shop.images(version)) for version in (first, second, third)}
+    assert images[first] | images[third] <= set(listed) and not images[second] & set(listed)
+    # What a way back needs is on the host, and not in the registry alone.
     shop.target.registry.stop()
     try:
         shop.make("rollback", "ENV=staging")
-        shop.make("rollback", "ENV=staging")
-        assert str(shop.ask()[0]) == good[-3]
     finally:
         shop.target.registry.start()
+    assert shop.ask()[1] == third
 
 
 def test_a_release_of_staging_goes_to_production_as_the_same_builds(shop: Shop) -> None:
     staging, version = shop.ask()
     shop.environment("production", JOBS_URL="")
-    with shop.load(4) as (got, sent):
+    with shop.load(4, pause=0.02) as (got, sent):
         shop.make("deploy", "ENV=production", f"RELEASE={staging}")
     no_gap(got, sent)  # the proxy, which both share, listens on more ports now
     shop.runs(1, version, "production")

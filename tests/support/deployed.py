@@ -235,6 +235,12 @@ class Shop:
         found: dict[str, Any] = json.loads(file.read_text())
         return found
 
+    def images(self, version: str) -> list[str]:
+        """The images of a version, by their digests."""
+        releases = (self.release(int(folder.name)) for folder in (self.there() / "releases").iterdir())
+        builds = [build for release in releases for build in release["builds"] if build["version"] == version]
+        return sorted({f"{build['image']}@{build['digest']}" for build in builds})
+
     def containers(self, environment: str = "staging", state: str = "") -> dict[int, list[str]]:
         """The services that have containers, by release."""
         shown = self.target.engine.docker(
@@ -276,11 +282,11 @@ class Shop:
         assert (folder / "good").read_text().split()[-1] == str(number)
 
     @contextmanager
-    def load(self, clients: int = 8, environment: str = "staging", path: str = "/-/health") -> Iterator[tuple[Counts, Counts]]:
-        """Have clients ask the web service `api` meanwhile, one half by GET and one by POST of a body."""
-        url = self.url(environment=environment)
-        posted = Requests(self.url(path="/orders", environment=environment), "POST", b"x" * 20_000, pause=0.004)
-        with under_load(Requests(url, pause=0.004), clients // 2) as got, under_load(posted, clients // 2) as sent:
+    def load(self, clients: int = 8, pause: float = 0.004) -> Iterator[tuple[Counts, Counts]]:
+        """Have clients ask staging's `api` meanwhile, one half by GET and one by POST of a body."""
+        asked = Requests(self.url(), pause=pause)
+        posted = Requests(self.url(path="/orders"), "POST", b"x" * 20_000, pause=pause)
+        with under_load(asked, clients // 2) as got, under_load(posted, clients // 2) as sent:
             yield got, sent
 
 
