@@ -76,9 +76,11 @@ def listen(deploy: Deploy) -> None:
 
 
 def pull(deploy: Deploy) -> None:
-    """Have the images on the host; one that is there isn't asked for."""
-    what = "the host couldn't pull the images (if they are private: `docker login` there)"
-    deploy.target.docker(deploy.release.number, "pull --quiet --policy missing", what=what)
+    """Have the images on the host; one that is there isn't asked for, so that a way back needs no registry."""
+    # Compose would ask for it: of an image that is named by its digest it doesn't look whether it is there.
+    one = "docker image inspect %s > /dev/null 2>&1 || docker pull --quiet %s > /dev/null || exit 1"
+    script = "\n".join(one % (build.reference, build.reference) for build in deploy.release.builds)
+    deploy.host.do(script, what="the host couldn't pull the images (if they are private: `docker login` there)")
 
 
 def back_up(deploy: Deploy) -> None:
