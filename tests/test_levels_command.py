@@ -122,9 +122,14 @@ def test_bad_input_is_told_in_one_line_and_changes_nothing(
 def test_a_dirty_project_is_not_moved(at_level: AtLevel, levels: Levels) -> None:
     project = at_level(1)
     project.write("README.md", "changed\n")
-    code, _, err = levels(project, "upgrade", "2")
-    assert code == 2
-    assert "commit or stash" in err and err.count("\n") == 1
+    project.write("new/file", "mine\n")
+    code, out, err = levels(project, "upgrade", "2")
+    assert (code, out) == (2, "")
+    assert err == (
+        "levels: not committed: README.md, new/: commit or stash it first (`git stash -u`), so that what is"
+        " yours and what the move does can be told apart\n"
+    )
+    assert git(project.folder, "status", "--porcelain") == " M README.md\n?? new/\n"
 
 
 @pytest.mark.parametrize(

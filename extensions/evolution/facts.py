@@ -17,7 +17,7 @@ from ..project.git_and_files import git_says, text_of
 from ..source import files
 from ..template import answers, layers
 from ..template.place import root
-from .code import Code, Tests, read_code, read_tests
+from .code import Code, Tests, read_code, read_tests, start_file
 from .sources import github, web
 
 _loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -117,7 +117,13 @@ class Facts:
             )
             if home and path not in ours and not files.aside(path) and path.split("/")[0] != "ci":
                 found[home].append(path)
-        return {name: read_code(self.folder, paths) for name, paths in found.items()}
+        code = {name: read_code(self.folder, paths) for name, paths in found.items()}
+        for service in self.services:
+            # Where a wsgi.py beside a package makes its app, the call may stand there.
+            start = start_file(self.folder, service)
+            if start and start not in found[service["name"]]:
+                code[service["name"]].init_calls += read_code(self.folder, [start]).init_calls
+        return code
 
     @functools.cached_property
     def tests(self) -> Tests:

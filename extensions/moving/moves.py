@@ -21,7 +21,8 @@ from plumbum import ProcessExecutionError, local
 
 from ..errors import Refused
 from ..project import environment
-from ..project.git_and_files import git_refuses, git_says, reason
+from ..project.git_and_files import git_refuses, git_says, reason, shown
+from ..rendering import preflight
 from ..template import answers, layers
 from ..template.place import installed_from, root
 from . import migrate, preview, uncommitted
@@ -63,6 +64,12 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
     with uncommitted.put_back(project) as earlier:
         written = answers_file.read_bytes()
         data = {**edited_answers(project), **earlier, **data}
+        if changed := preflight.uncommitted(project):
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise Refused(
+                f"not committed: {', '.join(map(shown, changed[:3]))}{more}: commit or stash it first"
+                " (`git stash -u`), so that what is yours and what the move does can be told apart"
+            )
         try:
             _copier(
                 project,
@@ -145,9 +152,8 @@ def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
             if (rendered / name).is_file() and not (project / name).exists():
                 shutil.copyfile(rendered / name, project / name)
     answers_file = project / ".copier-answers.yml"
-    head = answers_file.read_text(encoding="utf-8").splitlines(keepends=True)[0]
     temporary = answers_file.with_name(".copier-answers.yml.new")
-    temporary.write_text(head + answers.dump({**recorded, "keep": keep}), encoding="utf-8", newline="\n")
+    temporary.write_text(answers.file_text({**recorded, "keep": keep}), encoding="utf-8", newline="\n")
     os.replace(temporary, answers_file)
     print(
         f"{path} is merged again from now on, with the lines above as your changes; commit"

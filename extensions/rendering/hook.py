@@ -21,7 +21,7 @@ from jinja2.runtime import Context
 from ..errors import Refused
 from ..project import environment
 from ..template import answers, layers, readiness
-from . import adoption, closing, complete_answers
+from . import adoption, closing, complete_answers, preflight
 
 
 class Levels(Extension):
@@ -34,6 +34,7 @@ class Levels(Extension):
         self.template = Path(environment.loader.searchpath[0])  # type: ignore[union-attr]
         self.services: list[dict[str, Any]] | None = None
         self.adopts = False
+        self.uncommitted: list[str] = []
         self.found = readiness.Proposal([], [], [])
         self.reading: adoption.Reading | None = None
         self.proposals: dict[str, str] | None = None
@@ -193,6 +194,8 @@ class Levels(Extension):
                 )
             commit = given["_copier_answers"].get("_commit")
             first = not answers.recorded_answers(_project(context))
+            if first:
+                self.uncommitted = preflight.uncommitted(_project(context))
             try:
                 self.services = complete_answers.complete(
                     given, _project(context), self.template, commit, self._read
@@ -237,9 +240,8 @@ class Levels(Extension):
     @pass_context
     def kept_paths(self, context: Context) -> str:
         """What `_exclude` holds for the answers: a pattern a line."""
-        never = layers.left_out(
-            self.template, {**context.get_all(), "services": self.services_in_full(context)}
-        )
+        given = {**context.get_all(), "services": self.services_in_full(context)}
+        never = layers.left_out(self.template, given) | layers.empty_folders(self.template, given)
         return "\n".join(map(complete_answers.exclude_pattern, [*context["keep"], *sorted(never)]))
 
     @pass_context
@@ -251,13 +253,13 @@ class Levels(Extension):
 
     @pass_context
     def answers_file(self, context: Context) -> str:
-        """What is recorded, as YAML."""
+        """What stands in the answers file."""
         self.services_in_full(context)
         # In the order of the questions: Copier's own hangs on which answers were given by `--data`.
         order = {key: number for number, key in enumerate(answers.CHECKS, 1)}
         given = sorted(context["_copier_answers"].items(), key=lambda answer: order.get(answer[0], 0))
         recorded = {k: v for k, v in given if not k.startswith("confirm_")}
-        return answers.dump(recorded).rstrip("\n")
+        return answers.file_text(recorded).rstrip("\n")
 
     @pass_context
     def closing_message(self, context: Context) -> str:
@@ -268,6 +270,7 @@ class Levels(Extension):
             self.services_in_full(context),
             self.reading or adoption.Reading(),
             self.found,
+            self.uncommitted,
         )
 
 

@@ -417,6 +417,12 @@ def dump(recorded: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(recorded), sort_keys=False, allow_unicode=True, width=1000)
 
 
+def file_text(recorded: Mapping[str, Any]) -> str:
+    """The answers file, with how to change an answer."""
+    how = f"# Written at every move. To change an answer: `{make(recorded)} set ANSWER=value`."
+    return f"{how}\n{dump(recorded)}"
+
+
 def line(entry: Mapping[str, Any]) -> str:
     """An entry of a list as one line of the answers file."""
     return f"- {yaml.safe_dump(dict(entry), sort_keys=False, default_flow_style=True, width=1000).strip()}"

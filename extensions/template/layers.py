@@ -195,6 +195,18 @@ def left_out(template: Path, answers: Mapping[str, Any]) -> set[str]:
     return declared - {file.path for one in applying(template, answers) for file in one.files}
 
 
+def empty_folders(template: Path, answers: Mapping[str, Any]) -> set[str]:
+    """The folders of which these answers (services in full) call for no file, so that Copier doesn't make
+    them for nothing.
+    """
+    never = left_out(template, answers)
+    paths = [file.path for one in manifests(template) for file in one.files if file.path not in never]
+    # The path of a service says where the files of a group lie.
+    paths += [f"{service['path']}/" for service in answers["services"]]
+    folders = {name.rpartition("/")[0] for name in never if "@" not in name} - {""}
+    return {folder for folder in folders if not any(path.startswith(f"{folder}/") for path in paths)}
+
+
 def owners(template: Path, services: Iterable[Service]) -> dict[str, tuple[int, str, str]]:
     """For each path that any level renders: (level, owner, why it is there)."""
     declared = {(one.level, file.path): file for one in manifests(template) for file in one.files}
