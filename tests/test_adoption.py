@@ -5,6 +5,7 @@ nothing.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from copier.errors import UserMessageError
 from extensions.evolution.checks import level_1
 from extensions.evolution.facts import Facts
 from extensions.rendering.closing import call
-from tests.support.projects import Project, git
+from extensions.template import layers
+from tests.support.projects import LEVELS, ROOT, Project, git
 
 FACTORY = """from flask import Flask
 
@@ -274,6 +276,29 @@ def test_a_repository_with_all_committed_is_told_nothing_of_it(
     repository(tmp_path / "repo", {"shop/__init__.py": FACTORY})
     copier.run_copy(str(template), tmp_path / "repo", defaults=True, unsafe=True)
     assert "Not committed" not in capfd.readouterr().err
+
+
+def test_make_is_called_their_way_in_every_file_where_the_makefile_is_theirs(
+    template: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "repo"
+    files = {"shop/__init__.py": FACTORY, "bot/worker.py": WORKER, "Makefile": "all:\n"}
+    repository(folder, files)
+    project = Project(folder, template)
+    services = [{"name": "shop", "path": "shop"}, {"name": "bot", "path": "bot"}, "api"]
+    project.copy(level=LEVELS[-1], services=services, repository="acme/shop")
+    targets = "|".join(sorted(target.name for one in layers.manifests(ROOT) for target in one.targets))
+    plain = re.compile(rf"\bmake +({targets})\b")
+    found = {
+        f"{path}: {line.strip()}"
+        for path in project.tree().keys() - files.keys()
+        for line in project.read(path).splitlines()
+        if plain.search(line)
+    }
+    assert found == set()
+    assert project.read(".copier-answers.yml").startswith("# ") and "`make -f levels.mk set" in project.read(
+        ".copier-answers.yml"
+    )
 
 
 CALLS = [

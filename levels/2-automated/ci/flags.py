@@ -1,8 +1,8 @@
 """Which flags of config/feature-flags.yml are on in an environment, for the scripts beside this one.
 
 A flag is on when the project's level has it, the file switches it on (for the environment, or else
-everywhere), and every flag that its trigger asks for by NAME.enabled is on too. `make flags` tells people
-why, and measures triggers.
+everywhere), and every flag that its trigger asks for by NAME.enabled is on too. The make target `flags`
+tells people why, and measures triggers.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""`make security`: secrets in the files, and known vulnerabilities in the installed packages.
+"""The make target `security`: secrets in the files, and known vulnerabilities in the installed packages.
 
     python3 ci/security.py [secrets|audit]   one of the two, or both
     python3 ci/security.py --record          write what they find into config/security-exceptions.txt, for 90 days

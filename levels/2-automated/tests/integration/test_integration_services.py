@@ -1,7 +1,7 @@
-"""Start each service as `make run` does, and ask it how it is.
+"""Start each service as the make target `run` does, and ask it how it is.
 
-`make integration` runs this; elsewhere it is skipped, because it takes seconds and needs the services'
-settings. A service is one entry of config/levels.json, and each gets a free port of its own. A service that
+The make target `integration` runs this; elsewhere it is skipped, because it takes seconds and needs the
+services' settings. A service is one entry of config/levels.json, and each gets a free port of its own. A service that
 was here before the template is started once settings.json beside this file says what it needs: {"shop":
 {"DEBUG": "1"}}.
 """
@@ -24,7 +24,7 @@ SERVICES = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-
 SETTINGS = Path(__file__).with_name("settings.json")
 START_SECONDS = 30
 
-pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION"), reason="`make integration` runs this")
+pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION"), reason="the make target `integration` runs this")
 
 
 def missing_call(service):
