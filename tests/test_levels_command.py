@@ -77,6 +77,15 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
             ("owner", "nope"),
             "levels: nope: there is no such file here, and the template brings none of that name\n",
         ),
+        (("owner", "config"), "levels: config: a folder; expected a file, such as config/evolution.yml\n"),
+        (("owner", "config/"), "levels: config/: a folder; expected a file, such as config/evolution.yml\n"),
+        (("owner", "."), "levels: .: a folder; expected a file, such as .copier-answers.yml\n"),
+        (
+            ("owner", "/etc/passwd"),
+            "levels: /etc/passwd: expected a file of this project, which stands in /",
+        ),
+        (("owner", "../up"), "levels: ../up: expected a file of this project, which stands in /"),
+        (("owner", "/"), "levels: /: expected a file of this project, which stands in /"),
         (
             ("record", "deploy", "--environment", "$(x)"),
             "levels: --environment '$(x)': expected a name such as production\n",
@@ -190,6 +199,28 @@ def at_same(project: Project, level: int) -> Project:
     return project.move(level).commit()
 
 
+def test_preview_says_which_workflow_checks_a_push(at_level: AtLevel, levels: Levels) -> None:
+    project, workflow = at_level(1), ".github/workflows/staging-deploy.yml"
+    said = (
+        f"  pushes    {workflow} checks a push from here on, by the same checks; so the other workflows lose"
+    )
+    assert said in levels(project, "preview", "2")[1]
+    assert said in levels(project, "preview", "3")[1], "also where the level is only passed"
+    project.replace(".copier-answers.yml", "keep: []\n", f"keep:\n- {workflow}\n")
+    assert "pushes    " not in levels(project, "preview", "2")[1], "quality.yml keeps its push then"
+
+
+def test_preview_of_a_way_down_says_who_checks_a_push(at_level: AtLevel, levels: Levels) -> None:
+    workflow = ".github/workflows/staging-deploy.yml"
+    again = f"  pushes    are checked by the other workflows again, as {workflow} goes"
+    assert again in levels(at_level(2), "preview", "1")[1]
+
+
+def test_preview_shows_a_changed_item_of_a_list(at_level: AtLevel, levels: Levels) -> None:
+    changed = json.loads(levels(at_level(1), "preview", "2", "--json")[1])["changed"]["docs/branches.md"]
+    assert any(line[:3] in ("+- ", "-- ") for line in changed), changed
+
+
 def test_tells_who_owns_a_file(at_level: AtLevel, levels: Levels) -> None:
     project = at_level(2)
     assert levels(project, "owner", "levels.mk")[1].startswith("levels.mk: ours, level 1: ")
@@ -203,6 +234,18 @@ def test_tells_who_owns_a_file(at_level: AtLevel, levels: Levels) -> None:
     assert levels(project, "owner", "notes.txt")[1] == "notes.txt: yours: not from the template\n"
     said = json.loads(levels(project, "owner", "--json", ".github/workflows/staging-deploy.yml")[1])
     assert (said["owner"], said["level"]) == ("shared", 2)
+
+
+def test_owner_takes_a_path_as_people_write_it(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    for path in ("levels.mk", "./levels.mk", "config/../levels.mk", f"{project.folder}/levels.mk"):
+        assert levels(project, "owner", path)[1].startswith("levels.mk: ours, level 1"), path
+    project.write("mine.py", "")
+    (project.folder / "link").symlink_to("/etc/passwd")
+    for path in ("mine.py", "link"):
+        assert levels(project, "owner", path)[1] == f"{path}: yours: not from the template\n"
+    (project.folder / "empty").mkdir()
+    assert levels(project, "owner", "empty")[2] == "levels: empty: a folder; expected a file\n"
 
 
 def test_owner_knows_what_the_readme_lists(fresh: AtLevel, levels: Levels) -> None:
