@@ -278,6 +278,15 @@ def test_a_repository_with_all_committed_is_told_nothing_of_it(
     assert "Not committed" not in capfd.readouterr().err
 
 
+def test_the_readme_says_which_server_runs_a_web_service_of_theirs(template: Path, tmp_path: Path) -> None:
+    said = "make run         # by gunicorn if you install it, else by Flask's development server\n"
+    repository(tmp_path / "repo", {"shop/__init__.py": FACTORY})
+    assert said in Project(tmp_path / "repo", template).copy().read("README.md")
+    repository(tmp_path / "worker", {"worker.py": WORKER})
+    assert "gunicorn" not in Project(tmp_path / "worker", template).copy().read("README.md")
+    assert "gunicorn" not in Project(tmp_path / "new", template).copy().read("README.md")
+
+
 def test_make_is_called_their_way_in_every_file_where_the_makefile_is_theirs(
     template: Path, tmp_path: Path
 ) -> None:
