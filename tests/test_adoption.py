@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -222,7 +223,7 @@ def test_what_comes_next_can_be_copied_into_a_shell(
     if VARIANTS[name]:
         repository(folder, VARIANTS[name])
     copier.run_copy(
-        str(template), folder, data={"project_name": "shop"}, defaults=True, unsafe=True, overwrite=True
+        str(template), folder, data={"project_name": "shop", "level": 2}, defaults=True, unsafe=True
     )
     said = capfd.readouterr().err
     block = [line.strip() for line in said.partition("\nNext:\n")[2].strip().splitlines()]
@@ -236,6 +237,10 @@ def test_what_comes_next_can_be_copied_into_a_shell(
     assert ("add there" in said) == (bool(VARIANTS[name]) and "the call" not in name)
     facts = Facts(folder, Project(folder, template).answers(), datetime.now(UTC), offline=True)
     assert level_1.health_endpoints(facts).state == ("todo" if "add there" in said else "done")
+    # At level 2 the integration tests skip a service that doesn't make the call.
+    tests = runpy.run_path(str(folder / "tests/integration/test_integration_services.py"))
+    missing = [tests["missing_call"](service) for service in tests["SERVICES"]]
+    assert missing == (["init_service(app, 'shop')"] if "add there" in said else [None])
 
 
 def test_a_health_route_of_their_own_is_told_at_adoption_and_by_the_checklist(

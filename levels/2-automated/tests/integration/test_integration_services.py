@@ -31,7 +31,9 @@ def missing_call(service):
     """Return the call that code from before has still to make to have health endpoints; None when it is
     there.
     """
-    for file in sorted((ROOT / service["path"]).rglob("*.py")):
+    folder, module = ROOT / service["path"], service["app"].partition(":")[0].partition(".")[0]
+    # A wsgi.py beside a package may start it, and hold the call.
+    for file in [*sorted(folder.rglob("*.py")), *folder.parent.glob(f"{module}.py")]:
         text = "" if file.name == "health.py" else file.read_text(encoding="utf-8", errors="replace")
         if "init_service(" in text or "create_health_endpoint(" in text or "serve_health(" in text:
             return None
