@@ -100,7 +100,7 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
         ),
         (
             ("record", "restored"),
-            "levels: restored: nothing is recorded as broken in production; `record incident` writes it down\n",
+            "levels: restored: nothing is recorded as broken in production; record the incident first (WHAT=incident)\n",
         ),
         (
             ("new", "/dev/null/x"),

@@ -16,7 +16,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--environment", default="production")
     parser.add_argument("--version", help="what was deployed (the commit)")
     parser.add_argument(
-        "--outcome", choices=["success", "failure"], default="success", help="of a deploy or a rollback"
+        "--outcome", choices=["success", "failure"], default="", help="of a deploy or a rollback (success)"
     )
     parser.add_argument("--at", default="", metavar="TIME", help=AT)
     parser.add_argument("--note", default="", help="one line on what happened")
