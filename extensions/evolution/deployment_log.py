@@ -171,11 +171,11 @@ def record(
 ) -> str:
     """Append an entry to the deployment log at `project`; returns a line that says what was written.
 
-    `kind` is one of KINDS. Where no `version` is given, a deploy is of the commit that is checked out, if that
-    was there at the time; the others are of what the log says ran then, or was there before what a rollback
-    took away. What neither tells is "unknown". `outcome` is for a deploy and a rollback, "" where it is not
-    given. `at` is a time of ISO 8601, in this machine's zone where it names none; now, where it is empty.
-    Raises Refused for what can't be taken.
+    `kind` is one of KINDS. Where no `version` is given, a deploy is of the commit that is checked out, if
+    that was there at the time; the others are of what the log says ran then, or was there before what a
+    rollback took away. What neither tells is "unknown". `outcome` is for a deploy and a rollback, "" where it
+    is not given. `at` is a time of ISO 8601, in this machine's zone where it names none; now, where it is
+    empty. Raises Refused for what can't be taken.
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", environment):
         raise Refused(f"--environment {environment!r}: expected a name such as production")
@@ -190,7 +190,8 @@ def record(
         one.end is None for one in troubles(log, environment) if one.start <= time.timestamp()
     ):
         raise Refused(
-            f"restored: nothing is recorded as broken in {environment}; record the incident first (WHAT=incident)"
+            f"restored: nothing is recorded as broken in {environment}; record the incident first"
+            " (WHAT=incident)"
         )
     if version:
         _check_version(project, version, now)
