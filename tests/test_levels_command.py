@@ -170,6 +170,27 @@ def test_whoever_called_make_is_told_in_the_words_of_make(
     assert len(said) == 1, said
 
 
+def test_that_a_template_has_no_tags_is_said_once(
+    template: Path, tmp_path: Path, levels: Levels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copier says so for each of the copies of the template that an update makes."""
+    from extensions.moving import moves
+
+    untagged = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", "--no-tags", str(template), str(untagged))
+    project = Project(tmp_path / "shop", untagged)
+    git(untagged, "remote", "remove", "origin")
+    monkeypatch.setattr(moves, "root", lambda: untagged)
+    assert main(["new", str(project.folder), "--defaults"]) == 0
+    git(project.folder, "init", "--quiet")
+    project.commit()
+    for command in (["update"], ["propose", "--dry-run"]):
+        code, out, err = levels(project, *command)
+        assert code == 0 and err.count("No git tags found in template; using HEAD as ref\n") == 1, err
+        assert "\n\n" not in err
+        assert command == ["update"] or "Done" not in out + err, "what was done to a clone"
+
+
 def test_a_dirty_project_is_not_moved(at_level: AtLevel, levels: Levels) -> None:
     project = at_level(1)
     project.write("README.md", "changed\n")
