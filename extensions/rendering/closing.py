@@ -27,7 +27,13 @@ def message(
         *(f"  {note}" for note in notes),
     ]
     source = str(answers["_copier_answers"].get("_src_path") or "")
-    if source and ":" not in source and not source.startswith(("/", "~")):
+    if source.startswith(("/", "~", "file:")):
+        lines += [
+            f"  _src_path in .copier-answers.yml is {source}, which is on this machine only: before others or a"
+            " workflow update the project, write an address there that they reach, such as gh:owner/name, and"
+            " commit it"
+        ]
+    elif source and ":" not in source:
         way_out = (
             "write its address there, such as gh:owner/name or a full path, and commit it; else no command"
             " finds the template"
