@@ -405,6 +405,11 @@ def test_by_hand_no_flag_is_asked(at_level: AtLevel) -> None:
         )
 
 
+def test_a_check_that_there_is_not_is_told_in_the_words_of_make(at_level: AtLevel) -> None:
+    said = run(at_level(3), "ci/security.py", "nope")
+    assert said.returncode == 2 and "argument CHECK: invalid choice: 'nope' (choose from " in said.stderr
+
+
 def test_a_deployment_hands_the_flags_to_the_services(
     at_level: AtLevel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,10 +28,10 @@ def message(
     ]
     source = str(answers["_copier_answers"].get("_src_path") or "")
     if source.startswith(("/", "~", "file:")):
+        way_out = "write an address there that they reach, such as gh:owner/name, and commit it"
         lines += [
-            f"  _src_path in .copier-answers.yml is {source}, which is on this machine only: before others or a"
-            " workflow update the project, write an address there that they reach, such as gh:owner/name, and"
-            " commit it"
+            f"  _src_path in .copier-answers.yml is {source}, which is on this machine only: before others"
+            f" or a workflow update the project, {way_out}"
         ]
     elif source and ":" not in source:
         way_out = (

@@ -266,7 +266,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("check", nargs="?", choices=["secrets", "audit", "both"], default="both")
+    parser.add_argument(
+        "check", metavar="CHECK", nargs="?", choices=["secrets", "audit", "both"], default="both"
+    )
     parser.add_argument(
         "--record", action="store_true", help="write the findings into config/security-exceptions.txt"
     )
