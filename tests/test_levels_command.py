@@ -65,14 +65,14 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("upgrade", "7"), "levels: level: expected a level from 1 to 4, got 7\n"),
+        (("upgrade", "7"), "levels: LEVEL: expected a level from 1 to 4, got 7\n"),
         (("upgrade", ""), "levels: LEVEL: expected a level, as in LEVEL=2\n"),
-        (("upgrade", "two"), 'levels: level: expected a level from 1 to 4, got "two"\n'),
+        (("upgrade", "two"), 'levels: LEVEL: expected a level from 1 to 4, got "two"\n'),
         (("owner", ""), "levels: owner: expected a file"),
-        (("preview", "0"), "levels: level: expected a level from 1 to 4, got 0\n"),
-        (("service", "Two Words"), "levels: services[1].name: expected a name of a-z"),
+        (("preview", "0"), "levels: LEVEL: expected a level from 1 to 4, got 0\n"),
+        (("service", "Two Words"), "levels: NAME: expected a name of a-z"),
         (("service", ""), "levels: NAME: expected a name for the service, as in NAME=shop"),
-        (("service", "api"), "levels: services[1].name: api stands at services[0] already"),
+        (("service", "api"), "levels: NAME: api stands at services[0] already"),
         (
             ("owner", "nope"),
             "levels: nope: there is no such file here, and the template brings none of that name\n",
@@ -100,6 +100,14 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
             "levels record: argument --outcome: invalid choice: 'maybe'",
         ),
         (
+            ("record", "nope"),
+            "levels record: argument WHAT: invalid choice: 'nope' (choose from 'deploy', 'rollback', 'incident',",
+        ),
+        (
+            ("record", "incident", "--outcome", "failure"),
+            "levels: --outcome failure: expected for a deploy or a rollback only, and this is 'incident'\n",
+        ),
+        (
             ("record", "deploy", "--at", "2099-01-01"),
             "levels: --at '2099-01-01': expected a time in the past ten years\n",
         ),
@@ -109,7 +117,7 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
         ),
         (
             ("record", "restored"),
-            "levels: restored: nothing is recorded as broken in production; `record incident` writes it down\n",
+            "levels: restored: nothing is recorded as broken in production; record the incident first (WHAT=incident)\n",
         ),
         (
             ("new", "/dev/null/x"),
@@ -126,6 +134,70 @@ def test_bad_input_is_told_in_one_line_and_changes_nothing(
     assert (code, out) == (2, "")
     assert err.startswith(message) and err.count("\n") == 1
     assert git(project.folder, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["record", "WHAT=incident", "AT=noon"],
+            "levels: AT='noon': expected a time such as 2026-11-24T09:30\n",
+        ),
+        (
+            ["record", "WHAT=incident", "OUTCOME=failure"],
+            "levels: OUTCOME=failure: expected for a deploy or a rollback only, and this is 'incident'\n",
+        ),
+        (
+            ["record", "WHAT=deploy", "OUTCOME=maybe"],
+            "levels record: argument OUTCOME: invalid choice: 'maybe'",
+        ),
+        (["record"], "levels record: argument WHAT: invalid choice: '' (choose from 'deploy', "),
+        (["record", "WHAT=deploy", "ENV=A b"], "levels: ENV='A b': expected a name such as production\n"),
+        (["record", "WHAT=deploy", "VERSION=nope"], "levels: VERSION=nope: git knows no such commit or tag"),
+        (
+            ["record", "WHAT=incident", f"NOTE={'x' * 501}"],
+            "levels: NOTE: expected one line, 500 characters at most\n",
+        ),
+        (["service", "NAME=Two Words"], "levels: NAME: expected a name of a-z"),
+        (["todo", "LEVEL=9"], "levels: LEVEL: expected a level from 1 to 4, got 9\n"),
+        (["evolution", "HTML=/dev/null/x"], "levels: HTML=/dev/null/x: expected a file that can be written"),
+    ],
+)
+def test_whoever_called_make_is_told_in_the_words_of_make(
+    at_level: AtLevel, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    """The project's own targets run here, with the command of this checkout in place of the one by uvx."""
+    command = tmp_path / "python"
+    command.write_text(f'#!/bin/sh\nshift\nPYTHONPATH={ROOT} exec {sys.executable} -m extensions "$@"\n')
+    command.chmod(0o755)
+    quiet = [f"PYTHON={command}", "--no-print-directory", "-f", "levels.mk"]
+    done = subprocess.run(
+        ["make", *quiet, *arguments], cwd=at_level(1).folder, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.startswith(message), done.stderr
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(said) == 1, said
+
+
+def test_that_a_template_has_no_tags_is_said_once(
+    template: Path, tmp_path: Path, levels: Levels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copier says so for each of the copies of the template that an update makes."""
+    from extensions.moving import moves
+
+    untagged = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", "--no-tags", str(template), str(untagged))
+    project = Project(tmp_path / "shop", untagged)
+    git(untagged, "remote", "remove", "origin")
+    monkeypatch.setattr(moves, "root", lambda: untagged)
+    assert main(["new", str(project.folder), "--defaults"]) == 0
+    git(project.folder, "init", "--quiet")
+    project.commit()
+    for command in (["update"], ["propose", "--dry-run"]):
+        code, out, err = levels(project, *command)
+        assert code == 0 and err.count("No git tags found in template; using HEAD as ref\n") == 1, err
+        assert "\n\n" not in err
+        assert command == ["update"] or "Done" not in out + err, "what was done to a clone"
 
 
 def test_a_dirty_project_is_not_moved(at_level: AtLevel, levels: Levels) -> None:

@@ -4,7 +4,9 @@ it. Copier does the work.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 import os
 import shutil
 import sys
@@ -12,7 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import copier
 import yaml
@@ -209,10 +211,30 @@ def where_from() -> tuple[str, str | None, list[str]]:
     return (origin if Path(origin).exists() or ":" in origin else str(clone)), head, []
 
 
+class _TagsOnce(io.TextIOBase):
+    """Standard error for Copier, which says for each copy that it makes of a template that it has no tags."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.said, self.dropping = stream, False, False
+
+    def write(self, text: str) -> int:
+        """Pass `text` on, unless it is that line for another time, or the end of it."""
+        about = "No git tags found" in text
+        if not ((about and self.said) or (self.dropping and text == "\n")):
+            self.stream.write(text)
+        self.dropping, self.said = about and self.said, about or self.said
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what the stream behind it holds."""
+        self.stream.flush()
+
+
 def _copier(project: Path, run: Callable[[], object]) -> None:
     """Run Copier on `project`; what it refuses becomes one line and exit code 2."""
     try:
-        with warnings.catch_warnings(), local.env():
+        told = _TagsOnce(sys.stderr)
+        with warnings.catch_warnings(), local.env(), contextlib.redirect_stderr(told):
             environment.for_copier(project)
             environment.keep_bytes()
             warnings.simplefilter("ignore", DirtyLocalWarning)  # where_from says it in our words

@@ -38,7 +38,13 @@ def message(
         *(f"  {note}" for note in notes),
     ]
     source = str(answers["_copier_answers"].get("_src_path") or "")
-    if source and ":" not in source and not source.startswith(("/", "~")):
+    if source.startswith(("/", "~", "file:")):
+        way_out = "write an address there that they reach, such as gh:owner/name, and commit it"
+        lines += [
+            f"  _src_path in .copier-answers.yml is {source}, which is on this machine only: before others"
+            f" or a workflow update the project, {way_out}"
+        ]
+    elif source and ":" not in source:
         way_out = (
             "write its address there, such as gh:owner/name or a full path, and commit it; else no command"
             " finds the template"

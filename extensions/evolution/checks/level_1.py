@@ -48,7 +48,7 @@ def health_endpoints(facts: Facts) -> Answer:
 def readiness_checks(facts: Facts) -> Answer:
     """Readiness asks what a service runs on
 
-    Traffic that reaches an instance without its database fails. What shall be asked is yours to say, in the
+    Traffic that reaches an instance without its database fails. What it asks is yours to say, in the
     answer `readiness`.
     """
     from ...source import dependencies
