@@ -96,9 +96,7 @@ def test_a_file_that_is_missing_is_told_in_one_line(at_level: AtLevel) -> None:
 
 # What docs/experiments.md says to write into a service, and somebody who visits it.
 VISIT = """
-import sys
-sys.path.insert(0, "services/api")
-from app import create_app
+from services.api.app import create_app
 
 app = create_app()
 
