@@ -8,20 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from ..template.answers import make as called
 from ..template.readiness import Proposal
-from .adoption import Reading
 
 if TYPE_CHECKING:
     from ..source.routes import Route
+    from .adoption import Reading
 
 
 def message(
-    folder: Path, answers: dict[str, Any], services: list[dict[str, Any]], reading: Reading, found: Proposal
+    folder: Path,
+    answers: dict[str, Any],
+    services: list[dict[str, Any]],
+    reading: Reading | None,
+    found: Proposal,
 ) -> str:
     """The lines for a project at `folder` that was rendered from `answers`, with its services in full and
-    what was read there.
+    what was read there, if anything stood there.
     """
     make = called(answers)
-    notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
+    notes, seen = [], []
+    if reading:
+        notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
+        seen = [*reading.services, *reading.others]
     lines = [
         f"Level {answers['level']} of {answers['project_name']} stands in {folder}.",
         *(f"  {note}" for note in notes),
@@ -47,7 +54,7 @@ def message(
     theirs = [service for service in services if service["code"] == "theirs"]
     lines += _own_probes(folder, theirs)
     lines += ["", "Next:", f"  cd {folder}"]
-    where = {one.path: one.evidence for one in [*reading.services, *reading.others]}
+    where = {one.path: one.evidence for one in seen}
     lines += [
         f"  {where.get(service['path'], service['path'])}: add there {call(folder, service)}"
         for service in theirs

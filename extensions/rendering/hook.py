@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from copier.errors import UserMessageError
 from jinja2 import BytecodeCache, Environment, Template, pass_context
@@ -21,8 +21,12 @@ from jinja2.runtime import Context
 
 from ..errors import Refused
 from ..project import environment
+from ..source import files
 from ..template import answers, layers, readiness
-from . import adoption, closing, complete_answers
+from . import closing, complete_answers, proposals
+
+if TYPE_CHECKING:
+    from . import adoption
 
 
 class Levels(Extension):
@@ -108,20 +112,22 @@ class Levels(Extension):
             if recorded := answers.recorded_answers(project):  # what stands there now may be ours
                 return str(recorded["adopted"])
             theirs = (
-                answers.service(entry, (), lambda path: adoption.theirs(project, path))["code"]
+                answers.service(entry, (), lambda path: files.theirs(project, path))["code"]
                 for entry in context["services"]
             )
-            return str("theirs" in theirs or adoption.theirs(project, "."))
+            return str("theirs" in theirs or files.theirs(project, "."))
         if key == "readiness":
             return json.dumps(self._readiness(project, context["services"]))
         if self.proposals is None:
-            self.proposals = adoption.propose(project)
+            self.proposals = proposals.propose(project)
         return self.proposals[key]
 
     def _services(self, project: Path) -> list[Any]:
         """The services that stand in the project, or a new one where no code does."""
+        if not project.is_dir():
+            return ["api"]
         reading = self._read(project)
-        if reading.services or not adoption.theirs(project, "."):
+        if reading.services or not files.theirs(project, "."):
             return [one.answer() for one in reading.services] or ["api"]
         expected = (
             "say which there are, as in --data 'services=[{name: shop, path: src/shop}]', or --data"
@@ -138,9 +144,7 @@ class Levels(Extension):
         """
         if answers.recorded_answers(project) or not project.is_dir():
             return []
-        in_full = [
-            answers.service(entry, (), lambda path: adoption.theirs(project, path)) for entry in services
-        ]
+        in_full = [answers.service(entry, (), lambda path: files.theirs(project, path)) for entry in services]
         if all(service["code"] == "ours" for service in in_full):
             return []
         from ..source import dependencies  # as large as all the rest of what is loaded here
@@ -178,6 +182,8 @@ class Levels(Extension):
 
     def _read(self, project: Path) -> adoption.Reading:
         if self.reading is None:
+            from . import adoption  # a new project has nothing to read, and an update has read it
+
             self.reading = adoption.read(project) if project.is_dir() else adoption.Reading()
         return self.reading
 
@@ -201,7 +207,7 @@ class Levels(Extension):
             except Refused as error:
                 raise UserMessageError(str(error)) from error
             theirs = (service["path"] for service in self.services if service["code"] == "theirs")
-            self.adopts = first and any(adoption.theirs(_project(context), path) for path in theirs)
+            self.adopts = first and any(files.theirs(_project(context), path) for path in theirs)
             applying = layers.applying(self.template, {**given, "services": self.services})
             self.environment.globals["make"] = answers.make(given)
             self.environment.globals["layers"] = [
@@ -267,7 +273,7 @@ class Levels(Extension):
             _project(context),
             context.get_all(),
             self.services_in_full(context),
-            self.reading or adoption.Reading(),
+            self.reading,
             self.found,
         )
 
