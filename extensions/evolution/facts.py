@@ -16,11 +16,10 @@ import yaml
 from ..project.git_and_files import git_says, text_of
 from ..source import files
 from ..template import answers, layers
+from ..template.answers import LOADER
 from ..template.place import root
 from .code import Code, Tests, read_code, read_tests, start_file
 from .sources import github, web
-
-_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Facts:
         for path in (f".github/workflows/{name}" for name in names):
             text = self.text(path)
             try:
-                found.append(_workflow(path, text, yaml.load(text, Loader=_loader)))
+                found.append(_workflow(path, text, yaml.load(text, Loader=LOADER)))
             except (yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError):
                 self.broken[path] = f"{path} can't be read as a workflow"
         return found

@@ -12,27 +12,30 @@ from ..project.git_and_files import shown, text_of
 from ..source.files import aside, walk
 from ..template.answers import make as called
 from ..template.readiness import Proposal
-from .adoption import Reading
 
 if TYPE_CHECKING:
     from ..source.routes import Route
+    from .adoption import Reading
 
 
 def message(
     folder: Path,
     answers: dict[str, Any],
     services: list[dict[str, Any]],
-    reading: Reading,
+    reading: Reading | None,
     found: Proposal,
     uncommitted: Sequence[str] = (),
 ) -> str:
     """The lines for a project at `folder` that was rendered from `answers`, with its services in full, what
-    was read there, and what stood there uncommitted before.
+    was read there, if anything stood there, and what stood there uncommitted before.
 
     What stands below "Next:" is for a shell: it can be copied as a whole.
     """
     make = called(answers)
-    notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
+    notes, seen = [], []
+    if reading:
+        notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
+        seen = [*reading.services, *reading.others]
     lines = [
         f"Level {answers['level']} of {answers['project_name']} stands in {folder}.",
         *(f"  {note}" for note in notes),
@@ -69,7 +72,7 @@ def message(
         lines += ["", "Seen in the source, not checked:", *(f"  {line}" for line in found.seen)]
     theirs = [service for service in services if service["code"] == "theirs"]
     lines += _own_probes(folder, theirs)
-    where = {one.path: one.evidence for one in [*reading.services, *reading.others]}
+    where = {one.path: one.evidence for one in seen}
     to_add = [
         f"  {where.get(service['path'], service['path'])}: add there {call(folder, service)}"
         for service in theirs

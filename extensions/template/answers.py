@@ -24,6 +24,8 @@ TAKEN = {".git", ".github", "ci", "config", "docs", "runtime", "tests"}
 YAML = {"level", "services", "adopted", "readiness", "keep"}  # the answers that aren't plain text
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one, where PyYAML was built with it
+
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 PATH = re.compile(r"\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?", re.ASCII)
@@ -383,7 +385,7 @@ def service(
 def recorded_answers(project: Path) -> dict[str, Any]:
     """The answers that the project's last move recorded; empty where there are none."""
     try:
-        recorded = yaml.safe_load((project / ".copier-answers.yml").read_bytes())
+        recorded = yaml.load((project / ".copier-answers.yml").read_bytes(), Loader=LOADER)
     except (OSError, yaml.YAMLError):
         return {}
     if not isinstance(recorded, dict) or "level" not in recorded or "services" not in recorded:

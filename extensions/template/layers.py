@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 from . import readiness
+from .answers import LOADER
 from .manifest import Entry, File, Manifest, manifest
 
 Service = dict[str, Any]
@@ -35,7 +37,6 @@ FOR_EACH = {
     **{f"@{probe}": (probe, "path") for probe in readiness.MODULES},
 }
 
-_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _parsed: dict[str, Manifest] = {}
 
 
@@ -59,7 +60,7 @@ def _manifest(path: Path) -> Manifest:
     content = path.read_bytes()
     key = hashlib.sha256(content).hexdigest()
     if key not in _parsed:
-        _parsed[key] = manifest(yaml.load(content, Loader=_loader))
+        _parsed[key] = manifest(yaml.load(content, Loader=LOADER))
     return _parsed[key]
 
 
@@ -118,10 +119,11 @@ def names_on_disk(template: Path) -> list[str]:
     """Every file below `levels/` of the template at `template`, as POSIX paths."""
     root = template / "levels"
     return [
-        path.relative_to(root).as_posix()
-        for folder in layer_folders(template).values()
-        for path in folder.rglob("*")
-        if path.is_file()
+        f"{folder}/{name}"
+        for layer in layer_folders(template).values()
+        for path, _, files in os.walk(layer)
+        for folder in [Path(path).relative_to(root).as_posix()]
+        for name in files
     ]
 
 
