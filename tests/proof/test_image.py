@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -15,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.debian import BUNDLE, python_image
 from tests.support.projects import Project
-from tests.support.proofs import answers
+from tests.support.proofs import answers, session_caches
 
 pytestmark = [
     pytest.mark.proof,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a base image with debootstrap"),
 ]
 
-BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 BASE = "docker.io/library/python:3.13-slim"  # what the Dockerfile asks for
 SECRET = "s3cret-of-staging"
 
@@ -60,7 +59,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
         assert done.returncode == code, f"podman {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    run("import", str(base_image(folder)), BASE)
+    run("import", str(python_image(session_caches(tmp_path_factory))), BASE)
     try:
         run("run", "--rm", "--network", "host", BASE, "true")
     except AssertionError as error:  # such as in a container without the rights to make others
@@ -68,29 +67,6 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
     yield run
     run("rm", "--all", "--force")
     run("rmi", "--all", "--force")
-
-
-def base_image(folder: Path) -> Path:
-    """A root file system with Python 3.13 where the official image has it, as a tar file."""
-    root, tar = folder / "root", folder / "root.tar"
-    packages = "python3,python3-pip,python3-venv,ca-certificates"
-    debootstrap = [
-        "debootstrap",
-        "--variant=minbase",
-        f"--include={packages}",
-        "trixie",
-        str(root),
-        "http://deb.debian.org/debian",
-    ]
-    done = subprocess.run(debootstrap, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-    if bundle := os.environ.get("SSL_CERT_FILE"):  # this machine's way to the package index
-        shutil.copyfile(bundle, f"{root}{BUNDLE}")
-    for name in ("python", "python3"):
-        (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
-    subprocess.run(["tar", "--directory", str(root), "--create", "--file", str(tar), "."], check=True)
-    shutil.rmtree(root)
-    return tar
 
 
 @pytest.fixture(scope="module")

@@ -136,16 +136,18 @@ def answers(url: str) -> bytes:
         return b""
 
 
-def fresh_machine(factory: pytest.TempPathFactory) -> Machine:
-    """A machine of its own, with the session's caches.
-
-    PROOF_CACHE names a folder to keep them in between sessions.
-    """
+def session_caches(factory: pytest.TempPathFactory) -> Path:
+    """The folder that a test session keeps its downloads in; PROOF_CACHE names one that outlives it."""
     base = factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     caches = Path(os.environ.get("PROOF_CACHE") or shared / "caches").resolve()
     caches.mkdir(parents=True, exist_ok=True)
-    return Machine(factory.mktemp("machine"), caches)
+    return caches
+
+
+def fresh_machine(factory: pytest.TempPathFactory) -> Machine:
+    """A machine of its own, with the session's caches."""
+    return Machine(factory.mktemp("machine"), session_caches(factory))
 
 
 def find_uv(caches: Path) -> Path:
