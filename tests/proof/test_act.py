@@ -133,11 +133,12 @@ def test_a_push_is_on_staging_by_the_workflow_itself(
         repository=project.answers()["repository"] or "someone/shop",
         secrets={
             "GITHUB_TOKEN": "a-token",
+            "REGISTRY_PASSWORD": "any-will-do",
             "STAGING_SSH_KEY": target.ssh.key,
             "STAGING_KNOWN_HOSTS": target.ssh.known_hosts,
             "STAGING_ENV": f"API_PORT={port}\n",
         },
-        variables={"STAGING_HOST": target.ssh.address},
+        variables={"STAGING_HOST": target.ssh.address, "REGISTRY_USERNAME": "someone"},
     )
     logs = "\n".join(f"{name}: {job.log[-3000:]} {job.notices}" for name, job in jobs.items())
     assert {name: job.conclusion for name, job in jobs.items()} == {
