@@ -101,6 +101,33 @@ def test_every_flag_of_the_file_belongs_to_one_level() -> None:
     assert sorted(belongs) == sorted(yaml.safe_load(SHIPPED)["features"])
 
 
+def test_what_nothing_asks_for_is_on_whatever_the_file_says() -> None:
+    """The health endpoints answer with the flag off too, so "off" would not be true."""
+    text = SHIPPED.replace("enabled: true", "enabled: false").replace(
+        "{health_endpoints: true, basic_testing: true}", "{health_endpoints: false, basic_testing: false}"
+    )
+    for name in LEVEL_1:
+        for environment in ("local", "staging"):
+            state = resolved(text, environment)[name]
+            assert state == (True, "level 1 brings it, and nothing switches it off")
+
+
+def test_the_manifests_say_which_flags_are_asked_for_and_in_which_environment() -> None:
+    """As the scripts and the workflows have it; everything else is on, so none may be forgotten."""
+    asked = {name: where for manifest in MANIFESTS for name, where in manifest.asked.items()}
+    scripts = [(path, path.read_text(encoding="utf-8")) for path in ROOT.glob("levels/*/ci/*.py")]
+    called = {
+        name: path.stem for path, text in scripts for name in re.findall(r'flags\.off\(\s*"(\w+)"', text)
+    }
+    assert asked.keys() == called.keys()
+    workflows = "".join(
+        path.read_text(encoding="utf-8") for path in ROOT.glob("levels/*/.github/workflows/*.jinja")
+    )
+    for name, script in called.items():
+        target = "images" if script == "deploy" else script
+        assert {asked[name]} == set(re.findall(rf"make -f levels\.mk {target}\b.* ENV=(\w+)", workflows))
+
+
 def test_the_environment_wins_over_the_flag_and_each_names_its_place() -> None:
     text = flag_file(mine="") + "environments:\n  local: {}\n  staging: {override: {mine: false}}\n"
     general, staging = resolved(text, "local")["mine"], resolved(text, "staging")["mine"]
@@ -386,6 +413,11 @@ def test_by_hand_no_flag_is_asked(at_level: AtLevel) -> None:
         )
 
 
+def test_a_check_that_there_is_not_is_told_in_the_words_of_make(at_level: AtLevel) -> None:
+    said = run(at_level(3), "ci/security.py", "nope")
+    assert said.returncode == 2 and "argument CHECK: invalid choice: 'nope' (choose from " in said.stderr
+
+
 def test_a_deployment_hands_the_flags_to_the_services(at_level: AtLevel, tmp_path: Path) -> None:
     shop = Shop(at_level(4), StandIns(tmp_path / "stand-ins"))
     shop.project.replace(
@@ -452,6 +484,25 @@ def test_the_command_says_whether_a_trigger_holds_and_by_which_figures(
         "when production_traffic > 100_requests_per_minute: unknown (production_traffic.requests is unknown: "
         in said
     )
+
+
+def test_the_command_says_where_no_workflow_asks_for_a_flag(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = at_level(2)
+    project.replace(code.FILE, "override: {health_endpoints: true", "override: {health_endpoints: false")
+    shown = {
+        name: re.sub(" +", " ", levels_flags(project, monkeypatch, capsys, name, "--offline"))
+        for name in ("local", "staging", "production")
+    }
+    assert "\non health_endpoints level 1 brings it, and nothing switches it off\n" in shown["local"]
+    assert "\non staging_deployment environments.staging.override\n" in shown["staging"]
+    assert (
+        "\n- staging_deployment the workflows ask for staging only (on here: environments.production.override)\n"
+        in shown["production"]
+    )
+    # Of a level that isn't there nothing is asked anywhere.
+    assert "\noff security_scanning it belongs to level 3, and" in shown["local"]
 
 
 def test_a_trigger_that_cannot_be_read_is_told_with_its_place_and_column(at_level: AtLevel) -> None:

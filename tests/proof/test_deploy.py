@@ -38,7 +38,9 @@ def shop(target: Target, template: Project, tmp_path_factory: pytest.TempPathFac
     """A project whose api and bot are as the template brings them, with a route and a loop more."""
     target.clear()
     target.engine.traefik("traefik:v3.7")
-    made = Shop(Project(tmp_path_factory.mktemp("deploy") / "shop", template), target, SERVICES, small=["panel"])
+    made = Shop(
+        Project(tmp_path_factory.mktemp("deploy") / "shop", template), target, SERVICES, small=["panel"]
+    )
     made.take_orders()
     made.take_jobs("bot")
     made.environment("staging", JOBS_URL=jobs.url)
@@ -61,7 +63,9 @@ def no_gap(got: Counts, sent: Counts) -> None:
 
 
 @pytest.mark.soak
-def test_deploys_have_no_gap_and_the_worker_never_runs_twice(shop: Shop, versions: list[str], jobs: Jobs) -> None:
+def test_deploys_have_no_gap_and_the_worker_never_runs_twice(
+    shop: Shop, versions: list[str], jobs: Jobs
+) -> None:
     numbers, seconds = [], []
     with shop.load() as (got, sent):
         for turn in range(scaled(20)):
@@ -112,7 +116,9 @@ def test_what_a_way_back_needs_is_kept_and_the_rest_goes(shop: Shop, versions: l
     third = shop.build("third")
     shop.make("deploy", "ENV=staging")
     shop.make("deploy", "ENV=staging", f"VERSION={first}")
-    listed = shop.target.engine.docker("image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}").split()
+    listed = shop.target.engine.docker(
+        "image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}"
+    ).split()
     images = {version: set(shop.images(version)) for version in (first, second, third)}
     assert images[first] | images[third] <= set(listed) and not images[second] & set(listed)
     # What a way back needs is on the host, and not in the registry alone.
@@ -151,7 +157,9 @@ def test_after_a_power_loss_what_ran_well_runs_again(shop: Shop) -> None:
 def test_a_large_body_reaches_the_service_whole(shop: Shop, versions: list[str], chunked: bool) -> None:
     body = os.urandom(3_000_000)
     data = (body[i : i + 65_536] for i in range(0, len(body), 65_536)) if chunked else body
-    request = urllib.request.Request(shop.url(path="/orders"), data, {"Content-Type": "application/octet-stream"})
+    request = urllib.request.Request(
+        shop.url(path="/orders"), data, {"Content-Type": "application/octet-stream"}
+    )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=30) as answer:
         found = json.load(answer)
@@ -166,7 +174,9 @@ def test_a_websocket_works_and_lives_on_while_another_release_comes(shop: Shop, 
         answer = b""
         while b"\r\n\r\n" not in answer:
             answer += connection.recv(4096)
-        accept = base64.b64encode(hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        accept = base64.b64encode(
+            hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        )
         assert answer.startswith(b"HTTP/1.1 101 ") and accept in answer
         with shop.started("deploy", "ENV=staging") as process:
             while process.poll() is None and "keep" not in shop.output():

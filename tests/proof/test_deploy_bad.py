@@ -49,21 +49,40 @@ RELEASES = [
     Bad("raises in create_app", (RAISES,), "start", ("RuntimeError: no price list", "services/api/app.py")),
     Bad(
         "exits at its start",
-        ((API, 'prices = Blueprint("', 'import sys\nsys.exit("PRICES_URL is missing")\nprices = Blueprint("'),),
+        (
+            (
+                API,
+                'prices = Blueprint("',
+                'import sys\nsys.exit("PRICES_URL is missing")\nprices = Blueprint("',
+            ),
+        ),
         "start",
         ("PRICES_URL is missing",),
         seconds=6,
     ),
     Bad(
         "is never ready",
-        ((API, MADE, MADE.replace("return", "done =") + '"api")\n    done.extensions["readiness_refusals"]["cold"] = lambda: True\n    return done\n    str('),),
+        (
+            (
+                API,
+                MADE,
+                MADE.replace("return", "done =")
+                + '"api")\n    done.extensions["readiness_refusals"]["cold"] = lambda: True\n    return done\n    str(',
+            ),
+        ),
         "ready",
         ("api: not ready after 6 seconds: /-/readiness answered 503",),
         seconds=6,
     ),
     Bad(
         "answers as another build",
-        ((API, "def create_app() -> Flask:\n", 'def create_app() -> Flask:\n    os.environ["SERVICE_VERSION"] = "0.1"\n'),),
+        (
+            (
+                API,
+                "def create_app() -> Flask:\n",
+                'def create_app() -> Flask:\n    os.environ["SERVICE_VERSION"] = "0.1"\n',
+            ),
+        ),
         "ready",
         ("it answers as version 0.1, expected ",),
     ),
@@ -151,7 +170,10 @@ def test_a_bad_release_comes_back_by_itself(ground: Ground, bad: Bad) -> None:
     for counts in (got, sent):
         assert not counts.failed, str(counts)
         by_it = counts.named[str(number)]
-        assert set(counts.named) == ({"1", str(number)} if bad.seen_by_clients else {"1"}), (by_it, str(counts))
+        assert set(counts.named) == ({"1", str(number)} if bad.seen_by_clients else {"1"}), (
+            by_it,
+            str(counts),
+        )
         assert list(counts.releases)[-1][2] == "1"
     for words in bad.told:
         assert words in said, said

@@ -99,7 +99,9 @@ os.execv({sys.executable!r}, [{sys.executable!r}, *words])
 class Shop:
     """A project at level 2, with a host of its own name for each environment."""
 
-    def __init__(self, project: Project, target: Target, services: Sequence[Any], small: Sequence[str] = ()) -> None:
+    def __init__(
+        self, project: Project, target: Target, services: Sequence[Any], small: Sequence[str] = ()
+    ) -> None:
         """Make it from the template. The services in `small` are of the standard library."""
         self.project, self.target, self.folder = project, target, project.folder
         answers = {"python_version": "3.13", "repository": "me/shop", "image_registry": target.registry.name}
@@ -112,7 +114,12 @@ class Shop:
         python = self.folder / ".venv" / "bin" / "python"
         python.write_text(PYTHON)
         python.chmod(0o755)
-        self.web = [one if isinstance(one, str) else one["name"] for one in services if one if isinstance(one, str) or one.get("kind") != "worker"]
+        self.web = [
+            one if isinstance(one, str) else one["name"]
+            for one in services
+            if one
+            if isinstance(one, str) or one.get("kind") != "worker"
+        ]
         self.ports: dict[str, dict[str, int]] = {}
         self.settings: dict[str, dict[str, str]] = {}
         self.environment("staging")
@@ -137,7 +144,13 @@ class Shop:
             if name != "CI" and not name.startswith(("DEPLOY_", "GITHUB_", "MAKE"))
         }
         there = self.target.environment
-        return {**ours, **there, "PATH": f"{there['PATH']}:{ours['PATH']}", "DEPLOY_LEASE_SECONDS": "1", **more}
+        return {
+            **ours,
+            **there,
+            "PATH": f"{there['PATH']}:{ours['PATH']}",
+            "DEPLOY_LEASE_SECONDS": "1",
+            **more,
+        }
 
     def command(self, *words: str) -> list[str]:
         return ["make", "--silent", "-f", "levels.mk", f"PYTHON={sys.executable}", *words]
@@ -163,7 +176,9 @@ class Shop:
         found = re.search(r"^make: \*\*\* .*Error (\d+)$", done.stdout, re.MULTILINE)
         ended = int(found[1]) if found else done.returncode
         assert ended == code, f"$ make {' '.join(words)}\n{done.stdout}\nexit code {ended}, expected {code}"
-        assert not re.search(r'File ".*/ci/deploy', done.stdout), done.stdout  # an application's traceback may be shown
+        assert not re.search(r'File ".*/ci/deploy', done.stdout), (
+            done.stdout
+        )  # an application's traceback may be shown
         return done.stdout
 
     @contextmanager
@@ -211,8 +226,12 @@ class Shop:
     def take_jobs(self, worker: str) -> None:
         """Have a worker take jobs from JOBS_URL, each for half a second, until it is told to stop."""
         file = f"services/{worker}/worker.py"
-        self.project.replace(file, "    while not stop.wait(pause):\n        asyncio.run(work(inbox))\n", LOOP)
-        self.project.replace(file, "import threading\n", "import threading\nimport time\nimport urllib.request\n")
+        self.project.replace(
+            file, "    while not stop.wait(pause):\n        asyncio.run(work(inbox))\n", LOOP
+        )
+        self.project.replace(
+            file, "import threading\n", "import threading\nimport time\nimport urllib.request\n"
+        )
 
     def log(self) -> list[dict[str, Any]]:
         """The deployment log in the project."""
@@ -244,7 +263,10 @@ class Shop:
     def containers(self, environment: str = "staging", state: str = "") -> dict[int, list[str]]:
         """The services that have containers, by release."""
         shown = self.target.engine.docker(
-            "ps", "--all", "--format", '{{.Label "com.docker.compose.project"}} {{.Label "com.docker.compose.service"}} {{.State}}'
+            "ps",
+            "--all",
+            "--format",
+            '{{.Label "com.docker.compose.project"}} {{.Label "com.docker.compose.service"}} {{.State}}',
         )
         found: dict[int, list[str]] = {}
         for project, service, is_ in (line.split() for line in shown.splitlines() if len(line.split()) == 3):
