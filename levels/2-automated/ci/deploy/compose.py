@@ -149,7 +149,9 @@ if cmp -s settings/new "settings/$last.env"; then rm settings/new; echo $last; e
 
     def evidence(self, number: int, services: str) -> str:
         """Return shell that prints the health and the last lines of services."""
-        state = "--- {{.Name}}: {{.State.Status}}, exit code {{.State.ExitCode}}{{with .State.Health}}, {{.Status}}{{end}}"
+        state = (
+            "--- {{.Name}}: {{.State.Status}}, exit code {{.State.ExitCode}}{{with .State.Health}}, {{.Status}}{{end}}"
+        )
         health = "{{with .State.Health}}{{range .Log}}{{println .Output}}{{end}}{{end}}"
         shown = f"docker inspect --format {shlex.quote(state)} $one; docker inspect --format {shlex.quote(health)} $one"
         # Above what gunicorn says of its own end, some thirty lines, is what it ended of.
