@@ -103,9 +103,12 @@ def rollback(target: Compose, wanted: str, dry_run: bool) -> None:
     def plan() -> Deploy:
         good = target.good()
         earlier = [number for number in good if number != good[-1]]
+        if wanted and int(wanted) not in target.kept():
+            kept = ", ".join(map(str, target.kept())) or "none"
+            raise Stop(f"release {wanted} of {environment} isn't kept on the host; those that are: {kept}")
         if not earlier and not wanted:
             raise Stop(f"no earlier release has run well in {environment}", 1)
-        release, note = target.release(int(wanted or earlier[-1])), "the database is as it was"
+        release, note = target.release(int(wanted or earlier[-1])), "the database was not taken back"
         return Deploy("rollback", host, target, target.settings, target.rules, release, target.last(), note)
 
     go(plan, "goes back", dry_run)
@@ -115,6 +118,7 @@ def go(plan: Callable[[], Deploy], why: str, dry_run: bool) -> None:
     """Carry out what `plan` says once the host is this deploy's own, or in a dry run say it. Raises Stop."""
     planned = plan()
     environment = planned.host.environment
+    planned.host.check()
     steps = pipeline.steps(planned.kind)  # a wrong step of a higher level is told before anything is done
     if dry_run:
         print(
