@@ -314,7 +314,7 @@ def test_plain_copier_moves_to_the_same_project(machine: Machine, mine: Path, tm
     other = Path(shutil.copytree(mine, tmp_path / "other" / "my-service", symlinks=True))
     machine.run(UPDATE, mine)
     machine.run("make upgrade LEVEL=2", other)
-    assert "ci/deploy.py" in tree(mine)
+    assert "ci/deploy/__main__.py" in tree(mine)
     assert tree(mine) == tree(other)
     fresh = tmp_path / "fresh"
     fresh.mkdir()
@@ -342,7 +342,7 @@ def test_the_trust_setting_takes_the_place_of_the_flag(
         machine.run(UPDATE.replace(" --trust", ""), tmp_path / "my-service")
     finally:
         settings.unlink()
-    assert (tmp_path / "my-service/ci/deploy.py").exists()
+    assert (tmp_path / "my-service/ci/deploy/__main__.py").exists()
 
 
 def test_owner(machine: Machine, mine: Path) -> None:
