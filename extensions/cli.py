@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -55,21 +56,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Failure as failure:
-        return _failed(failure)
+        return _failed(failure, options.parser)
     except KeyboardInterrupt:
-        return _failed(Stopped("stopped"))
+        return _failed(Stopped("stopped"), options.parser)
 
 
-def _failed(failure: Failure) -> int:
-    print(f"levels: {failure}", file=sys.stderr)
+def _failed(failure: Failure, parser: argparse.ArgumentParser) -> int:
+    print(f"levels: {_as_typed(str(failure), parser)}", file=sys.stderr)
     return failure.exit_code
+
+
+def _as_typed(message: str, parser: argparse.ArgumentParser) -> str:
+    """A message that names options of a command, in the words of the person: `make record AT=noon` hands AT
+    on as --at, whose metavar bears make's word.
+    """
+    for action in parser._actions if _by_make() else ():
+        for option in action.option_strings if action.metavar else ():
+            message = re.sub(rf"{option} (?=\S)", f"{action.metavar}=", message)
+            message = re.sub(rf"{option}\b", str(action.metavar), message)
+    return message
+
+
+def _by_make() -> bool:
+    """Whether make started this command, as the targets of a project do."""
+    return "MAKELEVEL" in os.environ
 
 
 class _Parser(argparse.ArgumentParser):
     """One that says in one line what is wrong with a command line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(Refused.exit_code, f"{self.prog}: {message}; `{self.prog} --help` says what it takes\n")
+        more = "" if _by_make() else f"; `{self.prog} --help` says what it takes"
+        self.exit(Refused.exit_code, f"{self.prog}: {_as_typed(message, self)}{more}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,5 +99,5 @@ def _parser() -> argparse.ArgumentParser:
         name = command.__name__.rpartition(".")[2].replace("_", "-")
         one = commands.add_parser(name, help=command.HELP)
         command.add_options(one)
-        one.set_defaults(run=command.run)
+        one.set_defaults(run=command.run, parser=one)
     return parser

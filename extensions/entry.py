@@ -14,6 +14,8 @@ _name = (
     "copier_levels_"
     + hashlib.sha256(b"\0".join(p.read_bytes() for p in sorted(_folder.rglob("*.py")))).hexdigest()[:16]
 )
+# The clone goes when Copier ends, and with it what would be compiled into it.
+_written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
 if _name not in sys.modules:
     _spec = importlib.util.spec_from_file_location(
         _name, _folder / "__init__.py", submodule_search_locations=[str(_folder)]
@@ -27,3 +29,4 @@ for _package in [name for name in sys.modules if name == _name or name.startswit
         sys.modules[_package].__path__ = [str(_folder.joinpath(*_package.split(".")[1:]))]
 
 Levels = importlib.import_module(f"{_name}.rendering.hook").Levels
+sys.dont_write_bytecode = _written

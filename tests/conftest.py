@@ -53,6 +53,7 @@ def hermetic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.setenv("COPIER_CACHE_DIR", str(home / "copier"))
     for name in [name for name in os.environ if name.startswith("GIT_") and "CONFIG" not in name]:
         patch.delenv(name)
+    patch.delenv("MAKELEVEL", raising=False)  # the command would talk as to somebody who called make
     (home / "settings.yml").write_text("{}\n")
     yield
     patch.undo()

@@ -5,8 +5,12 @@ nothing.
 from __future__ import annotations
 
 import os
+import re
+import runpy
+import shlex
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,11 @@ import copier
 import pytest
 from copier.errors import UserMessageError
 
+from extensions.evolution.checks import level_1
+from extensions.evolution.facts import Facts
 from extensions.rendering.closing import call
-from tests.support.projects import Project, git
+from extensions.template import layers
+from tests.support.projects import LEVELS, ROOT, Project, git
 
 FACTORY = """from flask import Flask
 
@@ -153,6 +160,10 @@ def test_adoption_finds_the_services_and_only_adds_at_every_level(
             project.move(level)
         after = project.tree()
         assert {path: after.get(path) for path in before} == before, f"at level {level}"
+        folders = [
+            inner for inner, below, names in os.walk(folder) if not below + names and ".git/" not in inner
+        ]
+        assert folders == [], f"at level {level}"
         assert project.conflicts() == []
         project.commit()
     kept = project.answers()["keep"]
@@ -187,7 +198,121 @@ def test_the_closing_message_says_what_to_add_and_where(
         " init_service`" in said
     )
     assert 'init_service(app, "shop")' in said
-    assert "make -f levels.mk install baseline" in said
+    assert "make -f levels.mk install baseline" in said and "make -f levels.mk check" in said
+
+
+CALLED = FACTORY.replace("    return app\n", '    init_service(app, "shop")\n    return app\n')
+NEEDS = FACTORY.replace("create_app()", "create_app(config)")
+VARIANTS: dict[str, dict[str, str]] = {
+    "new": {},
+    "adopted": {"shop/__init__.py": FACTORY},
+    "adopted, with a Makefile": {"shop/__init__.py": FACTORY, "Makefile": "all:\n"},
+    "adopted, with the call": {"shop/__init__.py": f"from shop.health import init_service\n{CALLED}"},
+    "adopted, with the call beside its package": {
+        "shop/__init__.py": NEEDS,
+        "wsgi.py": "from shop import create_app, health\n\napp = create_app({})\nhealth.init_service(app, 'shop')\n",
+    },
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_comes_next_can_be_copied_into_a_shell(
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder = tmp_path / "it's mine"
+    if VARIANTS[name]:
+        repository(folder, VARIANTS[name])
+    copier.run_copy(
+        str(template), folder, data={"project_name": "shop", "level": 2}, defaults=True, unsafe=True
+    )
+    said = capfd.readouterr().err
+    block = [line.strip() for line in said.partition("\nNext:\n")[2].strip().splitlines()]
+    words = [shlex.split(line, comments=True)[0] for line in block]
+    assert words == ["cd", "make", "make", "git"]
+    assert shlex.split(block[0]) == ["cd", str(folder)]
+    make = "make -f levels.mk" if "Makefile" in VARIANTS[name] else "make"
+    assert all(line.startswith(f"{make} ") for line in block[1:3])
+    assert " check" in block[1] + block[2]
+    assert ("Yours to add, by hand:" in said) == (bool(VARIANTS[name]) and "the call" not in name)
+    assert ("add there" in said) == (bool(VARIANTS[name]) and "the call" not in name)
+    facts = Facts(folder, Project(folder, template).answers(), datetime.now(UTC), offline=True)
+    assert level_1.health_endpoints(facts).state == ("todo" if "add there" in said else "done")
+    # At level 2 the integration tests skip a service that doesn't make the call.
+    tests = runpy.run_path(str(folder / "tests/integration/test_integration_services.py"))
+    missing = [tests["missing_call"](service) for service in tests["SERVICES"]]
+    assert missing == (["init_service(app, 'shop')"] if "add there" in said else [None])
+
+
+def test_a_health_route_of_their_own_is_told_at_adoption_and_by_the_checklist(
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    route = '\n\n@app.get("/health")\ndef health():\n    return {"status": "ok"}\n'
+    folder = tmp_path / "repo"
+    repository(folder, {"shop/__init__.py": MODULE + route, "requirements.txt": "flask\n"})
+    project = Project(folder, template)
+    copier.run_copy(str(template), folder, data={"level": 2}, defaults=True, unsafe=True)
+    line = "shop: your own /health (shop/__init__.py:11) goes on answering there; deploys and images ask"
+    assert f"\n{line} /-/health, which is ours\n" in capfd.readouterr().err
+    call = '\nfrom shop.health import init_service\n\ninit_service(app, "shop")\n'
+    project.write("shop/__init__.py", MODULE + route + call)
+    item = level_1.health_endpoints(Facts(folder, project.answers(), datetime.now(UTC), offline=True))
+    assert item.state == "done"
+    assert line in item.detail
+
+
+def test_what_was_not_committed_is_named_and_theirs_can_be_told_apart(
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "repo"
+    repository(folder, {"shop/__init__.py": FACTORY, ".gitignore": "*.log\n"})
+    project = Project(folder, template)
+    project.write("shop/__init__.py", f"{FACTORY}\n# mine\n")
+    for path in ("a name", "new/one", "new/two", "two\nlines", "some.log"):
+        project.write(path, "mine\n")
+    copier.run_copy(str(template), folder, defaults=True, unsafe=True)
+    said = capfd.readouterr().err
+    assert "Not committed before this: shop/__init__.py, a name, new/ and 1 more. Commit what is" in said
+    assert project.read("shop/__init__.py").endswith("# mine\n")
+
+
+def test_a_repository_with_all_committed_is_told_nothing_of_it(
+    template: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    repository(tmp_path / "repo", {"shop/__init__.py": FACTORY})
+    copier.run_copy(str(template), tmp_path / "repo", defaults=True, unsafe=True)
+    assert "Not committed" not in capfd.readouterr().err
+
+
+def test_the_readme_says_which_server_runs_a_web_service_of_theirs(template: Path, tmp_path: Path) -> None:
+    said = "make run         # by gunicorn if you install it, else by Flask's development server\n"
+    repository(tmp_path / "repo", {"shop/__init__.py": FACTORY})
+    assert said in Project(tmp_path / "repo", template).copy().read("README.md")
+    repository(tmp_path / "worker", {"worker.py": WORKER})
+    assert "gunicorn" not in Project(tmp_path / "worker", template).copy().read("README.md")
+    assert "gunicorn" not in Project(tmp_path / "new", template).copy().read("README.md")
+
+
+def test_make_is_called_their_way_in_every_file_where_the_makefile_is_theirs(
+    template: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "repo"
+    files = {"shop/__init__.py": FACTORY, "bot/worker.py": WORKER, "Makefile": "all:\n"}
+    repository(folder, files)
+    project = Project(folder, template)
+    services = [{"name": "shop", "path": "shop"}, {"name": "bot", "path": "bot"}, "api"]
+    project.copy(level=LEVELS[-1], services=services, repository="acme/shop")
+    targets = "|".join(sorted(target.name for one in layers.manifests(ROOT) for target in one.targets))
+    plain = re.compile(rf"\bmake +({targets})\b")
+    found = {
+        f"{path}: {line.strip()}"
+        for path in project.tree().keys() - files.keys()
+        for line in project.read(path).splitlines()
+        if plain.search(line)
+    }
+    assert found == set()
+    assert project.read(".copier-answers.yml").startswith("# ") and "`make -f levels.mk set" in project.read(
+        ".copier-answers.yml"
+    )
 
 
 CALLS = [

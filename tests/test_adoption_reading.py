@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from extensions.rendering import adoption, preflight
+from extensions.rendering import adoption, preflight, proposals
 from extensions.rendering.adoption import Found
 from extensions.source import modules
+from extensions.source.files import theirs
 from tests.support.strangers import git, project, repository
 
 FLASK = "from flask import Flask\n"
@@ -476,7 +477,7 @@ def test_no_code_of_the_project_runs(tmp_path: Path, capfd: pytest.CaptureFixtur
         {"shop/__init__.py": mark + "print('\\d')\n" + APP, "setup.py": mark, "worker.py": mark + SCRIPT},
     )
     adoption.read(tmp_path)
-    adoption.propose(tmp_path)
+    proposals.propose(tmp_path)
     assert not (tmp_path / "ran").exists()
     assert capfd.readouterr() == ("", "")
 
@@ -524,7 +525,7 @@ def test_each_file_is_opened_once_however_many_there_are(
 def test_whether_a_service_given_by_name_is_theirs(
     tmp_path: Path, files: dict[str, str], path: str, expected: bool
 ) -> None:
-    assert adoption.theirs(project(tmp_path, files), path) is expected
+    assert theirs(project(tmp_path, files), path) is expected
 
 
 # What is proposed for the other answers
@@ -532,7 +533,7 @@ def test_whether_a_service_given_by_name_is_theirs(
 
 def test_proposals_without_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("git was called"))
-    assert adoption.propose(tmp_path / "My_Shop 2.0") == {
+    assert proposals.propose(tmp_path / "My_Shop 2.0") == {
         "project_name": "my-shop-2-0",
         "repository": "",
         "default_branch": "main",
@@ -553,7 +554,7 @@ def test_proposals_without_a_repository(tmp_path: Path, monkeypatch: pytest.Monk
     ],
 )
 def test_the_projects_name_comes_from_its_folder(tmp_path: Path, folder: str, name: str) -> None:
-    assert adoption.propose(tmp_path / folder)["project_name"] == name
+    assert proposals.propose(tmp_path / folder)["project_name"] == name
 
 
 @pytest.mark.parametrize(
@@ -582,12 +583,12 @@ def test_the_repository_comes_from_origin_without_credentials(
 ) -> None:
     repository(tmp_path, {})
     git(tmp_path, "remote", "add", "origin", url)
-    assert adoption.propose(tmp_path)["repository"] == expected
+    assert proposals.propose(tmp_path)["repository"] == expected
 
 
 def test_the_default_branch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def branch(root: Path) -> str:
-        return adoption.propose(root)["default_branch"]
+        return proposals.propose(root)["default_branch"]
 
     one = tmp_path / "one"
     one.mkdir()
@@ -615,20 +616,20 @@ def test_git_is_asked_twice_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     calls = []
     run = subprocess.run
     monkeypatch.setattr(subprocess, "run", lambda *a, **k: calls.append(a) or run(*a, **k))
-    adoption.propose(tmp_path)
+    proposals.propose(tmp_path)
     assert len(calls) == 2
 
 
 def test_no_git_on_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repository(tmp_path, {"x": ""})
     monkeypatch.setenv("PATH", "")
-    assert adoption.propose(tmp_path)["default_branch"] == "main"
+    assert proposals.propose(tmp_path)["default_branch"] == "main"
     assert preflight.refusals(tmp_path, ["a"]) == []
 
 
 def test_a_broken_git_folder(tmp_path: Path) -> None:
     project(tmp_path, {".git": "gitdir: nowhere\n", "x": ""})
-    assert adoption.propose(tmp_path)["default_branch"] == "main"
+    assert proposals.propose(tmp_path)["default_branch"] == "main"
 
 
 PYTHONS = {
@@ -661,14 +662,14 @@ PYTHONS = {
 @pytest.mark.parametrize("case", PYTHONS)
 def test_the_lowest_python(tmp_path: Path, case: str) -> None:
     files, expected = PYTHONS[case]
-    assert adoption.propose(project(tmp_path, files))["python_version"] == expected
+    assert proposals.propose(project(tmp_path, files))["python_version"] == expected
 
 
 def test_strange_things_where_files_should_be(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "setup.cfg", ".python-version"):
         (tmp_path / name).mkdir()
     (tmp_path / "setup.py").symlink_to("setup.py")
-    assert adoption.propose(tmp_path)["python_version"] == "3.11"
+    assert proposals.propose(tmp_path)["python_version"] == "3.11"
     (tmp_path / ".copier-answers.yml").write_bytes(b"\xff\x00")
     assert preflight.refusals(tmp_path, [".copier-answers.yml"]) == []
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +20,7 @@ import yaml
 
 from extensions.cli import main
 from extensions.errors import Refused
-from extensions.evolution import checks
+from extensions.evolution import checklist, checks
 from extensions.evolution.checklist import Item, check
 from extensions.template import answers, layers
 from tests.support.projects import LEVELS, ROOT, Project, git
@@ -628,6 +629,7 @@ def test_next_is_the_level_after_that_of_the_project(
         project = at_level(level)
         _, out, _ = run(project, monkeypatch, capsys, "--json")
         assert json.loads(out)["target_level"] == ahead
+        monkeypatch.chdir(project.folder.parent)
         shutil.rmtree(project.folder)
 
 
@@ -672,3 +674,19 @@ def test_the_page_lists_every_item() -> None:
     )
     named = [(manifest.level, entry.key) for manifest in MANIFESTS for entry in manifest.checks]
     assert told == [(str(level), key, checks.title(checks.of_level(level, key))) for level, key in named]
+
+
+def test_what_does_not_apply_is_counted_in_the_singular_and_the_plural(at_level: AtLevel) -> None:
+    project = at_level(1)
+    seen = checklist.report(project.folder, project.answers(), None, offline=True)
+    for count, said in ((1, "1 doesn't apply"), (2, "2 don't apply")):
+        states = ["n/a"] * count + ["done"] * (len(seen.items) - count)
+        items = [replace(item, state=state, level=1) for item, state in zip(seen.items, states, strict=True)]
+        head = checklist.text(replace(seen, items=items), project.answers()).splitlines()[0]
+        assert head.endswith(f", {said}"), head
+
+
+def test_what_to_set_up_is_a_line_that_can_be_read_at_a_glance() -> None:
+    for manifest in layers.manifests(ROOT):
+        for step in manifest.setup:
+            assert len(f"{step.what} ({step.where}): {step.why}") <= 170, step

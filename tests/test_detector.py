@@ -351,6 +351,23 @@ def test_the_table_and_json_say_the_same(
             )
 
 
+def test_no_name_is_broken_in_a_terminal_of_80_columns(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = commits(finished(at_level(2)), datetime.now(UTC), [1] * 10)
+    deployments(project, datetime.now(UTC), [2] * 14)
+    names = re.compile(r"config/deploys\.jsonl|config/evolution\.yml|geographic_distribution:|`declared:")
+    said = {}
+    for columns in ("200", "80"):
+        run(project, monkeypatch, capsys)
+        monkeypatch.setenv("COLUMNS", columns)
+        assert main(["evolution", "--offline"]) == 0
+        said[columns] = capsys.readouterr().out
+    assert "deploys.jsonl" in said["80"]
+    assert sorted(names.findall(said["80"])) == sorted(names.findall(said["200"]))
+    assert max(map(len, said["80"].splitlines())) <= 80
+
+
 def test_the_page_is_written_whole_and_needs_nothing_else(
     at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -234,6 +234,17 @@ def test_what_the_original_became_exists(fresh: Callable[..., Project]) -> None:
             assert (project.folder / here).exists(), path
 
 
+def test_why_a_figure_is_unknown_is_told_as_the_page_has_it() -> None:
+    evolution = ROOT / "extensions" / "evolution"
+    source = "".join(path.read_text(encoding="utf-8") for path in evolution.rglob("*.py"))
+    table = rows("measuring.md", "When a figure is unknown")[1:]
+    named = [span for row in table for span in re.findall("`(.*?)`", row[0])]
+    assert len(named) > 10
+    for span in named:
+        for part in re.split(r"\d+ days|\d+|production", span):
+            assert part.strip() in source or span == "detected dubious ownership", span
+
+
 def test_what_adoption_refuses_is_what_the_page_lists() -> None:
     """Each message stands in the source, but for what is put into it."""
     source = re.sub(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,11 +95,17 @@ def test_a_file_that_is_missing_is_told_in_one_line(at_level: AtLevel) -> None:
     assert "config/variants.json is missing" in errors
 
 
+@pytest.mark.parametrize("two", [True, False])
+def test_the_page_speaks_of_the_projects_own_worker_if_there_is_one(at_level: AtLevel, two: bool) -> None:
+    project = at_level(4, two=two)
+    workers = [one["name"] for one in project.answers()["services"] if one["kind"] == "worker"]
+    named = re.findall(r'serve_health\("([^"]*)"\)', project.read("docs/experiments.md"))
+    assert named == workers[:1] and len(workers) == int(two)
+
+
 # What docs/experiments.md says to write into a service, and somebody who visits it.
 VISIT = """
-import sys
-sys.path.insert(0, "services/api")
-from app import create_app
+from services.api.app import create_app
 
 app = create_app()
 

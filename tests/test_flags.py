@@ -22,6 +22,8 @@ from extensions.evolution.metrics import Measured
 from extensions.evolution.triggers import parse
 from extensions.template import layers
 from tests.support.projects import LEVELS, ROOT, Project
+from tests.support.stand_ins import StandIns
+from tests.test_deploy import STAGING, Shop
 
 AtLevel = Callable[..., Project]
 code = flags.resolver()
@@ -97,6 +99,33 @@ def test_what_no_level_has_yet_is_off_and_says_so() -> None:
 def test_every_flag_of_the_file_belongs_to_one_level() -> None:
     belongs = [name for manifest in MANIFESTS for name in manifest.features + manifest.later]
     assert sorted(belongs) == sorted(yaml.safe_load(SHIPPED)["features"])
+
+
+def test_what_nothing_asks_for_is_on_whatever_the_file_says() -> None:
+    """The health endpoints answer with the flag off too, so "off" would not be true."""
+    text = SHIPPED.replace("enabled: true", "enabled: false").replace(
+        "{health_endpoints: true, basic_testing: true}", "{health_endpoints: false, basic_testing: false}"
+    )
+    for name in LEVEL_1:
+        for environment in ("local", "staging"):
+            state = resolved(text, environment)[name]
+            assert state == (True, "level 1 brings it, and nothing switches it off")
+
+
+def test_the_manifests_say_which_flags_are_asked_for_and_in_which_environment() -> None:
+    """As the scripts and the workflows have it; everything else is on, so none may be forgotten."""
+    asked = {name: where for manifest in MANIFESTS for name, where in manifest.asked.items()}
+    scripts = [(path, path.read_text(encoding="utf-8")) for path in ROOT.glob("levels/*/ci/*.py")]
+    called = {
+        name: path.stem for path, text in scripts for name in re.findall(r'flags\.off\(\s*"(\w+)"', text)
+    }
+    assert asked.keys() == called.keys()
+    workflows = "".join(
+        path.read_text(encoding="utf-8") for path in ROOT.glob("levels/*/.github/workflows/*.jinja")
+    )
+    for name, script in called.items():
+        target = "images" if script == "deploy" else script
+        assert {asked[name]} == set(re.findall(rf"make -f levels\.mk {target}\b.* ENV=(\w+)", workflows))
 
 
 def test_the_environment_wins_over_the_flag_and_each_names_its_place() -> None:
@@ -328,11 +357,12 @@ def test_a_wrong_file_ends_each_script_with_one_line_and_exit_code_2(at_level: A
     for arguments, env in (
         (["ci/integration.py"], {"ENV": "staging"}),
         (["ci/security.py", "secrets"], {"ENV": "production"}),
-        (["ci/deploy.py", "images", "staging"], {}),
+        (["-m", "deploy", "images", "staging"], {"PYTHONPATH": "ci"}),
     ):
         said = run(project, *arguments, **env)
         assert (said.returncode, said.stdout) == (2, "")
-        assert said.stderr == f"{arguments[0][3:-3]}: {expected}"
+        name = arguments[1] if arguments[0] == "-m" else Path(arguments[0]).stem
+        assert said.stderr == f"{name}: {expected}"
     (project.folder / code.FILE).write_bytes(b"features: \xff\n")
     said = run(project, "ci/integration.py", ENV="staging")
     assert (said.returncode, said.stderr) == (2, f"integration: {code.FILE}: expected UTF-8\n")
@@ -343,7 +373,7 @@ def test_a_wrong_file_ends_each_script_with_one_line_and_exit_code_2(at_level: A
     [
         ("integration_testing", "staging", ["ci/integration.py"]),
         ("security_scanning", "production", ["ci/security.py", "secrets"]),
-        ("staging_deployment", "staging", ["ci/deploy.py", "images", "staging"]),
+        ("staging_deployment", "staging", ["-m", "deploy", "images", "staging"]),
     ],
 )
 def test_what_a_flag_switches_off_is_not_run_and_says_so_on_the_page_of_the_run(
@@ -357,7 +387,12 @@ def test_what_a_flag_switches_off_is_not_run_and_says_so_on_the_page_of_the_run(
         section[0] + section[1] + section[2].replace(f"      {flag}: true", f"      {flag}: false", 1),
     )
     page = tmp_path / "page.md"
-    workflow = {"ENV": environment, "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(page)}
+    workflow = {
+        "PYTHONPATH": "ci",
+        "ENV": environment,
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_STEP_SUMMARY": str(page),
+    }
     said = run(project, *arguments, **workflow)
     assert (said.returncode, said.stderr) == (0, "")
     assert re.fullmatch(
@@ -378,31 +413,29 @@ def test_by_hand_no_flag_is_asked(at_level: AtLevel) -> None:
         )
 
 
-def test_a_deployment_hands_the_flags_to_the_services(
-    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CI", raising=False)  # by hand; in CI it would want the secrets
-    project = at_level(4)
-    project.replace(
+def test_a_check_that_there_is_not_is_told_in_the_words_of_make(at_level: AtLevel) -> None:
+    said = run(at_level(3), "ci/security.py", "nope")
+    assert said.returncode == 2 and "argument CHECK: invalid choice: 'nope' (choose from " in said.stderr
+
+
+def test_a_deployment_hands_the_flags_to_the_services(at_level: AtLevel, tmp_path: Path) -> None:
+    shop = Shop(at_level(4), StandIns(tmp_path / "stand-ins"))
+    shop.project.replace(
         code.FILE,
         "      integration_testing: true\n",
         "      integration_testing: true\n      a_b_testing: true\n",
     )
-    project.replace("config/levels.json", '"repository": ""', '"repository": "me/shop"')
-    project.commit()
-    project.write("config/staging.env", "DEPLOY_HOST=me@example.org\n")
-    said = run(project, "ci/deploy.py", "deploy", "staging", "--dry-run")
-    assert said.returncode == 0, said.stderr
-    assert re.findall(r'"FEATURE_FLAGS": "(.*)"', said.stdout) == ["a_b_testing"]
+    shop.started("one")
     # What the settings of the environment say wins.
-    project.write("config/staging.env", "DEPLOY_HOST=me@example.org\nFEATURE_FLAGS=mine\n")
-    assert '"FEATURE_FLAGS": "mine"' in run(project, "ci/deploy.py", "deploy", "staging", "--dry-run").stdout
-    project.write("config/qa.env", "DEPLOY_HOST=me@example.org\n")
-    said = run(project, "ci/deploy.py", "deploy", "qa", "--dry-run")
-    assert (said.returncode, said.stdout) == (
-        2,
-        "",
-    ) and "expected one of local, staging, production, got 'qa'" in said.stderr
+    shop.project.write("config/staging.env", STAGING + "FEATURE_FLAGS='mine'\n")
+    shop.started("one")
+    for number, flags_on in ((1, "a_b_testing"), (2, "mine")):
+        services = shop.host.json(f"releases/{number}/compose.json")["services"]
+        assert services["api"]["environment"]["FEATURE_FLAGS"] == flags_on
+    shop.project.write("config/qa.env", STAGING)
+    code_, out, errors = shop.deploy("deploy", "qa", "--version", "one")
+    assert (code_, out) == (2, "")
+    assert errors == "deploy: ENV: expected one of local, staging, production, got 'qa'\n"
 
 
 def levels_flags(
@@ -451,6 +484,25 @@ def test_the_command_says_whether_a_trigger_holds_and_by_which_figures(
         "when production_traffic > 100_requests_per_minute: unknown (production_traffic.requests is unknown: "
         in said
     )
+
+
+def test_the_command_says_where_no_workflow_asks_for_a_flag(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = at_level(2)
+    project.replace(code.FILE, "override: {health_endpoints: true", "override: {health_endpoints: false")
+    shown = {
+        name: re.sub(" +", " ", levels_flags(project, monkeypatch, capsys, name, "--offline"))
+        for name in ("local", "staging", "production")
+    }
+    assert "\non health_endpoints level 1 brings it, and nothing switches it off\n" in shown["local"]
+    assert "\non staging_deployment environments.staging.override\n" in shown["staging"]
+    assert (
+        "\n- staging_deployment the workflows ask for staging only (on here: environments.production.override)\n"
+        in shown["production"]
+    )
+    # Of a level that isn't there nothing is asked anywhere.
+    assert "\noff security_scanning it belongs to level 3, and" in shown["local"]
 
 
 def test_a_trigger_that_cannot_be_read_is_told_with_its_place_and_column(at_level: AtLevel) -> None:

@@ -190,13 +190,9 @@ def test_the_code_of_a_project_is_typed(project: Project) -> None:
     scripts = [path for path in python if path.startswith("ci/")]
     assert {"services/market_data/health.py", "services/telegram_bot/health.py"} <= set(python) and scripts
     # The scripts import each other as Python does that is started in their folder, all else from the root.
-    assert (
-        mypy(
-            project.folder / "ci", "--explicit-package-bases", *(path.removeprefix("ci/") for path in scripts)
-        )
-        == ""
-    )
-    assert mypy(project.folder, "--explicit-package-bases", *sorted({*python} - {*scripts})) == ""
+    bases = "--explicit-package-bases"
+    assert mypy(project.folder / "ci", bases, *(path.removeprefix("ci/") for path in scripts)) == ""
+    assert mypy(project.folder, bases, *sorted({*python} - {*scripts})) == ""
 
 
 def test_paths_of_the_template_suit_windows() -> None:

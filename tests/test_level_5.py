@@ -5,6 +5,7 @@ a lower level.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import yaml
 
 from tests.support import workflow_graph as graph
 from tests.support.projects import Project, git, make_template, release
+from tests.support.stand_ins import StandIns
+from tests.test_deploy import STEPS, Shop
 
 FILES = {
     "_level/level.yml": (
@@ -41,6 +44,7 @@ actions: [actions/checkout]
 files:
   - {path: .github/workflows/moons.yml, owner: shared, why: "counts the moons for every pull request"}
   - {path: ci/checks/moons.py, owner: ours, why: "looks whether the moons are there"}
+  - {path: ci/deploy/steps/moons.py, owner: ours, why: "counts the moons before a release gets requests"}
   - {path: ci/level-5.mk, owner: ours, why: "the make target of this level"}
   - {path: config/moons.txt, owner: yours, why: "the moons, a line each"}
   - {path: runtime/moons.py, owner: ours, why: "gives a service its moons, behind init_service"}
@@ -83,6 +87,19 @@ import uv
 moons = (uv.ROOT / "config" / "moons.txt").read_text().split()
 print(f"{len(moons)} moon(s)")
 sys.exit(0 if moons else 1)
+"""
+    ),
+    "ci/deploy/steps/moons.py": (
+        """\
+from ..pipeline import Deploy, Step
+
+
+def count(deploy: Deploy) -> None:
+    print(f"the moons of release {deploy.release.number} are up")
+
+
+def step() -> Step:
+    return Step("moons", "count the moons", count, only="deploy", after="ready")
 """
     ),
     "ci/level-5.mk": ".PHONY: moons\n\nmoons:\n\t@wc -l < config/moons.txt\n",
@@ -144,6 +161,25 @@ def test_its_check_is_run_by_the_check_of_level_1(at_five: Callable[..., Project
     assert run(project, sys.executable, "-c", ask).stdout == "2 moon(s)\n"
     project.write("config/moons.txt", "")
     assert run(project, sys.executable, "-c", ask).returncode == 1
+
+
+def test_its_step_is_a_step_of_a_deployment(at_five: Callable[..., Project], tmp_path: Path) -> None:
+    shop = Shop(at_five(), StandIns(tmp_path / "stand-ins"))
+    listed = shop.deploy("deploy", "staging", "--version", "one", "--dry-run")[1]
+    steps = re.findall(r"^  ([a-z-]+): ", listed.partition("steps:\n")[2], re.MULTILINE)
+    assert steps == STEPS.replace(" ready ", " ready moons ").split()
+    code, out, errors = shop.deploy("deploy", "staging", "--version", "one")
+    assert (code, errors) == (0, "")
+    assert re.search(r"moons: count the moons\nthe moons of release 1 are up\nworkers: ", out)
+    assert "moons" not in shop.deploy("rollback", "staging", "--release", "1", "--dry-run")[1]
+
+    shop.project.replace("ci/deploy/steps/moons.py", 'after="ready"', 'after="redy"')
+    before = shop.host.file("log.jsonl").read_text()
+    for option in ([], ["--dry-run"]):
+        code, _, errors = shop.deploy("deploy", "staging", "--version", "one", *option)
+        expected = f"expected one of {STEPS.replace(' ', ', ')}"
+        assert (code, errors) == (2, f"ci/deploy/steps/moons.py: after='redy', {expected}\n")
+    assert shop.host.file("log.jsonl").read_text() == before
 
 
 # The smallest application that init_service takes.

@@ -65,18 +65,27 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("upgrade", "7"), "levels: level: expected a level from 1 to 4, got 7\n"),
+        (("upgrade", "7"), "levels: LEVEL: expected a level from 1 to 4, got 7\n"),
         (("upgrade", ""), "levels: LEVEL: expected a level, as in LEVEL=2\n"),
-        (("upgrade", "two"), 'levels: level: expected a level from 1 to 4, got "two"\n'),
+        (("upgrade", "two"), 'levels: LEVEL: expected a level from 1 to 4, got "two"\n'),
         (("owner", ""), "levels: owner: expected a file"),
-        (("preview", "0"), "levels: level: expected a level from 1 to 4, got 0\n"),
-        (("service", "Two Words"), "levels: services[1].name: expected a name of a-z"),
+        (("preview", "0"), "levels: LEVEL: expected a level from 1 to 4, got 0\n"),
+        (("service", "Two Words"), "levels: NAME: expected a name of a-z"),
         (("service", ""), "levels: NAME: expected a name for the service, as in NAME=shop"),
-        (("service", "api"), "levels: services[1].name: api stands at services[0] already"),
+        (("service", "api"), "levels: NAME: api stands at services[0] already"),
         (
             ("owner", "nope"),
             "levels: nope: there is no such file here, and the template brings none of that name\n",
         ),
+        (("owner", "config"), "levels: config: a folder; expected a file, such as config/evolution.yml\n"),
+        (("owner", "config/"), "levels: config/: a folder; expected a file, such as config/evolution.yml\n"),
+        (("owner", "."), "levels: .: a folder; expected a file, such as .copier-answers.yml\n"),
+        (
+            ("owner", "/etc/passwd"),
+            "levels: /etc/passwd: expected a file of this project, which stands in /",
+        ),
+        (("owner", "../up"), "levels: ../up: expected a file of this project, which stands in /"),
+        (("owner", "/"), "levels: /: expected a file of this project, which stands in /"),
         (
             ("record", "deploy", "--environment", "$(x)"),
             "levels: --environment '$(x)': expected a name such as production\n",
@@ -91,6 +100,14 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
             "levels record: argument --outcome: invalid choice: 'maybe'",
         ),
         (
+            ("record", "nope"),
+            "levels record: argument WHAT: invalid choice: 'nope' (choose from 'deploy', 'rollback', 'incident',",
+        ),
+        (
+            ("record", "incident", "--outcome", "failure"),
+            "levels: --outcome failure: expected for a deploy or a rollback only, and this is 'incident'\n",
+        ),
+        (
             ("record", "deploy", "--at", "2099-01-01"),
             "levels: --at '2099-01-01': expected a time in the past ten years\n",
         ),
@@ -100,7 +117,7 @@ def test_a_conflict_is_listed_and_the_exit_code_is_1(at_level: AtLevel, levels: 
         ),
         (
             ("record", "restored"),
-            "levels: restored: nothing is recorded as broken in production; `record incident` writes it down\n",
+            "levels: restored: nothing is recorded as broken in production; record the incident first (WHAT=incident)\n",
         ),
         (
             ("new", "/dev/null/x"),
@@ -119,12 +136,81 @@ def test_bad_input_is_told_in_one_line_and_changes_nothing(
     assert git(project.folder, "status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["record", "WHAT=incident", "AT=noon"],
+            "levels: AT='noon': expected a time such as 2026-11-24T09:30\n",
+        ),
+        (
+            ["record", "WHAT=incident", "OUTCOME=failure"],
+            "levels: OUTCOME=failure: expected for a deploy or a rollback only, and this is 'incident'\n",
+        ),
+        (
+            ["record", "WHAT=deploy", "OUTCOME=maybe"],
+            "levels record: argument OUTCOME: invalid choice: 'maybe'",
+        ),
+        (["record"], "levels record: argument WHAT: invalid choice: '' (choose from 'deploy', "),
+        (["record", "WHAT=deploy", "ENV=A b"], "levels: ENV='A b': expected a name such as production\n"),
+        (["record", "WHAT=deploy", "VERSION=nope"], "levels: VERSION=nope: git knows no such commit or tag"),
+        (
+            ["record", "WHAT=incident", f"NOTE={'x' * 501}"],
+            "levels: NOTE: expected one line, 500 characters at most\n",
+        ),
+        (["service", "NAME=Two Words"], "levels: NAME: expected a name of a-z"),
+        (["todo", "LEVEL=9"], "levels: LEVEL: expected a level from 1 to 4, got 9\n"),
+        (["evolution", "HTML=/dev/null/x"], "levels: HTML=/dev/null/x: expected a file that can be written"),
+    ],
+)
+def test_whoever_called_make_is_told_in_the_words_of_make(
+    at_level: AtLevel, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    """The project's own targets run here, with the command of this checkout in place of the one by uvx."""
+    command = tmp_path / "python"
+    command.write_text(f'#!/bin/sh\nshift\nPYTHONPATH={ROOT} exec {sys.executable} -m extensions "$@"\n')
+    command.chmod(0o755)
+    quiet = [f"PYTHON={command}", "--no-print-directory", "-f", "levels.mk"]
+    done = subprocess.run(
+        ["make", *quiet, *arguments], cwd=at_level(1).folder, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.startswith(message), done.stderr
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(said) == 1, said
+
+
+def test_that_a_template_has_no_tags_is_said_once(
+    template: Path, tmp_path: Path, levels: Levels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copier says so for each of the copies of the template that an update makes."""
+    from extensions.moving import moves
+
+    untagged = tmp_path / "template"
+    git(tmp_path, "clone", "--quiet", "--no-tags", str(template), str(untagged))
+    project = Project(tmp_path / "shop", untagged)
+    git(untagged, "remote", "remove", "origin")
+    monkeypatch.setattr(moves, "root", lambda: untagged)
+    assert main(["new", str(project.folder), "--defaults"]) == 0
+    git(project.folder, "init", "--quiet")
+    project.commit()
+    for command in (["update"], ["propose", "--dry-run"]):
+        code, out, err = levels(project, *command)
+        assert code == 0 and err.count("No git tags found in template; using HEAD as ref\n") == 1, err
+        assert "\n\n" not in err
+        assert command == ["update"] or "Done" not in out + err, "what was done to a clone"
+
+
 def test_a_dirty_project_is_not_moved(at_level: AtLevel, levels: Levels) -> None:
     project = at_level(1)
     project.write("README.md", "changed\n")
-    code, _, err = levels(project, "upgrade", "2")
-    assert code == 2
-    assert "commit or stash" in err and err.count("\n") == 1
+    project.write("new/file", "mine\n")
+    code, out, err = levels(project, "upgrade", "2")
+    assert (code, out) == (2, "")
+    assert err == (
+        "levels: not committed: README.md, new/: commit or stash it first (`git stash -u`), so that what is"
+        " yours and what the move does can be told apart\n"
+    )
+    assert git(project.folder, "status", "--porcelain") == " M README.md\n?? new/\n"
 
 
 @pytest.mark.parametrize(
@@ -185,6 +271,28 @@ def at_same(project: Project, level: int) -> Project:
     return project.move(level).commit()
 
 
+def test_preview_says_which_workflow_checks_a_push(at_level: AtLevel, levels: Levels) -> None:
+    project, workflow = at_level(1), ".github/workflows/staging-deploy.yml"
+    said = (
+        f"  pushes    {workflow} checks a push from here on, by the same checks; so the other workflows lose"
+    )
+    assert said in levels(project, "preview", "2")[1]
+    assert said in levels(project, "preview", "3")[1], "also where the level is only passed"
+    project.replace(".copier-answers.yml", "keep: []\n", f"keep:\n- {workflow}\n")
+    assert "pushes    " not in levels(project, "preview", "2")[1], "quality.yml keeps its push then"
+
+
+def test_preview_of_a_way_down_says_who_checks_a_push(at_level: AtLevel, levels: Levels) -> None:
+    workflow = ".github/workflows/staging-deploy.yml"
+    again = f"  pushes    are checked by the other workflows again, as {workflow} goes"
+    assert again in levels(at_level(2), "preview", "1")[1]
+
+
+def test_preview_shows_a_changed_item_of_a_list(at_level: AtLevel, levels: Levels) -> None:
+    changed = json.loads(levels(at_level(1), "preview", "2", "--json")[1])["changed"]["docs/branches.md"]
+    assert any(line[:3] in ("+- ", "-- ") for line in changed), changed
+
+
 def test_tells_who_owns_a_file(at_level: AtLevel, levels: Levels) -> None:
     project = at_level(2)
     assert levels(project, "owner", "levels.mk")[1].startswith("levels.mk: ours, level 1: ")
@@ -198,6 +306,18 @@ def test_tells_who_owns_a_file(at_level: AtLevel, levels: Levels) -> None:
     assert levels(project, "owner", "notes.txt")[1] == "notes.txt: yours: not from the template\n"
     said = json.loads(levels(project, "owner", "--json", ".github/workflows/staging-deploy.yml")[1])
     assert (said["owner"], said["level"]) == ("shared", 2)
+
+
+def test_owner_takes_a_path_as_people_write_it(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(1)
+    for path in ("levels.mk", "./levels.mk", "config/../levels.mk", f"{project.folder}/levels.mk"):
+        assert levels(project, "owner", path)[1].startswith("levels.mk: ours, level 1"), path
+    project.write("mine.py", "")
+    (project.folder / "link").symlink_to("/etc/passwd")
+    for path in ("mine.py", "link"):
+        assert levels(project, "owner", path)[1] == f"{path}: yours: not from the template\n"
+    (project.folder / "empty").mkdir()
+    assert levels(project, "owner", "empty")[2] == "levels: empty: a folder; expected a file\n"
 
 
 def test_owner_knows_what_the_readme_lists(fresh: AtLevel, levels: Levels) -> None:

@@ -683,14 +683,12 @@ def test_an_incident_is_of_the_version_that_runs_and_ends_once(history: History)
     project = history.commit(ago(3)).make()
     deployment_log.record(project, "deploy", "production", "v7", "success", "", "2026-01-05T10:00:00+00:00")
     deployment_log.record(
-        project, "incident", "production", None, "success", "the café closed", "2026-01-05T11:00:00+00:00"
+        project, "incident", "production", None, "", "the café closed", "2026-01-05T11:00:00+00:00"
     )
-    told = deployment_log.record(
-        project, "restored", "production", None, "success", "", "2026-01-05T13:30:00+00:00"
-    )
+    told = deployment_log.record(project, "restored", "production", None, "", "", "2026-01-05T13:30:00+00:00")
     assert told == "config/deploys.jsonl: restored of v7 in production recorded; commit it"
     with pytest.raises(Refused, match="nothing is recorded as broken in production"):
-        deployment_log.record(project, "restored", "production", None, "success", "")
+        deployment_log.record(project, "restored", "production", None, "", "")
     read = deployment_log.read(project, time.time())
     (trouble,) = deployment_log.troubles(read.entries, "production")
     assert (trouble.version, (trouble.end or 0) - trouble.start) == ("v7", 2.5 * 3600)
@@ -701,6 +699,35 @@ def test_an_incident_is_of_the_version_that_runs_and_ends_once(history: History)
         None,
         None,
     ]
+
+
+def test_what_is_told_afterwards_is_of_the_version_that_ran_then(history: History) -> None:
+    """What is checked out today says nothing of a day that is past."""
+    project = history.commit(ago(3)).make()
+
+    def version(kind: str, at: str = "", environment: str = "production", given: str | None = None) -> str:
+        deployment_log.record(project, kind, environment, given, "", "", at)
+        return str(json.loads((project / deployment_log.FILE).read_text().splitlines()[-1])["version"])
+
+    assert version("incident", "2026-01-01T00:00:00+00:00") == "unknown", "before the first deployment"
+    version("deploy", "2026-01-05T10:00:00+00:00", given="v7")
+    version("deploy", "2026-01-07T10:00:00+00:00", given="v8")
+    assert version("incident", "2026-01-06T11:00:00+00:00") == "v7"
+    assert version("incident", "2026-01-07T10:00:00+00:00") == "v8"
+    assert version("incident", "2026-01-08T11:00:00+00:00", "staging") == "unknown"
+    assert version("rollback", "2026-01-08T12:00:00+00:00") == "v7", "back to what ran before"
+    assert version("restored", "2026-01-08T13:00:00+00:00", "staging") == "unknown"
+    assert version("deploy", "2020-01-01T10:00:00+00:00") == "unknown", "the commit was not there yet"
+    assert git(project, "rev-parse", "HEAD").startswith(version("deploy"))
+
+
+@pytest.mark.parametrize("kind", ["incident", "restored"])
+@pytest.mark.parametrize("outcome", ["success", "failure"])
+def test_an_outcome_of_what_has_none_is_refused(history: History, kind: str, outcome: str) -> None:
+    project = history.commit(ago(3)).make()
+    with pytest.raises(Refused, match=f"^--outcome {outcome}: expected for a deploy or a rollback only"):
+        deployment_log.record(project, kind, "production", None, outcome, "")
+    assert not (project / deployment_log.FILE).exists()
 
 
 @pytest.mark.parametrize("at", ["tomorrow", "2126-01-01T00:00", "0001-01-01", "2026-01-05T10:00+99:00"])

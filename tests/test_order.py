@@ -22,9 +22,9 @@ from tests.support.stand_ins import StandIns
 from tests.test_deploy import STAGING, Shop
 
 AtLevel = Callable[..., Project]
-HEALTH = re.search(
-    r'^HEALTH = "(.*)"$', (ROOT / "levels/2-automated/ci/deploy.py").read_text(), re.MULTILINE
-)[1]
+COMPOSE = (ROOT / "levels/2-automated/ci/deploy/compose.py").read_text(encoding="utf-8")
+HEALTH = re.findall(r'^HEALTH = "(.*)"$', COMPOSE, re.MULTILINE)[0]
+ASK = re.findall(r'^ASK = """(.*?)"""$', COMPOSE, re.MULTILINE | re.DOTALL)[0]
 
 
 class Pushed(Shop):
@@ -53,7 +53,7 @@ class Pushed(Shop):
         return pushed
 
     def workflow(self, *command: str, **env: str) -> tuple[int, str, str, str]:
-        """Run ci/deploy.py as a workflow of a push does; gives exit code, output, errors, and what the step's
+        """Run the deploy as a workflow of a push does; gives exit code, output, errors, and what the step's
         outputs are.
         """
         output = self.folder.parent / "output"
@@ -78,9 +78,11 @@ def pushed(at_level: AtLevel, tmp_path: Path) -> Pushed:
 
 def test_the_tip_of_the_branch_is_deployed(pushed: Pushed) -> None:
     code, out, errors, output = pushed.workflow("images", "staging")
-    assert (code, errors, output.splitlines()[-1]) == (0, "", "deploy=true")
+    assert (code, errors) == (0, "") and output.splitlines()[-2:-1] == ["deploy=true"]
     code, out, errors, output = pushed.workflow("deploy", "staging")
-    assert (code, errors, output) == (0, "", "deployed=true\n") and f"staging: {pushed.first} runs\n" in out
+    assert (code, errors, output) == (0, "", "deployed=true\n") and out.endswith(
+        f"staging: release 1 runs, {pushed.first}\n"
+    )
 
 
 def test_an_older_commit_that_is_run_again_does_not_go_over_a_newer_one(
@@ -107,14 +109,15 @@ def test_a_branch_that_moves_on_while_images_are_built_is_seen(pushed: Pushed) -
     newer = pushed.head()
     git(pushed.folder, "checkout", "--quiet", "--detach", pushed.first)
     push = f"git -C '{pushed.folder}' push --quiet origin {newer}:refs/heads/main"
-    docker.write_text(docker.read_text().replace("exec ", f"[ $1 != push ] || {push}\nexec "))
+    docker.write_text(docker.read_text().replace("exec ", f'[ "$2" != build ] || {push}\nexec '))
+    pushed.host.trouble(missing=[pushed.first])
     code, out, _, output = pushed.workflow("images", "staging")
-    assert code == 0 and output == "deploy=true\ndeploy=false\n", "the last one holds"
+    assert code == 0 and output.startswith("deploy=true\ndeploy=false\n"), "the last one holds"
     assert newer in out
 
 
 def test_a_branch_that_moves_on_between_images_and_deployment_is_seen(pushed: Pushed) -> None:
-    assert pushed.workflow("images", "staging")[3].endswith("deploy=true\n")
+    assert "deploy=false" not in pushed.workflow("images", "staging")[3]
     pushed.newer()
     code, out, _, output = pushed.workflow("deploy", "staging")
     assert (code, output) == (0, "deployed=false\n") and "main stands at" in out
@@ -187,7 +190,7 @@ def test_the_token_reaches_git_by_the_environment_and_for_its_server_alone(pushe
 def test_a_person_may_deploy_what_no_branch_stands_at(pushed: Pushed) -> None:
     pushed.newer()
     assert pushed.deploy("deploy", "staging")[0] == 0
-    assert pushed.host.words("current") == [pushed.first]
+    assert pushed.host.json("releases/1/release.json")["builds"][0]["version"] == pushed.first
 
 
 # Going back
@@ -200,29 +203,30 @@ def test_an_older_commit_goes_over_a_newer_one_only_where_it_is_asked_for(pushed
     git(pushed.folder, "checkout", "--quiet", pushed.first)
     code, out, errors = pushed.deploy("deploy", "staging")
     assert (code, out) == (2, "") and errors.count("\n") == 1
-    assert errors.startswith(
-        f"{pushed.first} is older than {newer}, which runs in staging: `git pull`; or to go back `make"
-        " rollback"
+    assert errors == (
+        f"{pushed.first} is older than {newer}, which runs: `git pull`; or to go back `make rollback"
+        f" ENV=staging`, or VERSION={pushed.first}\n"
     )
-    assert pushed.host.words("current") == [newer] and len(pushed.deployment_log()) == 1
+    assert pushed.host.words("good") == ["1"] and len(pushed.deployment_log()) == 1
 
     code, out, _ = pushed.deploy("deploy", "staging", "--version", pushed.first)
-    assert code == 0 and out.startswith(f"staging goes back from {newer} to {pushed.first}, which is older\n")
-    assert pushed.deployment_log()[-1]["note"] == f"back from {newer}"
+    note = f"back from {newer}, which is newer"
+    assert code == 0 and out.endswith(f"staging: release 2 runs, {pushed.first} ({note})\n")
+    assert pushed.deployment_log()[-1]["note"] == note
     code, out, _ = pushed.deploy("deploy", "staging", "--version", newer)
-    assert code == 0 and "goes back" not in out and "note" not in pushed.deployment_log()[-1]
+    assert code == 0 and "back from" not in out and "note" not in pushed.deployment_log()[-1]
 
 
 def test_a_workflow_goes_back_where_it_is_asked_to(pushed: Pushed) -> None:
     """By a job of the person's own: `make deploy VERSION=…` and `make rollback` say which."""
     newer = pushed.newer()
-    for version in (pushed.first, newer):
-        pushed.started(version)
+    pushed.started(pushed.first, newer)
     code, _, errors, _ = pushed.workflow("deploy", "staging", "--version", pushed.first)
     assert code == 0, errors
-    assert pushed.host.words("current") == [pushed.first]
     assert pushed.workflow("rollback", "staging")[0] == 0
-    assert pushed.host.words("current") == [newer]
+    said = pushed.deploy("status", "staging")
+    assert said[0] == 0 and said[1].endswith(f"api: healthy, version {newer}\n")
+    assert pushed.host.words("good") == ["1", "2"]
 
 
 # What a deployment asks a service
@@ -230,11 +234,11 @@ def test_a_workflow_goes_back_where_it_is_asked_to(pushed: Pushed) -> None:
 
 @contextmanager
 def answering(**said: tuple[int, str]) -> Iterator[int]:
-    """A service that answers these paths (`own` is /health, `ours` /-/health); yields its port."""
+    """A service that answers these paths (`own` is /health, `ours` below /-/); yields its port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            code, text = said[{"/health": "own", "/-/health": "ours"}[self.path]]
+            code, text = said["ours" if self.path in ("/-/health", "/-/readiness") else "own"]
             self.send_response(code)
             self.end_headers()
             self.wfile.write(text.encode())
@@ -248,9 +252,9 @@ def answering(**said: tuple[int, str]) -> Iterator[int]:
         server.shutdown()
 
 
-def ask(port: int, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the health check as a container does."""
-    command = [sys.executable, "-c", HEALTH.replace(":8000", f":{port}")]
+def ask(port: int, script: str = ASK, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run what a container is asked by, as it does there; for half a second."""
+    command = [sys.executable, "-c", script.replace(":8000", f":{port}"), "0.5"]
     outside = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     return subprocess.run(command, env={**outside, **env}, capture_output=True, text=True, check=False)
 
@@ -269,7 +273,8 @@ PROXIES = {
 @pytest.mark.parametrize("proxies", PROXIES.values(), ids=PROXIES)
 def test_no_proxy_is_asked_for_the_health_of_a_container(proxies: dict[str, str]) -> None:
     with answering(ours=(200, WELL)) as port:
-        assert (ask(port, **proxies).returncode, ask(port, **proxies).stdout) == (0, WELL + "\n")
+        assert json.loads(ask(port, **proxies).stdout) == [[200, WELL]] * 2
+        assert ask(port, HEALTH, **proxies).returncode == 0
 
 
 @pytest.mark.parametrize("proxies", PROXIES.values(), ids=PROXIES)
@@ -294,10 +299,13 @@ def test_what_an_application_says_at_its_own_health_endpoint_fails_no_deployment
     own: tuple[int, str],
 ) -> None:
     with answering(own=own, ours=(200, WELL)) as port:
-        assert ask(port).stdout == WELL + "\n"
+        assert json.loads(ask(port).stdout) == [[200, WELL]] * 2
+        assert ask(port, HEALTH).returncode == 0
 
 
 def test_a_service_that_is_not_well_fails_the_check() -> None:
     with answering(ours=(503, "{}")) as port:
-        assert ask(port).returncode != 0
-    assert ask(1).returncode != 0, "nobody listens"
+        assert json.loads(ask(port).stdout) == [[503, "{}"]] * 2
+        assert ask(port, HEALTH).returncode != 0
+    assert [code for code, _ in json.loads(ask(1).stdout)] == [0, 0], "nobody listens"
+    assert ask(1, HEALTH).returncode != 0

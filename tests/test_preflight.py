@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extensions.rendering import adoption, preflight
+from extensions.rendering import preflight, proposals
 from tests.support.strangers import git, project, repository
 
 APP = "from flask import Flask\napp = Flask(__name__)\n"
@@ -240,6 +240,6 @@ def test_no_program_of_the_repositorys_choice_runs(tmp_path: Path) -> None:
     root = repository(tmp_path / "repo", {".gitignore": "*.mk\n"})
     git(root, "config", "core.fsmonitor", f"touch {tmp_path}/ran; false")
     git(root, "config", "core.pager", f"touch {tmp_path}/ran")
-    adoption.propose(root)
+    proposals.propose(root)
     assert len(preflight.refusals(root, ["levels.mk"])) == 1
     assert not (tmp_path / "ran").exists()

@@ -340,8 +340,8 @@ def test_the_lock_file_follows_where_uv_is_not_on_path(
     layer = ROOT / "levels/1-basic/_level/migrate.py"
     said = list(migrate._load(layer).stay(project.folder))
     sure = (
-        "pyproject.toml changed, and uv.lock could not be made anew (nothing fits): run `make install` and"
-        " commit it"
+        "pyproject.toml changed, and uv.lock could not be made anew (nothing fits): run the make target"
+        " `install` and commit it"
     )
     assert said == {"": ["uv.lock follows pyproject.toml"], "fits": [], "fails": [sure]}[what]
     assert project.read("uv.lock") == ("version = 1\n" if what else "version = 1\nlocked\n")

@@ -69,7 +69,7 @@ def test_a_large_adoption_gets_a_handful_of_files(
         repository.write(f"services/pay/part{number}.py", PRICES)
     repository.commit().copy("v1.0.0")
     assert len(seeds(repository)) == 5
-    assert "17 modules more were not looked at: `make install stubs`" in capfd.readouterr().err
+    assert "17 more modules were not looked at: `make install stubs`" in capfd.readouterr().err
 
 
 def test_what_has_to_be_tried_before_it_is_written_is_told(
@@ -84,10 +84,10 @@ def test_what_has_to_be_tried_before_it_is_written_is_told(
     )
     said = capfd.readouterr().err
     assert (
-        "tests more must be tried first, such as docstring examples: `make install stubs` writes those that"
+        "more tests must be tried first, such as docstring examples: `make install stubs` writes those that"
         " are green" in said
     )
-    assert "2 modules more were not looked at: `make install stubs` writes what can be asserted" in said, (
+    assert "2 more modules were not looked at: `make install stubs` writes what can be asserted" in said, (
         "app.py, too"
     )
 

@@ -241,6 +241,24 @@ def written(shop: Path, source: str, *options: str, capsys: pytest.CaptureFixtur
     return report
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("ValueError: ", "ValueError"),
+        ("E: one\n  two\n\nthree", "E: one two"),
+        (
+            f"AssertionError: assert False\n +  where False = isinstance({'x' * 90}, str)\n +    where {'x' * 90} = f()",
+            f"AssertionError: assert False, where False = isinstance({'x' * 90}, str)",
+        ),
+        (f"E: {'a word ' * 10}ends here. {'another ' * 20}", f"E: {'a word ' * 10}ends here"),
+        (f"E: {'word ' * 100}", f"E: {'word ' * 39}…"),
+        ("E" * 500, f"{'E' * 200} …"),
+    ],
+)
+def test_why_a_candidate_is_not_written_is_told_in_a_whole_sentence(text: str, told: str) -> None:
+    assert run._sentence(text) == told
+
+
 def test_only_what_is_green_is_written_and_the_project_is_not_touched(
     shop: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -260,7 +278,8 @@ def test_only_what_is_green_is_written_and_the_project_is_not_touched(
     assert [test["function"] for test in one["written"]] == ["good", "litters", "once", "some"]
     why = {test["function"]: test["why"] for test in one["demoted"]}
     assert "Permission" in why["escapes"]
-    assert "isinstance" in why["wrong"] and "ended the run" in why["ends"] and "no network" in why["talks"]
+    assert why["wrong"].startswith("AssertionError: assert False, where False = isinstance(")
+    assert "ended the run" in why["ends"] and "no network" in why["talks"]
     assert sorted(str(path.relative_to(shop)) for path in shop.rglob("*") if path.is_file()) == [
         ".copier-answers.yml",
         MODULE,

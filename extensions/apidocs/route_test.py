@@ -70,8 +70,8 @@ TEST = '''
 def served(app):
     """Each rule that a request can reach, with a method.
 
-    What Flask adds by itself is left out: static files, HEAD and OPTIONS. A rule that was made without methods
-    answers all of them: ANY.
+    What Flask adds by itself is left out: static files, HEAD and OPTIONS. A rule that was made without
+    methods answers all of them: ANY.
     """
     found = set()
     for rule in app.url_map.iter_rules():

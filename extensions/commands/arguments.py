@@ -39,7 +39,10 @@ def level_of(text: str) -> int:
     if not text:
         raise Refused("LEVEL: expected a level, as in LEVEL=2")
     level = int(text) if text.isdecimal() else text
-    check({"level": level})
+    try:
+        check({"level": level})
+    except Refused as refused:
+        raise Refused(str(refused).replace("level:", "LEVEL:", 1)) from None
     return int(level)
 
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ HELP = "what the project measures of itself, and which level is due"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page, too")
+    parser.add_argument("--html", type=Path, metavar="HTML", help="write a page, too, into this file")
     parser.add_argument("--offline", action="store_true", help="ask neither GitHub nor Prometheus")
 
 
@@ -68,14 +68,15 @@ def _print(document: Mapping[str, Any]) -> None:
     def say(text: str = "", style: str = "") -> None:
         console.print(Text(shown(text), style=style))
 
-    def table(*columns: str) -> Table:
+    def table(columns: Sequence[str], rows: Iterable[Sequence[str]], bold: Sequence[bool] = ()) -> None:
+        cells = [[shown(cell) for cell in row] for row in rows]
         columned = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
-        for column in columns:
-            columned.add_column(column, overflow="fold")
-        return columned
-
-    def row(into: Table, *cells: str, style: str = "") -> None:
-        into.add_row(*(Text(shown(cell)) for cell in cells), style=style)
+        for column, width in zip(columns, _widths([columns, *cells], console.width), strict=True):
+            columned.add_column(column, overflow="fold", width=width)
+        for number, row in enumerate(cells):
+            columned.add_row(*map(Text, row), style="bold" if number < len(bold) and bold[number] else "")
+        say()
+        console.print(columned)
 
     say(f"{document['project']} is at level {document['level']}, {document['title']}")
     say()
@@ -102,29 +103,49 @@ def _print(document: Mapping[str, Any]) -> None:
 
     ahead = [stage for stage in document["roadmap"] if stage["level"] > document["level"]]
     if ahead:
-        say()
-        road = table("level", "is due when", "now", "threshold", "trigger")
-        for stage in ahead:
-            for number, part in enumerate(stage["parts"]):
-                row(
-                    road,
+        parts = [(stage, number, part) for stage in ahead for number, part in enumerate(stage["parts"])]
+        table(
+            ("level", "is due when", "now", "threshold", "trigger"),
+            [
+                (
                     "" if number else str(stage["level"]),
                     part["name"],
                     part["shown"],
                     part["against"],
                     HOLDS[part["outcome"]],
-                    style="bold" if part["outcome"] else "",
                 )
-        console.print(road)
-    known = [one for one in document["metrics"].values() if one["value"] is not None]
-    say()
-    figures = table("measured", "value", "source", "window", "confidence")
-    for one in known:
-        row(figures, one["name"], one["shown"], one["source"], one["window"] or "now", one["confidence"])
-    console.print(figures)
+                for stage, number, part in parts
+            ],
+            bold=[bool(part["outcome"]) for _, _, part in parts],
+        )
+    table(
+        ("measured", "value", "source", "window", "confidence"),
+        [
+            (one["name"], one["shown"], one["source"], one["window"] or "now", one["confidence"])
+            for one in document["metrics"].values()
+            if one["value"] is not None
+        ],
+    )
     if document["unknown"]:
-        say()
-        missing = table("unknown", "why", "to know it")
-        for one in document["unknown"]:
-            row(missing, document["metrics"][one["metric"]]["name"], one["reason"], one["do"])
-        console.print(missing)
+        table(
+            ("unknown", "why", "to know it"),
+            [
+                (document["metrics"][one["metric"]]["name"], one["reason"], one["do"])
+                for one in document["unknown"]
+            ],
+        )
+
+
+def _widths(rows: Sequence[Sequence[str]], most: int) -> list[int]:
+    """How wide each column is for a table that is `most` wide: as its cells are, or else the widest columns
+    are narrowed, as far as no word (a file's name, a setting) is broken.
+    """
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    least = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    while sum(widths) + 3 * (len(widths) - 1) > most:  # three spaces between two columns
+        wide = [number for number, width in enumerate(widths) if width > least[number]]
+        if not wide:
+            break
+        widths[max(wide, key=widths.__getitem__)] -= 1
+    return widths

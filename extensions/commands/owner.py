@@ -27,11 +27,18 @@ def run(options: argparse.Namespace) -> int:
     recorded = project_answers(project)
     if not options.file:
         raise Refused("owner: expected a file, as in FILE=levels.mk")
-    path = Path(options.file)
-    path = path.relative_to(project) if path.is_absolute() and path.is_relative_to(project) else path
-    name = path.as_posix().removeprefix("./")
-    services = answers.recorded_services(recorded)
-    level, owner, why = layers.owners(root(), services).get(name, (0, "yours", "not from the template"))
+    # By the words of the path alone: a link in the project is the project's, wherever it leads.
+    path = Path(os.path.normpath(project / options.file))
+    if not path.is_relative_to(project):
+        raise Refused(f"{options.file}: expected a file of this project, which stands in {project}")
+    name = path.relative_to(project).as_posix()
+    owners = layers.owners(root(), answers.recorded_services(recorded))
+    if path.is_dir() and not path.is_symlink():
+        files = sorted(one for one in [*owners, ".copier-answers.yml"] if (project / one).is_file())
+        inside = [one for one in files if name in (".", *map(str, Path(one).parents))]
+        example = f", such as {inside[0]}" if inside else ""
+        raise Refused(f"{options.file}: a folder; expected a file{example}")
+    level, owner, why = owners.get(name, (0, "yours", "not from the template"))
     if name == ".copier-answers.yml":
         level, owner, why = 1, "ours", "the answers that this project was rendered from"
     if level and answers.kept(name, recorded["keep"]):

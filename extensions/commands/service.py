@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from ..errors import Refused
@@ -25,5 +26,9 @@ def run(options: argparse.Namespace) -> int:
         raise Refused("NAME: expected a name for the service, as in NAME=shop")
     entry = {"name": options.name, "kind": "worker" if options.worker else "web"}
     services = [*recorded["services"], entry]
-    check({"services": services})
+    try:
+        check({"services": services})
+    except Refused as refused:
+        # The person typed a name, and not the list that it is put into.
+        raise Refused(re.sub(rf"^services\[{len(services) - 1}\](\.\w+)?", "NAME", str(refused))) from None
     return moves.move(project, {"services": services})

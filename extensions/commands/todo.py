@@ -12,7 +12,7 @@ HELP = "what this level still needs, and how to do it; exit code 1 where somethi
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--level", help="hold the project to this level instead of its own")
+    parser.add_argument("--level", metavar="LEVEL", help="hold the project to this level instead of its own")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--offline", action="store_true", help="don't ask GitHub")
 

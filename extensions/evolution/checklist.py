@@ -149,6 +149,8 @@ def text(seen: Report, recorded: Mapping[str, Any]) -> str:
         "exempt": "exempt",
         "n/a": "don't apply",
     }
+    if seen.counts.get("n/a") == 1:
+        names["n/a"] = "doesn't apply"
     counts = [f"{seen.counts[state]} {name}" for state, name in names.items() if seen.counts.get(state)]
     lines = [f"{seen.project}, held to level {seen.held_to}: {', '.join(counts)}"]
     for level, title in seen.titles.items():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def read_code(root: Path, paths: Iterable[str]) -> Code:
             if one.qualname == one.name and not (one.nested or one.conditional or one.name.startswith("_"))
         ]
     return code
+
+
+def start_file(root: Path, service: Mapping[str, str]) -> str:
+    """The file that starts a service, as far as the answers say, as a POSIX path from `root`; empty where
+    they don't. Its module may be imported from above the service's folder.
+    """
+    module = service["app"].partition(":")[0]
+    if not module:
+        return ""
+    name = module.removesuffix(".py") if module.endswith(".py") else module.replace(".", "/")
+    folders = (service["path"], posixpath.dirname(service["path"]), "")
+    inside = [posixpath.normpath(posixpath.join(folder, name)) for folder in folders]
+    tried = [one + end for one in inside for end in (".py", "/__init__.py")]
+    return next((one for one in tried if (root / one).is_file()), "")
 
 
 def read_tests(root: Path, paths: Iterable[str]) -> Tests:

@@ -171,41 +171,44 @@ def record(
 ) -> str:
     """Append an entry to the deployment log at `project`; returns a line that says what was written.
 
-    `kind` is one of KINDS. Where no `version` is given it is the commit, and of an incident or its end the
-    version that runs there. `at` is a time of ISO 8601, in this machine's zone where it names none; now,
-    where it is empty. Raises Refused for what can't be taken.
+    `kind` is one of KINDS. Where no `version` is given, a deploy is of the commit that is checked out, if
+    that was there at the time; the others are of what the log says ran then, or was there before what a
+    rollback took away. What neither tells is "unknown". `outcome` is for a deploy and a rollback, "" where it
+    is not given. `at` is a time of ISO 8601, in this machine's zone where it names none; now, where it is
+    empty. Raises Refused for what can't be taken.
     """
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", environment):
         raise Refused(f"--environment {environment!r}: expected a name such as production")
     if not note.isprintable() or len(note) > 500:
         raise Refused("--note: expected one line, 500 characters at most")
+    if outcome and kind not in ("deploy", "rollback"):
+        raise Refused(f"--outcome {outcome}: expected for a deploy or a rollback only, and this is {kind!r}")
     now = datetime.now(UTC)
     time = _given_time(at, now)
-    recorded_version = ""
-    if kind in ("incident", "restored"):
-        before = read(project, now.timestamp() + 60).entries
-        if kind == "restored" and not any(
-            one.end is None for one in troubles(before, environment) if one.start <= time.timestamp()
-        ):
-            raise Refused(
-                f"restored: nothing is recorded as broken in {environment}; `record incident` writes it down"
-            )
-        ran = [
-            one.version
-            for one in before
-            if one.environment == environment and one.kind in ("deploy", "rollback") and not one.failed
-        ]
-        recorded_version = ran[-1] if ran else ""
+    log = read(project, now.timestamp() + 60).entries
+    if kind == "restored" and not any(
+        one.end is None for one in troubles(log, environment) if one.start <= time.timestamp()
+    ):
+        raise Refused(
+            f"restored: nothing is recorded as broken in {environment}; record the incident first"
+            " (WHAT=incident)"
+        )
     if version:
         _check_version(project, version, now)
-    version = version or recorded_version or _head(project)
+    elif kind == "deploy":
+        version = _head(project, time)
+    else:
+        ran = _ran(log, environment, time)
+        if kind == "rollback":
+            ran = [one for one in ran if one != ran[-1]]
+        version = ran[-1] if ran else "unknown"
     entry = {
         "kind": kind,
         "environment": environment,
         "version": version,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "by": git_says(project, "config", "user.name").strip() or "unknown",
-        **({"outcome": outcome} if kind in ("deploy", "rollback") else {}),
+        **({"outcome": outcome or "success"} if kind in ("deploy", "rollback") else {}),
         **({"note": note} if note else {}),
     }
     path = project / FILE
@@ -216,20 +219,33 @@ def record(
         os.write(handle, (json.dumps(entry, ensure_ascii=False) + "\n").encode())
     finally:
         os.close(handle)
-    return (
-        f"{FILE}: {kind} of {version} {'to' if kind == 'deploy' else 'in'} {environment} recorded; commit it"
-    )
+    of = "an unknown version" if version == "unknown" else version
+    return f"{FILE}: {kind} of {of} {'to' if kind == 'deploy' else 'in'} {environment} recorded; commit it"
 
 
-def _head(project: Path) -> str:
-    """The commit that is checked out; "unknown" where there is no repository, or none yet.
+def _ran(log: Iterable[Entry], environment: str, time: datetime) -> list[str]:
+    """The versions that were started in an environment up to `time`, in order; the last one ran then."""
+    return [
+        one.version
+        for one in log
+        if one.environment == environment
+        and one.kind in ("deploy", "rollback")
+        and not one.failed
+        and one.at <= time.timestamp()
+    ]
+
+
+def _head(project: Path, time: datetime) -> str:
+    """The commit that is checked out; "unknown" where there is no repository, no commit yet, or none before
+    `time`.
 
     Raises Refused where git can't say.
     """
-    code, commit, _ = ask_git(project, "rev-parse", "--short", "-q", "--verify", "HEAD")
+    code, said, _ = ask_git(project, "log", "-1", "--format=%h %ct", "HEAD")
     if code and (why := git_refuses(project)):
         raise Refused(f"git: {why}")
-    return commit.strip() or "unknown"
+    commit, _, committed = said.strip().partition(" ")
+    return commit if commit and int(committed) <= time.timestamp() + 60 else "unknown"
 
 
 def _check_version(project: Path, version: str, now: datetime) -> None:

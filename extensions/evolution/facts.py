@@ -16,11 +16,10 @@ import yaml
 from ..project.git_and_files import git_says, text_of
 from ..source import files
 from ..template import answers, layers
+from ..template.answers import LOADER
 from ..template.place import root
-from .code import Code, Tests, read_code, read_tests
+from .code import Code, Tests, read_code, read_tests, start_file
 from .sources import github, web
-
-_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Facts:
         for path in (f".github/workflows/{name}" for name in names):
             text = self.text(path)
             try:
-                found.append(_workflow(path, text, yaml.load(text, Loader=_loader)))
+                found.append(_workflow(path, text, yaml.load(text, Loader=LOADER)))
             except (yaml.YAMLError, ValueError, RecursionError, AttributeError, TypeError):
                 self.broken[path] = f"{path} can't be read as a workflow"
         return found
@@ -117,7 +116,13 @@ class Facts:
             )
             if home and path not in ours and not files.aside(path) and path.split("/")[0] != "ci":
                 found[home].append(path)
-        return {name: read_code(self.folder, paths) for name, paths in found.items()}
+        code = {name: read_code(self.folder, paths) for name, paths in found.items()}
+        for service in self.services:
+            # Where a wsgi.py beside a package makes its app, the call may stand there.
+            start = start_file(self.folder, service)
+            if start and start not in found[service["name"]]:
+                code[service["name"]].init_calls += read_code(self.folder, [start]).init_calls
+        return code
 
     @functools.cached_property
     def tests(self) -> Tests:

@@ -58,6 +58,12 @@ def report(
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"{code.FILE}: expected a file in UTF-8 ({error.__class__.__name__})") from None
     features = flags["features"]
+    asked = {
+        name: where
+        for one in stands["levels"]
+        if one["level"] <= level
+        for name, where in one["asked"].items()
+    }
     read = {
         name: triggers.parse(str(flag["trigger"]), f"{code.FILE}, features.{name}.trigger")
         for name, flag in features.items()
@@ -70,7 +76,13 @@ def report(
             {
                 "environment": name,
                 "feature_flags": code.runtime(states, stands),
-                "flags": [_flag(one, features.get(one, {}), read.get(one), values, states) for one in states],
+                "flags": [
+                    {
+                        **_flag(one, features.get(one, {}), read.get(one), values, states),
+                        "asked_for": asked.get(one),
+                    }
+                    for one in states
+                ],
             }
             for name, states in resolved.items()
         ],
@@ -132,7 +144,10 @@ def text(document: Mapping[str, Any], measured: Mapping[str, Measured]) -> str:
     for environment in document["environments"]:
         lines += ["", f"{environment['environment']}, level {document['level']}"]
         for flag in environment["flags"]:
-            lines.append(f"{'on' if flag['on'] else 'off':3}  {flag['name']:24} {flag['why']}")
+            state, why = "on" if flag["on"] else "off", flag["why"]
+            if flag["asked_for"] not in (None, environment["environment"]):
+                state, why = "-", f"the workflows ask for {flag['asked_for']} only ({state} here: {why})"
+            lines.append(f"{state:3}  {flag['name']:24} {why}")
             if flag["trigger"] is not None:
                 lines.append(f"{'':30}{escaped(flag['trigger'])}: {_holds(flag, measured)}")
     return "\n".join([*lines, "", *document["warnings"]]).strip("\n")

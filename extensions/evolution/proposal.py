@@ -8,8 +8,8 @@ it runs in stays as it is.
 from __future__ import annotations
 
 import contextlib
+import io
 import re
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -206,7 +206,7 @@ def _moved(project: Path, clone: Path, move: Move) -> tuple[list[str], str]:
     Returns the files that conflict, and the version that it stands at.
     """
     git(project, "clone", "--quiet", "--no-local", str(project.resolve()), str(clone))
-    with contextlib.redirect_stdout(sys.stderr):  # what it tells a person who moves by hand
+    with contextlib.redirect_stdout(io.StringIO()):  # what it tells a person who moves by hand
         code = moves.move(clone, dict(move.data), newest=move.newest)
     version = str(answers.recorded_answers(clone)["_commit"])
     return (migrate.conflicts(clone) or ["what the log names"]) if code else [], version

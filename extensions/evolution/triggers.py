@@ -190,12 +190,14 @@ def shown(value: Number, metric: str) -> str:
         # Of an uptime each nine counts.
         return f"{value * 100:.6g}%" if value > 0.9 else f"{value * 100:.3g}%"
     if dimension is registry.HOURS_TAKEN:
+        units = {"second": 1 / 3600, **registry.HOURS}
+        # 59.6 minutes are an hour: what is rounded may fill the next unit.
         period = max(
-            (unit for unit, hours in registry.HOURS.items() if value >= hours),
-            key=registry.HOURS.__getitem__,
-            default="minute",
+            (unit for unit, hours in units.items() if value >= hours * (1 - 1 / 120)),
+            key=units.__getitem__,
+            default="second",
         )
-        count = _figure(value / registry.HOURS[period])
+        count = _duration(value / units[period])
         return f"{count} {period}{'' if count == '1' else 's'}"
     return f"{_figure(value)} {dimension.one if value == 1 else dimension.name}"
 
@@ -214,6 +216,11 @@ def _rate(value: float, periods: Mapping[str, float]) -> str:
 def _figure(value: float) -> str:
     """A number with the digits that matter: 1000 is 1,000, 0.33333 is 0.333."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _duration(count: float) -> str:
+    """How many of a unit of time, to a tenth: 2.52 is 2.5, and 2.02 is 2."""
+    return f"{count:.1f}".removesuffix(".0")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ it. Copier does the work.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import io
 import os
 import shutil
 import sys
@@ -12,7 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import copier
 import yaml
@@ -21,7 +23,8 @@ from plumbum import ProcessExecutionError, local
 
 from ..errors import Refused
 from ..project import environment
-from ..project.git_and_files import git_refuses, git_says, reason
+from ..project.git_and_files import git_refuses, git_says, reason, shown
+from ..rendering import preflight
 from ..template import answers, layers
 from ..template.place import installed_from, root
 from . import migrate, preview, uncommitted
@@ -63,6 +66,12 @@ def move(project: Path, data: dict[str, Any], newest: bool = False) -> int:
     with uncommitted.put_back(project) as earlier:
         written = answers_file.read_bytes()
         data = {**edited_answers(project), **earlier, **data}
+        if changed := preflight.uncommitted(project):
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            raise Refused(
+                f"not committed: {', '.join(map(shown, changed[:3]))}{more}: commit or stash it first"
+                " (`git stash -u`), so that what is yours and what the move does can be told apart"
+            )
         try:
             _copier(
                 project,
@@ -145,9 +154,8 @@ def give_back(project: Path, recorded: dict[str, Any], path: str) -> int:
             if (rendered / name).is_file() and not (project / name).exists():
                 shutil.copyfile(rendered / name, project / name)
     answers_file = project / ".copier-answers.yml"
-    head = answers_file.read_text(encoding="utf-8").splitlines(keepends=True)[0]
     temporary = answers_file.with_name(".copier-answers.yml.new")
-    temporary.write_text(head + answers.dump({**recorded, "keep": keep}), encoding="utf-8", newline="\n")
+    temporary.write_text(answers.file_text({**recorded, "keep": keep}), encoding="utf-8", newline="\n")
     os.replace(temporary, answers_file)
     print(
         f"{path} is merged again from now on, with the lines above as your changes; commit"
@@ -203,10 +211,30 @@ def where_from() -> tuple[str, str | None, list[str]]:
     return (origin if Path(origin).exists() or ":" in origin else str(clone)), head, []
 
 
+class _TagsOnce(io.TextIOBase):
+    """Standard error for Copier, which says for each copy that it makes of a template that it has no tags."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.said, self.dropping = stream, False, False
+
+    def write(self, text: str) -> int:
+        """Pass `text` on, unless it is that line for another time, or the end of it."""
+        about = "No git tags found" in text
+        if not ((about and self.said) or (self.dropping and text == "\n")):
+            self.stream.write(text)
+        self.dropping, self.said = about and self.said, about or self.said
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what the stream behind it holds."""
+        self.stream.flush()
+
+
 def _copier(project: Path, run: Callable[[], object]) -> None:
     """Run Copier on `project`; what it refuses becomes one line and exit code 2."""
     try:
-        with warnings.catch_warnings(), local.env():
+        told = _TagsOnce(sys.stderr)
+        with warnings.catch_warnings(), local.env(), contextlib.redirect_stderr(told):
             environment.for_copier(project)
             environment.keep_bytes()
             warnings.simplefilter("ignore", DirtyLocalWarning)  # where_from says it in our words

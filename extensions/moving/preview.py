@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,10 @@ def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
         changed = {
             path: [
                 line
-                for line in difflib.unified_diff(_lines(old / path), _lines(new / path), n=0, lineterm="")
-                if line[:2] not in ("--", "++", "@@")
+                for line in list(
+                    difflib.unified_diff(_lines(old / path), _lines(new / path), n=0, lineterm="")
+                )[2:]  # below the names of the two files
+                if not line.startswith("@@")
             ]
             for path in sorted(before & after)
             if path != ANSWERS and (old / path).read_bytes() != (new / path).read_bytes()
@@ -49,12 +52,12 @@ def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
         "added": sorted(after - before),
         "removed": sorted(before - after),
         "changed": changed,
-        "levels": [_brought(manifest) for manifest in crossed],
+        "levels": [_brought(manifest, recorded["keep"]) for manifest in crossed],
     }
 
 
-def _brought(manifest: Manifest) -> dict[str, Any]:
-    """What a preview tells of a level."""
+def _brought(manifest: Manifest, keep: Collection[str]) -> dict[str, Any]:
+    """What a preview tells of a level. A workflow that is the person's takes no checks over."""
     return {
         **{
             key: getattr(manifest, key) for key in ("level", "title", "summary", "effort", "cost", "benefits")
@@ -63,6 +66,7 @@ def _brought(manifest: Manifest) -> dict[str, Any]:
         "setup": [{"what": step.what, "where": step.where, "why": step.why} for step in manifest.setup],
         "targets": [{"name": target.name, "does": target.does} for target in manifest.targets],
         "keeps_running": manifest.keeps_running,
+        "pushes": None if manifest.pushes in keep else manifest.pushes,
         "questions": _questions(manifest.level),
     }
 
@@ -74,6 +78,7 @@ def text(seen: dict[str, Any]) -> str:
     up = seen["to"] > seen["from"]
     lines = [f"Moving from level {seen['from']} to {seen['to']}. Nothing is changed by this preview."]
     for level in seen["levels"]:
+        workflow = level["pushes"]
         lines += [
             "",
             f"{'' if up else 'Leaving '}Level {level['level']}, {level['title']}: {level['summary']}",
@@ -93,8 +98,15 @@ def text(seen: dict[str, Any]) -> str:
                 f"  to do     {step['what']} ({step['where']}): {step['why']}" for step in level["setup"]
             ]
             lines += [f"  make      {target['name']}: {target['does']}" for target in level["targets"]]
+            if workflow:
+                lines += [
+                    f"  pushes    {workflow} checks a push from here on, by the same checks; so the other"
+                    " workflows lose their `push`, and check pull requests"
+                ]
         else:
             lines += [f"  keeps running until you stop it: {what}" for what in level["keeps_running"]]
+            if workflow:
+                lines += [f"  pushes    are checked by the other workflows again, as {workflow} goes"]
     for title, paths in (
         ("Files that come", seen["added"]),
         ("Files that go (what you changed in them is named or kept)", seen["removed"]),

@@ -2,32 +2,52 @@
 
 from __future__ import annotations
 
+import posixpath
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..project.git_and_files import shown, text_of
+from ..source.files import aside, walk
 from ..template.answers import make as called
 from ..template.readiness import Proposal
-from .adoption import Reading
 
 if TYPE_CHECKING:
     from ..source.routes import Route
+    from .adoption import Reading
 
 
 def message(
-    folder: Path, answers: dict[str, Any], services: list[dict[str, Any]], reading: Reading, found: Proposal
+    folder: Path,
+    answers: dict[str, Any],
+    services: list[dict[str, Any]],
+    reading: Reading | None,
+    found: Proposal,
+    uncommitted: Sequence[str] = (),
 ) -> str:
-    """The lines for a project at `folder` that was rendered from `answers`, with its services in full and
-    what was read there.
+    """The lines for a project at `folder` that was rendered from `answers`, with its services in full, what
+    was read there, if anything stood there, and what stood there uncommitted before.
+
+    What stands below "Next:" is for a shell: it can be copied as a whole.
     """
     make = called(answers)
-    notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
+    notes, seen = [], []
+    if reading:
+        notes = [*reading.notes, *left_out(reading, [service["path"] for service in services])]
+        seen = [*reading.services, *reading.others]
     lines = [
         f"Level {answers['level']} of {answers['project_name']} stands in {folder}.",
         *(f"  {note}" for note in notes),
     ]
     source = str(answers["_copier_answers"].get("_src_path") or "")
-    if source and ":" not in source and not source.startswith(("/", "~")):
+    if source.startswith(("/", "~", "file:")):
+        way_out = "write an address there that they reach, such as gh:owner/name, and commit it"
+        lines += [
+            f"  _src_path in .copier-answers.yml is {source}, which is on this machine only: before others"
+            f" or a workflow update the project, {way_out}"
+        ]
+    elif source and ":" not in source:
         way_out = (
             "write its address there, such as gh:owner/name or a full path, and commit it; else no command"
             " finds the template"
@@ -35,6 +55,12 @@ def message(
         lines += [
             f"  _src_path in .copier-answers.yml is {source}, which leads nowhere from another folder:"
             f" {way_out}"
+        ]
+    if uncommitted:
+        more = f" and {len(uncommitted) - 3} more" if len(uncommitted) > 3 else ""
+        lines += [
+            f"Not committed before this: {', '.join(map(shown, uncommitted[:3]))}{more}. Commit what is yours"
+            " first, by name; all else that `git status` shows came now."
         ]
     if answers["keep"]:
         lines += [f"Left as they were (`keep`): {', '.join(answers['keep'])}"]
@@ -46,16 +72,19 @@ def message(
         lines += ["", "Seen in the source, not checked:", *(f"  {line}" for line in found.seen)]
     theirs = [service for service in services if service["code"] == "theirs"]
     lines += _own_probes(folder, theirs)
-    lines += ["", "Next:", f"  cd {folder}"]
-    where = {one.path: one.evidence for one in [*reading.services, *reading.others]}
-    lines += [
+    where = {one.path: one.evidence for one in seen}
+    to_add = [
         f"  {where.get(service['path'], service['path'])}: add there {call(folder, service)}"
         for service in theirs
+        if not calls(folder, service, services)
     ]
+    lines += ["", "Yours to add, by hand:", *to_add] if to_add else []
+    lines += ["", "Next:", f"  cd {shlex.quote(str(folder))}"]
     if theirs:
         lines += [
             f"  {make} install baseline   # records what the linters find today, so that only what is new can"
-            " fail"
+            " fail",
+            f"  {make} check   # what a pull request must pass",
         ]
     else:
         which = f" SERVICE={services[0]['name']}" if len(services) > 1 else ""
@@ -105,6 +134,26 @@ def left_out(reading: Reading, paths: Sequence[str]) -> list[str]:
         f"{one.evidence}: no service unless `services` names it, as {{name: {one.name}, path: {one.path}}}"
         for one in others
     ]
+
+
+def calls(project: Path, service: dict[str, Any], services: Sequence[dict[str, Any]]) -> list[str]:
+    """Where a service of theirs calls the extension point already, as file:line."""
+    from ..evolution.code import EXTENSION_POINT, read_code, start_file
+
+    inner = [one["path"] for one in services if one["path"] != service["path"]]
+    inner = [path for path in inner if service["path"] == "." or path.startswith(service["path"] + "/")]
+    path = "" if service["path"] == "." else service["path"]
+    files = []
+    for folder, names in walk(project / path):
+        for name in names:
+            file = posixpath.join(path, folder, name)
+            others = any(file.startswith(one + "/") for one in inner)
+            if name != "health.py" and not others and not aside(file):
+                text = text_of(str(project / file))
+                files += [file] if any(one in text for one in EXTENSION_POINT) else []
+    start = start_file(project, service)  # a wsgi.py beside a package, where it is that
+    files += [start] if start and start not in files else []
+    return read_code(project, files).init_calls
 
 
 def call(project: Path, service: dict[str, str]) -> str:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import Refused
+from ..source import files
 from ..template import answers, layers, readiness
-from . import adoption, preflight
+from . import preflight
+
+if TYPE_CHECKING:
+    from . import adoption
 
 
 def complete(
@@ -36,7 +40,7 @@ def complete(
     known = answers.recorded_services(recorded) if recorded else []
     standing = [*known, *_standing(in_full, known, project, read)]
     in_full[:] = [
-        answers.service(entry, standing, lambda path: adoption.theirs(project, path)) for entry in in_full
+        answers.service(entry, standing, lambda path: files.theirs(project, path)) for entry in in_full
     ]
     answers.check_new(in_full)
     answers.check({"services": in_full}, 1)  # paths that were left open may be the same by now
@@ -93,8 +97,8 @@ def _standing(
     undescribed = {}  # what is said of a service, by its path
     for entry in entries:
         said = {"name": entry} if isinstance(entry, str) else entry
-        path = answers.path_of(said, lambda folder: adoption.theirs(project, folder))
-        if said["name"] not in names and "app" not in said and adoption.theirs(project, path):
+        path = answers.path_of(said, lambda folder: files.theirs(project, folder))
+        if said["name"] not in names and "app" not in said and files.theirs(project, path):
             undescribed[path] = said
     if not undescribed:
         return []

@@ -11,17 +11,22 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from copier.errors import UserMessageError
-from jinja2 import Environment, Template, pass_context
+from jinja2 import BytecodeCache, Environment, Template, pass_context
+from jinja2.bccache import Bucket
 from jinja2.ext import Extension
 from jinja2.runtime import Context
 
 from ..errors import Refused
 from ..project import environment
+from ..source import files
 from ..template import answers, layers, readiness
-from . import adoption, closing, complete_answers
+from . import closing, complete_answers, preflight, proposals
+
+if TYPE_CHECKING:
+    from . import adoption
 
 
 class Levels(Extension):
@@ -34,18 +39,23 @@ class Levels(Extension):
         self.template = Path(environment.loader.searchpath[0])  # type: ignore[union-attr]
         self.services: list[dict[str, Any]] | None = None
         self.adopts = False
+        self.uncommitted: list[str] = []
         self.found = readiness.Proposal([], [], [])
         self.reading: adoption.Reading | None = None
         self.proposals: dict[str, str] | None = None
         self.manifests = layers.manifests(self.template)
-        # Clean names of folders in the house, what Copier renders for them here.
-        self.parts = {
+        # Clean names of folders in the house: what Copier renders for them, with the values that are its own.
+        # Those of a kind have one text, which is compiled once.
+        self.parts: dict[str, tuple[str, dict[str, Any]]] = {
             **{
-                folder.name: f"[[ layer_root({number}) ]]"
+                folder.name: ("[[ layer_root(layer) ]]", {"layer": number})
                 for number, folder in layers.layer_folders(self.template).items()
             },
             **{
-                part: f"[% yield service from each('{group}') %][[ service.{value} ]][% endyield %]"
+                part: (
+                    "[% yield service from each(group) %][[ service[named] ]][% endyield %]",
+                    {"group": group, "named": value},
+                )
                 for part, (group, value) in layers.FOR_EACH.items()
             },
         }
@@ -66,10 +76,6 @@ class Levels(Extension):
         )
         environment.filters.update(quoted=quoted, markdown=markdown, shown=layers.shown)
         remember_compiled(environment, self.parts)
-
-    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        """Path parts come nameless: give the clean ones their meaning."""
-        return source if name else self.parts.get(source, source)
 
     # While the answers are collected
 
@@ -107,20 +113,22 @@ class Levels(Extension):
             if recorded := answers.recorded_answers(project):  # what stands there now may be ours
                 return str(recorded["adopted"])
             theirs = (
-                answers.service(entry, (), lambda path: adoption.theirs(project, path))["code"]
+                answers.service(entry, (), lambda path: files.theirs(project, path))["code"]
                 for entry in context["services"]
             )
-            return str("theirs" in theirs or adoption.theirs(project, "."))
+            return str("theirs" in theirs or files.theirs(project, "."))
         if key == "readiness":
             return json.dumps(self._readiness(project, context["services"]))
         if self.proposals is None:
-            self.proposals = adoption.propose(project)
+            self.proposals = proposals.propose(project)
         return self.proposals[key]
 
     def _services(self, project: Path) -> list[Any]:
         """The services that stand in the project, or a new one where no code does."""
+        if not project.is_dir():
+            return ["api"]
         reading = self._read(project)
-        if reading.services or not adoption.theirs(project, "."):
+        if reading.services or not files.theirs(project, "."):
             return [one.answer() for one in reading.services] or ["api"]
         expected = (
             "say which there are, as in --data 'services=[{name: shop, path: src/shop}]', or --data"
@@ -137,9 +145,7 @@ class Levels(Extension):
         """
         if answers.recorded_answers(project) or not project.is_dir():
             return []
-        in_full = [
-            answers.service(entry, (), lambda path: adoption.theirs(project, path)) for entry in services
-        ]
+        in_full = [answers.service(entry, (), lambda path: files.theirs(project, path)) for entry in services]
         if all(service["code"] == "ours" for service in in_full):
             return []
         from ..source import dependencies  # as large as all the rest of what is loaded here
@@ -177,6 +183,8 @@ class Levels(Extension):
 
     def _read(self, project: Path) -> adoption.Reading:
         if self.reading is None:
+            from . import adoption  # a new project has nothing to read, and an update has read it
+
             self.reading = adoption.read(project) if project.is_dir() else adoption.Reading()
         return self.reading
 
@@ -193,6 +201,8 @@ class Levels(Extension):
                 )
             commit = given["_copier_answers"].get("_commit")
             first = not answers.recorded_answers(_project(context))
+            if first:
+                self.uncommitted = preflight.uncommitted(_project(context))
             try:
                 self.services = complete_answers.complete(
                     given, _project(context), self.template, commit, self._read
@@ -200,7 +210,7 @@ class Levels(Extension):
             except Refused as error:
                 raise UserMessageError(str(error)) from error
             theirs = (service["path"] for service in self.services if service["code"] == "theirs")
-            self.adopts = first and any(adoption.theirs(_project(context), path) for path in theirs)
+            self.adopts = first and any(files.theirs(_project(context), path) for path in theirs)
             applying = layers.applying(self.template, {**given, "services": self.services})
             self.environment.globals["make"] = answers.make(given)
             self.environment.globals["layers"] = [
@@ -237,9 +247,8 @@ class Levels(Extension):
     @pass_context
     def kept_paths(self, context: Context) -> str:
         """What `_exclude` holds for the answers: a pattern a line."""
-        never = layers.left_out(
-            self.template, {**context.get_all(), "services": self.services_in_full(context)}
-        )
+        given = {**context.get_all(), "services": self.services_in_full(context)}
+        never = layers.left_out(self.template, given) | layers.empty_folders(self.template, given)
         return "\n".join(map(complete_answers.exclude_pattern, [*context["keep"], *sorted(never)]))
 
     @pass_context
@@ -251,13 +260,13 @@ class Levels(Extension):
 
     @pass_context
     def answers_file(self, context: Context) -> str:
-        """What is recorded, as YAML."""
+        """What stands in the answers file."""
         self.services_in_full(context)
         # In the order of the questions: Copier's own hangs on which answers were given by `--data`.
         order = {key: number for number, key in enumerate(answers.CHECKS, 1)}
         given = sorted(context["_copier_answers"].items(), key=lambda answer: order.get(answer[0], 0))
         recorded = {k: v for k, v in given if not k.startswith("confirm_")}
-        return answers.dump(recorded).rstrip("\n")
+        return answers.file_text(recorded).rstrip("\n")
 
     @pass_context
     def closing_message(self, context: Context) -> str:
@@ -266,8 +275,9 @@ class Levels(Extension):
             _project(context),
             context.get_all(),
             self.services_in_full(context),
-            self.reading or adoption.Reading(),
+            self.reading,
             self.found,
+            self.uncommitted,
         )
 
 
@@ -287,19 +297,37 @@ class Literal:
         return self.text
 
 
-def remember_compiled(environment: Environment, parts: Mapping[str, str]) -> None:
-    """Have `environment.from_string` compile each string once, over all renders of one process.
+class CompiledFiles(BytecodeCache):
+    """The compiled templates of files: `copier update` renders most of them twice or three times, each time
+    from another clone.
+    """
+
+    def __init__(self, syntax: tuple[str | bool, ...]) -> None:
+        self.syntax = syntax
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Give `bucket` the code of a file with the same content, where there is some."""
+        bucket.code = _code.get((bucket.checksum, self.syntax))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Keep the code that was just compiled."""
+        if bucket.code is not None:
+            _code[bucket.checksum, self.syntax] = bucket.code
+
+
+def remember_compiled(environment: Environment, parts: Mapping[str, tuple[str, dict[str, Any]]]) -> None:
+    """Have `environment` compile each string and each file once, over all renders of one process.
 
     Copier compiles every path part of every file again, and the answers file's name with each of them; that
-    was half of a copy's time. `parts` is what the extension makes of path parts.
+    was half of a copy's time. `parts` is what path parts stand for: a text of Jinja's, and values for it.
     """
     # What the compiled code hangs on; two versions of the template may differ in it.
     syntax = (
         environment.variable_start_string,
         environment.block_start_string,
         environment.keep_trailing_newline,
-        *sorted(parts.items()),
     )
+    environment.bytecode_cache = CompiledFiles(syntax)
     compiled: dict[str, Template | Literal] = {}
     from_string = environment.from_string
 
@@ -308,16 +336,16 @@ def remember_compiled(environment: Environment, parts: Mapping[str, str]) -> Non
             return from_string(source, *arguments, **options)
         # Each compilation makes Copier's yield extension forget the last yield; so must this.
         environment.preprocess("")
-        # Every delimiter begins with it.
-        if source not in compiled and source not in parts and "[" not in source:
-            compiled[source] = Literal(source)
-        elif source not in compiled:
-            if (source, syntax) not in _code:
-                _code[source, syntax] = environment.compile(source)
-            code = _code[source, syntax]
-            compiled[source] = environment.template_class.from_code(
-                environment, code, environment.make_globals(None)
-            )
+        if source not in compiled:
+            text, values = parts.get(source, (source, None))
+            if "[" not in text:  # every delimiter begins with it
+                compiled[source] = Literal(text)
+            else:
+                if (text, syntax) not in _code:
+                    _code[text, syntax] = environment.compile(text)
+                compiled[source] = environment.template_class.from_code(
+                    environment, _code[text, syntax], environment.make_globals(values)
+                )
         return compiled[source]
 
     environment.from_string = once  # type: ignore[assignment, method-assign]

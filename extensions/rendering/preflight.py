@@ -77,6 +77,16 @@ def refusals(root: Path, paths: Iterable[str]) -> list[str]:
     return [*_other_template(real), *_repository(real, names), *problems]
 
 
+def uncommitted(root: Path) -> list[str]:
+    """What a person has in the repository at `root` and not in a commit: changed files, and files and folders
+    that git neither tracks nor ignores. Never raises.
+    """
+    if not os.path.lexists(os.path.join(root, ".git")):
+        return []
+    code, output, _ = ask_git(root, "status", "--porcelain", "-z", "--no-renames")
+    return [entry[3:] for entry in output.split("\0") if entry] if code == 0 else []
+
+
 def other_repositories(root: Path, paths: Iterable[str]) -> list[str]:
     """A line for each repository inside the project (a submodule, a clone, a worktree) that one of `paths`
     lies in. Never raises.

@@ -71,6 +71,15 @@ def aside(file: str) -> bool:
     )
 
 
+def theirs(root: Path, path: str) -> bool:
+    """Whether the folder `path` of the project holds Python files already, tests aside."""
+    if ".." in path.split("/"):
+        return False
+    here = "" if path == "." else path
+    folders = walk(os.path.join(root, path))
+    return any(not aside(posixpath.join(here, folder, name)) for folder, names in folders for name in names)
+
+
 def parsed(text: bytes, largest: int = LARGEST) -> ast.Module:
     """The tree of a module. Raises whatever ast.parse does, and ValueError for more than `largest` bytes."""
     if len(text) > largest:

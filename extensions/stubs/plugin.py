@@ -88,7 +88,7 @@ def pytest_runtest_logstart(nodeid: str, location: object) -> None:
 def pytest_collectreport(report: pytest.CollectReport) -> None:
     if report.failed:
         text = str(report.longrepr).strip().splitlines()
-        _tell(collection=report.nodeid, why=text[-1] if text else "")
+        _tell(collection=report.nodeid, why=text[-1].removeprefix("E   ") if text else "")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -129,7 +129,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: Any) -> Any:
     if report.when == "call" or report.outcome != "passed":
         kind = ""
         if call.excinfo is not None:
-            kind = f"{call.excinfo.type.__name__}: {call.excinfo.value}"[:300]
+            kind = f"{call.excinfo.type.__name__}: {call.excinfo.value}"[:2000]
             if call.excinfo.type is TooLong:
                 SLOW.add(ITEMS[item.nodeid][:2])
         state = "skipped" if report.skipped else report.outcome

@@ -31,6 +31,7 @@ EACH = 10.0  # seconds for a test
 ALL = 300.0  # seconds for all of them, and ONE more for each
 ONE = 1.0
 DEATHS = 10  # tests that may each end the interpreter before the rest isn't run any more
+LONGEST = 200  # characters that are told of an exception
 LARGEST = 20_000_000  # bytes: a larger file is not copied
 PASSED_ON = (
     "PATH",
@@ -191,7 +192,7 @@ def _all(
             elif told.get("test"):
                 case = _case(told["test"])
                 green = told["state"] == "passed" and outcomes.get(case, Outcome(True)).green
-                why = _in_words(shown(" ".join(told["why"].split()))[:200]) or told["state"]
+                why = _in_words(_sentence(told["why"])) or told["state"]
                 outcomes[case] = Outcome(green, "" if green else why)
                 current = None
         if code in (0, 1, 5) and current is None:
@@ -209,10 +210,23 @@ def _all(
         )
         for name in names:
             if (file, name) not in ran:
-                outcomes[file, name, 0] = Outcome(
-                    False, shown(f"it never ran: {why or 'not collected'}")[:200]
-                )
+                outcomes[file, name, 0] = Outcome(False, f"it never ran: {_sentence(why) or 'not collected'}")
     return outcomes
+
+
+def _sentence(text: str) -> str:
+    """What an exception says in one line: the first paragraph, pytest's explanation of the values with it.
+
+    What is too long ends where a sentence or an explanation does, else at a word, with an ellipsis.
+    """
+    told = shown(" ".join(text.strip().partition("\n\n")[0].split())).removesuffix(":")
+    told = re.sub(r" \+ (where|and) ", r", \1 ", told)
+    if len(told) <= LONGEST:
+        return told
+    ends = [end.start() for end in re.finditer(r"\. |, where |, and ", told[:LONGEST])]
+    if ends and ends[-1] > LONGEST // 4:
+        return told[: ends[-1]]
+    return f"{told[:LONGEST].rpartition(' ')[0] or told[:LONGEST]} …"
 
 
 def _in_words(why: str) -> str:

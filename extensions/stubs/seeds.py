@@ -58,13 +58,13 @@ def seed(
     untried = sum(len(stub.demoted) for stub in result.stubs) if not result.ran else 0
     if untried and recorded["seed_tests"] != "read":
         yield (
-            f"{counted(untried, 'test')} more must be tried first, such as docstring examples: `{first}`"
+            f"{counted(untried, 'more test')} must be tried first, such as docstring examples: `{first}`"
             " writes those that are green"
         )
     left = unseen + len(modules) - len(result.stubs) - len(result.unparsed)
     if left:
         yield (
-            f"{counted(left, 'module')} more {'was' if left == 1 else 'were'} not looked at: `{first}` writes"
+            f"{counted(left, 'more module')} {'was' if left == 1 else 'were'} not looked at: `{first}` writes"
             " what can be asserted"
         )
 

@@ -24,6 +24,8 @@ TAKEN = {".git", ".github", "ci", "config", "docs", "runtime", "tests"}
 YAML = {"level", "services", "adopted", "readiness", "keep"}  # the answers that aren't plain text
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one, where PyYAML was built with it
+
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 PATH = re.compile(r"\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?", re.ASCII)
@@ -383,7 +385,7 @@ def service(
 def recorded_answers(project: Path) -> dict[str, Any]:
     """The answers that the project's last move recorded; empty where there are none."""
     try:
-        recorded = yaml.safe_load((project / ".copier-answers.yml").read_bytes())
+        recorded = yaml.load((project / ".copier-answers.yml").read_bytes(), Loader=LOADER)
     except (OSError, yaml.YAMLError):
         return {}
     if not isinstance(recorded, dict) or "level" not in recorded or "services" not in recorded:
@@ -415,6 +417,12 @@ def make(recorded: Mapping[str, Any]) -> str:
 def dump(recorded: Mapping[str, Any]) -> str:
     """Answers as the YAML of the answers file."""
     return yaml.safe_dump(dict(recorded), sort_keys=False, allow_unicode=True, width=1000)
+
+
+def file_text(recorded: Mapping[str, Any]) -> str:
+    """The answers file, with how to change an answer."""
+    how = f"# Written at every move. To change an answer: `{make(recorded)} set ANSWER=value`."
+    return f"{how}\n{dump(recorded)}"
 
 
 def line(entry: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 from . import readiness
+from .answers import LOADER
 from .manifest import Entry, File, Manifest, manifest
 
 Service = dict[str, Any]
@@ -35,7 +37,6 @@ FOR_EACH = {
     **{f"@{probe}": (probe, "path") for probe in readiness.MODULES},
 }
 
-_loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _parsed: dict[str, Manifest] = {}
 
 
@@ -59,7 +60,7 @@ def _manifest(path: Path) -> Manifest:
     content = path.read_bytes()
     key = hashlib.sha256(content).hexdigest()
     if key not in _parsed:
-        _parsed[key] = manifest(yaml.load(content, Loader=_loader))
+        _parsed[key] = manifest(yaml.load(content, Loader=LOADER))
     return _parsed[key]
 
 
@@ -118,10 +119,11 @@ def names_on_disk(template: Path) -> list[str]:
     """Every file below `levels/` of the template at `template`, as POSIX paths."""
     root = template / "levels"
     return [
-        path.relative_to(root).as_posix()
-        for folder in layer_folders(template).values()
-        for path in folder.rglob("*")
-        if path.is_file()
+        f"{folder}/{name}"
+        for layer in layer_folders(template).values()
+        for path, _, files in os.walk(layer)
+        for folder in [Path(path).relative_to(root).as_posix()]
+        for name in files
     ]
 
 
@@ -193,6 +195,18 @@ def left_out(template: Path, answers: Mapping[str, Any]) -> set[str]:
     """The files of the layers that these answers don't call for."""
     declared = {file.path for one in manifests(template) for file in one.files}
     return declared - {file.path for one in applying(template, answers) for file in one.files}
+
+
+def empty_folders(template: Path, answers: Mapping[str, Any]) -> set[str]:
+    """The folders of which these answers (services in full) call for no file, so that Copier doesn't make
+    them for nothing.
+    """
+    never = left_out(template, answers)
+    paths = [file.path for one in manifests(template) for file in one.files if file.path not in never]
+    # The path of a service says where the files of a group lie.
+    paths += [f"{service['path']}/" for service in answers["services"]]
+    folders = {name.rpartition("/")[0] for name in never if "@" not in name} - {""}
+    return {folder for folder in folders if not any(path.startswith(f"{folder}/") for path in paths)}
 
 
 def owners(template: Path, services: Iterable[Service]) -> dict[str, tuple[int, str, str]]:

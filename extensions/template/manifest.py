@@ -97,6 +97,8 @@ class Manifest:
     suites: list[Suite] = field(default_factory=list)
     pushes: str | None = None  # the workflow that has the checks of a push from this level on
     runtime: list[str] = field(default_factory=list)  # flags that running services are told of
+    # Flags that a script asks for, and the environment for which the workflows have it ask.
+    asked: dict[str, str] = field(default_factory=dict)
     actions: list[str] = field(default_factory=list)  # of GitHub, which Dependabot leaves to the template
     keeps_running: list[str] = field(default_factory=list)  # after moving down
 

@@ -63,10 +63,12 @@ class Counts:
     latencies: list[float] = field(default_factory=list)
     failures: list[tuple[float, str]] = field(default_factory=list)  # seconds since the start, and the kind
     answers: list[float] = field(default_factory=list)  # seconds since the start
+    # Of each answer: when its request began, when it was there, and what X-Release named.
+    releases: list[tuple[float, float, str]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     seconds: float = 0
 
-    def add(self, kind: str, begun: float, version: str = "") -> None:
+    def add(self, kind: str, begun: float, version: str = "", release: str = "") -> None:
         """Count a request that began at a time of `time.monotonic`."""
         now = time.monotonic()
         self.outcomes[kind] += 1
@@ -74,6 +76,7 @@ class Counts:
             self.latencies.append(now - begun)
             self.answers.append(now - self.begun)
             self.versions[version] += 1
+            self.releases.append((begun, now, release))
         else:
             self.failures.append((now - self.begun, kind))
 
@@ -85,6 +88,23 @@ class Counts:
     def failed(self) -> Counter[str]:
         """Those that were not answered, by kind."""
         return Counter({kind: number for kind, number in self.outcomes.items() if kind != ANSWERED})
+
+    @property
+    def named(self) -> Counter[str]:
+        """How many answers named which release."""
+        return Counter(release for _, _, release in self.releases)
+
+    @property
+    def went_back(self) -> int:
+        """Answers by an older release than one that had answered before the request began."""
+        number, newest, earlier = 0, 0, sorted((end, int(release)) for _, end, release in self.releases)
+        place = 0
+        for begun, _, release in sorted(self.releases):
+            while place < len(earlier) and earlier[place][0] <= begun:
+                newest = max(newest, earlier[place][1])
+                place += 1
+            number += int(release) < newest
+        return number
 
     @property
     def longest_gap(self) -> float:
@@ -157,7 +177,7 @@ async def _client(requests: Requests, counts: Counts, stop: threading.Event) -> 
             reader, writer = connection
             async with asyncio.timeout(requests.timeout + requests.body_seconds):
                 await _send(writer, head, requests)
-                status, body, keep = await _answer(reader)
+                status, body, keep, release = await _answer(reader)
         except TimeoutError:
             kind, keep = "timeout", False
         except Cut:
@@ -172,7 +192,10 @@ async def _client(requests: Requests, counts: Counts, stop: threading.Event) -> 
             kind, keep = "unreadable", False
         else:
             kind = ANSWERED if 200 <= status < 300 else f"status {status}"
-        counts.add(kind, begun, _version(body) if kind == ANSWERED else "")
+        if kind == ANSWERED:
+            counts.add(kind, begun, _version(body), release)
+        else:
+            counts.add(kind, begun)
         if not keep and connection:
             await _close(connection[1])
             connection = None
@@ -194,8 +217,8 @@ async def _send(writer: asyncio.StreamWriter, head: bytes, requests: Requests) -
     await writer.drain()
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
-    """Status, body, and whether the connection can be used again."""
+async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bool, str]:
+    """Status, body, whether the connection can be used again, and what X-Release names."""
     first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     protocol, status = first.split(" ")[:2]
     headers = {
@@ -216,7 +239,7 @@ async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes, bool]:
             body, keep = await reader.read(), False
     except asyncio.IncompleteReadError as error:
         raise Cut from error
-    return int(status), body, keep
+    return int(status), body, keep, headers.get("x-release", "")
 
 
 def _version(body: bytes) -> str:

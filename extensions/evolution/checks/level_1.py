@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +9,7 @@ from urllib.parse import quote
 
 from ...rendering import closing
 from ...template import answers
+from ..code import start_file
 from ..facts import Facts
 from . import Answer, done, not_applicable, todo, unknown
 
@@ -36,7 +36,8 @@ def health_endpoints(facts: Facts) -> Answer:
         elif code.unparsed:
             unsure.append(f"{name}: {code.unparsed[0]} can't be parsed")
         else:
-            missing.append(f"in {_start(facts, service)} add {closing.call(facts.folder, service)}")
+            place = start_file(facts.folder, service) or service["path"]
+            missing.append(f"in {place} add {closing.call(facts.folder, service)}")
     if missing:
         return todo(f"{len(missing)} of {len(facts.services)} services don't have them", "\n".join(missing))
     if unsure:
@@ -47,7 +48,7 @@ def health_endpoints(facts: Facts) -> Answer:
 def readiness_checks(facts: Facts) -> Answer:
     """Readiness asks what a service runs on
 
-    Traffic that reaches an instance without its database fails. What shall be asked is yours to say, in the
+    Traffic that reaches an instance without its database fails. What it asks is yours to say, in the
     answer `readiness`.
     """
     from ...source import dependencies
@@ -272,16 +273,3 @@ def branch_rule(facts: Facts) -> Answer:
 
 def _inside(service: dict[str, str], name: str) -> str:
     return name if service["path"] == "." else f"{service['path']}/{name}"
-
-
-def _start(facts: Facts, service: dict[str, str]) -> str:
-    """The file that starts a service, as far as the answers say: its module may be imported from above its
-    folder.
-    """
-    module = service["app"].partition(":")[0]
-    if not module:
-        return service["path"]
-    name = module.removesuffix(".py") if module.endswith(".py") else module.replace(".", "/")
-    above = posixpath.join(posixpath.dirname(service["path"]), name)
-    tried = [one + end for one in (_inside(service, name), above, name) for end in (".py", "/__init__.py")]
-    return next((one for one in tried if (facts.folder / one).is_file()), service["path"])

@@ -70,7 +70,7 @@ def experiments_flag(facts: Facts) -> Answer:
         return done(f"on in {', '.join(on)}")
     return todo(
         f"{FLAGS} has it on nowhere",
-        "set a_b_testing to true below `environments:`, where the experiment shall run",
+        "set a_b_testing to true below `environments:`, where the experiment is to run",
     )
 
 

@@ -26,7 +26,7 @@ def stay(project: Path) -> Iterator[str]:
     )
     if done.returncode:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["no reason given"]
-        yield f"pyproject.toml changed, and uv.lock could not be made anew ({said[-1][:200]}): run `make install` and commit it"
+        yield f"pyproject.toml changed, and uv.lock could not be made anew ({said[-1][:200]}): run the make target `install` and commit it"
     elif _bytes(project / "uv.lock") != before:
         yield "uv.lock follows pyproject.toml"
 

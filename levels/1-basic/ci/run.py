@@ -1,4 +1,4 @@
-"""Start a service: `make run SERVICE=name PORT=8000` here, `--image` in a container.
+"""Start a service: the target `run`, with SERVICE=name and PORT=8000; `--image` in a container.
 
 Settings come from the environment; what it lacks, from config/local.env.
 """

@@ -1,4 +1,4 @@
-"""Find uv, or get it, and make .venv: `make install`; with --image nothing for tests. All import this."""
+"""Find uv, or get it, and make .venv: the target `install`; with --image nothing for tests. All import this."""
 
 import json
 import os

@@ -30,8 +30,8 @@ def enter(project: Path) -> Iterator[str]:
     own = [name for name in re.findall(r"(?m)^  ([\w-]+):", jobs) if name != "check"]
     if own and "\n  push:" not in head:
         yield (
-            f"quality.yml is for pull requests from here on, and a push runs staging-deploy.yml: a job of yours that a push"
-            f" shall run too goes there ({', '.join(own)})"
+            f"quality.yml is for pull requests from here on, and a push runs staging-deploy.yml: a job of yours for a push"
+            f" goes there ({', '.join(own)})"
         )
 
 

@@ -1,8 +1,9 @@
 """Which flags of config/feature-flags.yml are on in an environment, for the scripts beside this one.
 
 A flag is on when the project's level has it, the file switches it on (for the environment, or else
-everywhere), and every flag that its trigger asks for by NAME.enabled is on too. `make flags` tells people
-why, and measures triggers.
+everywhere), and every flag that its trigger asks for by NAME.enabled is on too. What a level brings and nothing
+asks for, such as health_endpoints, is on whatever the file says. The make target `flags` tells people why, and
+measures triggers.
 """
 
 import importlib.util
@@ -100,6 +101,7 @@ def resolve(file: Mapping[str, Any], stands: Mapping[str, Any], environment: str
     brings, later = (
         {name: one["level"] for one in levels for name in one[key]} for key in ("features", "later")
     )
+    hung_on = {name for one in levels for name in [*one["asked"], *one["runtime"]]}
     known = list(dict.fromkeys([*features, *brings, *later]))
     for where, names, there in [
         ("ENV", [environment] if environments else [], environments),
@@ -119,6 +121,8 @@ def resolve(file: Mapping[str, Any], stands: Mapping[str, Any], environment: str
             return False, f"level {later[name]} has nothing for it in this version of the template"
         if brings.get(name, 0) > stands["level"]:
             return False, f"it belongs to level {brings[name]}, and the project is at level {stands['level']}"
+        if name in brings and name not in hung_on:
+            return True, f"level {brings[name]} brings it, and nothing switches it off"
         on, why = True, f"level {brings.get(name)} brings it, and {FILE} doesn't name it"
         if name in features:
             on, why = features[name]["enabled"], f"features.{name}.enabled"

@@ -1,4 +1,4 @@
-"""`make integration`: start each service and ask it how it is. Exit 0 when all are well, 1 when not.
+"""The target `integration`: start each service and ask it how it is. Exit 0 when all are well, 1 when not.
 
 With ENV=staging, as in the workflow, nothing is run where the flag integration_testing is off for it.
 """

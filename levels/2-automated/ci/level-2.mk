@@ -1,4 +1,5 @@
-DEPLOY = PYTHONPATH=ci $(PYTHON) -m deploy
+# -P: a deploy.py of yours at the root is not taken for it.
+DEPLOY = PYTHONPATH=ci $(PYTHON) -P -m deploy
 
 .PHONY: integration images deploy rollback status logs smoke flags propose
 

@@ -17,4 +17,4 @@ def enter(project: Path) -> Iterator[str]:
     for line in exceptions.read_text(encoding="utf-8", errors="replace").splitlines():
         found = EXCEPTION.match(line)
         if found and found[2] < today:
-            yield f"config/security-exceptions.txt: the exception for {found[1]} ended on {found[2]}, so `make security` will fail on it"
+            yield f"config/security-exceptions.txt: the exception for {found[1]} ended on {found[2]}, so the make target `security` will fail on it"

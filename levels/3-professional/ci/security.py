@@ -1,4 +1,4 @@
-"""`make security`: secrets in the files, and known vulnerabilities in the installed packages.
+"""The make target `security`: secrets in the files, and known vulnerabilities in the installed packages.
 
     python3 ci/security.py [secrets|audit]   one of the two, or both
     python3 ci/security.py --record          write what they find into config/security-exceptions.txt, for 90 days
@@ -32,6 +32,10 @@ PIP_AUDIT = ("pip-audit", "2.10.1")
 # Lock files are full of hashes, which look like secrets.
 LOCK_FILE = re.compile(r"(^|/)([\w.-]+\.lock|package-lock\.json|pnpm-lock\.yaml|go\.sum)$")
 DAYS = 90
+AGAIN = (
+    "run it again once the database answers from this machine (pypi.org, unless another is named; a proxy goes into"
+    " HTTPS_PROXY): docs/security.md"
+)
 
 
 class Stop(Exception):
@@ -135,7 +139,7 @@ def scan(names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             results = json.loads(done.stdout)["results"]
         except (ValueError, KeyError) as error:
-            raise Stop(f"secrets: the scan did not work: {last_line(done.stderr)}", 1) from error
+            raise Stop(f"secrets: could not be done: {why(done.stderr)}; run it again", 1) from error
         for name, hits in results.items():
             for hit in hits:
                 yield name.removeprefix("./"), hit
@@ -180,13 +184,15 @@ def audit() -> list[Finding]:
         try:
             packages = json.loads(report.read_text(encoding="utf-8"))["dependencies"]
         except (OSError, ValueError, KeyError) as error:
-            raise Stop(f"audit: could not be done: {last_line(done.stderr)}", 1) from error
+            raise Stop(f"audit: could not be done: {why(done.stderr)}; {AGAIN}", 1) from error
     # pip-audit passes over a package that it can't look up; with --strict it ends at the first. This names
     # them all.
     skipped = [package for package in packages if "skip_reason" in package]
     if len(skipped) == len(packages) or len(packages) < len(pinned):
         raise Stop(
-            f"audit: could not be done: {len(skipped)} of {len(pinned)} packages are not in the database", 1
+            f"audit: could not be done: the database answered for {len(packages) - len(skipped)} of the"
+            f" {len(pinned)} packages that are installed; {AGAIN}",
+            1,
         )
     for package in packages:
         if "skip_reason" in package:
@@ -197,6 +203,15 @@ def audit() -> list[Finding]:
             found.append(Finding(hole["id"], text, tuple(hole.get("aliases", []))))
     print(f"audit: {len(packages) - len(skipped)} of {len(pinned)} packages looked up")
     return found
+
+
+def why(text: str) -> str:
+    """Return in one line why a tool that uv runs came to no result, from what was printed."""
+    last = last_line(text)
+    if not text.startswith("error:"):  # which is how uv begins
+        return f"{last[:300]}…" if len(last) > 300 else last
+    address = re.search(r"https?://[^\s)@]+", text)
+    return f"uv can't get the tool{f' from {address[0]}' if address else ''}: {last.removeprefix('  cause: ')}"
 
 
 def last_line(text: str) -> str:
@@ -251,7 +266,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("check", nargs="?", choices=["secrets", "audit", "both"], default="both")
+    parser.add_argument(
+        "check", metavar="CHECK", nargs="?", choices=["secrets", "audit", "both"], default="both"
+    )
     parser.add_argument(
         "--record", action="store_true", help="write the findings into config/security-exceptions.txt"
     )

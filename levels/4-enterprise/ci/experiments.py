@@ -1,4 +1,4 @@
-"""`make experiments`: check config/variants.json and show the shares. Exit 0 when it is right, 2 when not."""
+"""The target `experiments`: check config/variants.json, show the shares. Exit 0 when it is right, else 2."""
 
 import importlib.util
 import sys

@@ -15,6 +15,7 @@ Exit codes: 0 done, 1 it went wrong on the way, 2 something to set or correct fi
 """
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -113,13 +114,14 @@ def rollback(target: Compose, wanted: str, dry_run: bool) -> None:
 def go(plan: Callable[[], Deploy], why: str, dry_run: bool) -> None:
     """Carry out what `plan` says once the host is this deploy's own, or in a dry run say it. Raises Stop."""
     planned = plan()
-    environment, kind = planned.host.environment, planned.kind
+    environment = planned.host.environment
+    steps = pipeline.steps(planned.kind)  # a wrong step of a higher level is told before anything is done
     if dry_run:
         print(
             f"{environment}: release {planned.before.number if planned.before else 'none'} -> {planned.release.number}"
         )
         print("\n".join(f"  {line}" for line in differences(planned.before, planned.release)))
-        print("steps:\n" + "\n".join(f"  {step.name}: {step.does}" for step in pipeline.steps(kind)))
+        print("steps:\n" + "\n".join(f"  {step.name}: {step.does}" for step in steps))
         return
     with planned.host.leased(pipeline.who(), why):
         planned = plan()
@@ -143,6 +145,10 @@ def builds_of_release(wanted: str, environment: str) -> list[builds.Build]:
     found = re.fullmatch(r"(?:([a-z][a-z0-9-]{0,30})/)?([0-9]{1,9})", wanted)
     if not found:
         raise Stop(f"RELEASE is {wanted!r}, expected the number of a release of staging, or ENV/NUMBER")
+    if os.environ.get("DEPLOY_ENV_FILE") or os.environ.get("DEPLOY_HOST"):
+        raise Stop(
+            "RELEASE is looked up on the other environment's host, so it is for deploying by hand; VERSION= isn't"
+        )
     other = settings.read(found[1] or "staging")
     with Host(other).connected() as host:
         release = Compose(host, other, settings.Rules()).release(int(found[2]))
@@ -157,7 +163,7 @@ def status(target: Compose) -> None:
     """Print what runs on the host, and how it is. Raises Stop when it is not well."""
     release, environment = running(target), target.host.environment
     print(f"{environment}: release {release.number}, since {release.at}, by {release.by}")
-    wrong = [found for build in release.builds if (found := target.wrong(release.number, build, 0))]
+    wrong = [f"{one.service}: {why}" for one in release.builds if (why := target.wrong(release.number, one, 0))]
     if target.serving() != release.number or target.running() != [release.number]:
         wrong.append("a deploy is under way, or was interrupted: the next one puts that in order")
     if wrong:
@@ -180,4 +186,5 @@ def running(target: Compose) -> Release:
 
 
 if __name__ == "__main__":
+    sys.argv[0] = "deploy"  # what messages of the scripts beside this package begin with
     sys.exit(main())

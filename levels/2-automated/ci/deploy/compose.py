@@ -149,12 +149,13 @@ if cmp -s settings/new "settings/$last.env"; then rm settings/new; echo $last; e
 
     def evidence(self, number: int, services: str) -> str:
         """Return shell that prints the health and the last lines of services."""
-        health = (
-            "--- {{.Name}}: {{.State.Status}}, exit code {{.State.ExitCode}}"
-            "{{with .State.Health}}, {{.Status}}{{range .Log}}{{println}}  {{.Output}}{{end}}{{end}}"
+        state = (
+            "--- {{.Name}}: {{.State.Status}}, exit code {{.State.ExitCode}}{{with .State.Health}}, {{.Status}}{{end}}"
         )
-        shown = f"docker inspect --format {shlex.quote(health)} $one 2>&1 | grep . | tail -n 8"
-        return self.last_lines(number, services, 20, f"{shown}; ")
+        health = "{{with .State.Health}}{{range .Log}}{{println .Output}}{{end}}{{end}}"
+        shown = f"docker inspect --format {shlex.quote(state)} $one; docker inspect --format {shlex.quote(health)} $one"
+        # Above what gunicorn says of its own end, some thirty lines, is what it ended of.
+        return self.last_lines(number, services, 60, f"{{ {shown} | grep . | tail -n 3; }} 2>&1; ")
 
     def last_lines(self, number: int, services: str, lines: int, first: str = "") -> str:
         """Return shell that prints the last lines of services, after what `first` does for each container."""

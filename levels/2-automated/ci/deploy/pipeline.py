@@ -76,15 +76,18 @@ def listen(deploy: Deploy) -> None:
 
 
 def pull(deploy: Deploy) -> None:
-    """Have the images on the host; one that is there isn't asked for."""
-    what = "the host couldn't pull the images (if they are private: `docker login` there)"
-    deploy.target.docker(deploy.release.number, "pull --quiet --policy missing", what=what)
+    """Have the images on the host; one that is there isn't asked for, so that a way back needs no registry."""
+    # Compose would ask for it: of an image that is named by its digest it doesn't look whether it is there.
+    one = "docker image inspect %s > /dev/null 2>&1 || docker pull --quiet %s > /dev/null || exit 1"
+    script = "\n".join(one % (build.reference, build.reference) for build in deploy.release.builds)
+    deploy.host.do(script, what="the host couldn't pull the images (if they are private: `docker login` there)")
 
 
 def back_up(deploy: Deploy) -> None:
     """Run the command on the host that DEPLOY_BEFORE_RELEASE names, such as a backup of the database."""
     if command := deploy.settings.plain("DEPLOY_BEFORE_RELEASE"):
-        deploy.host.do(command)
+        # As input: it may hold a secret, and what a command line holds is to be seen by all who list processes.
+        deploy.host.do("sh -s", command + "\n", what="DEPLOY_BEFORE_RELEASE")
 
 
 def release_command(deploy: Deploy) -> None:
@@ -127,7 +130,7 @@ def traffic(deploy: Deploy) -> None:
 def send(deploy: Deploy, release: Release) -> None:
     """Have requests go to a release; where no service has any, only write down that it is the one. Raises Stop."""
     if names("web"):
-        proxy.send(deploy.host, deploy.settings, release.number)
+        proxy.send(deploy.host, deploy.settings, release)
     else:
         deploy.host.write("serving", f"{release.number}\n")
 
@@ -143,7 +146,7 @@ def smoke_tests(host: Host, settings: Settings, rules: Rules) -> None:
     with host.addresses(proxy.reached(settings), settings.plain("DEPLOY_BIND") or "127.0.0.1") as addresses:
         uv.ensure()
         told = {"SMOKE_URLS": json.dumps(addresses), "SMOKE_METHODS": rules.gate_smoke_methods}
-        environment = {**os.environ, **told}
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | told
         command = [str(uv.VENV_PYTHON), "-m", "pytest", "-q", "--no-cov", "tests/smoke"]
         try:
             done = subprocess.run(command, cwd=uv.ROOT, env=environment, check=False, timeout=rules.gate_smoke_seconds)
@@ -249,11 +252,14 @@ def bring_back(deploy: Deploy) -> str:
 
 def restore(deploy: Deploy) -> None:
     """Have exactly the release that ran well last run, or nothing where none did. Raises Stop."""
-    target, before = deploy.target, deploy.before
+    target, before, wrong = deploy.target, deploy.before, None
     services = [build.service for build in before.builds] if before else []
     if before:
         target.up(before.number, [name for name in services if name in names("web")])
-        send(deploy, before)
+        try:
+            send(deploy, before)
+        except Stop as stop:  # the proxy is at fault: the rest is put in order all the same
+            wrong = stop
     else:
         proxy.withdraw(deploy.host)
     for number in target.running():
@@ -263,6 +269,8 @@ def restore(deploy: Deploy) -> None:
         # After the others are gone: of a worker no two run at a time.
         target.up(before.number, [name for name in services if name not in names("web")])
         target.keep(before.number, target.good())
+    if wrong:
+        raise wrong
 
 
 def who() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import uv
 
 from .host import Host, compose_command
+from .releases import Release
 from .settings import Settings, secret_prefix
 from .shell import Stop
 
@@ -83,6 +84,12 @@ def reached(settings: Settings) -> dict[str, tuple[str, str]]:
     return found
 
 
+def in_release(settings: Settings, release: Release) -> dict[str, tuple[str, str]]:
+    """Return `reached` of those services that a release has: one may have come later. Raises Stop."""
+    there = {build.service for build in release.builds}
+    return {name: how for name, how in reached(settings).items() if name in there}
+
+
 def listens(settings: Settings) -> str:
     """Return the part of the proxy's Compose file that this project needs, as JSON. Raises Stop."""
     bind = settings.plain("DEPLOY_BIND") or "127.0.0.1"
@@ -115,11 +122,12 @@ def listens(settings: Settings) -> str:
     return json.dumps({"services": {"traefik": {"environment": environment, "ports": sorted(set(ports))}}}, indent=2)
 
 
-def routes(project: str, number: int, settings: Settings) -> str:
+def routes(project: str, release: Release, settings: Settings) -> str:
     """Return where requests go: to the web services of one release. JSON, which is YAML. Raises Stop."""
+    number = release.number
     routers: dict[str, Any] = {}
     services: dict[str, Any] = {}
-    for service, (host, port) in reached(settings).items():
+    for service, (host, port) in in_release(settings, release).items():
         name = f"{project}-{service}"
         services[name] = {"loadBalancer": {"servers": [{"url": f"http://{project}-{number}-{service}:8000"}]}}
         common = {"service": name, "middlewares": [f"{project}-release"]}
@@ -151,12 +159,12 @@ def start(host: Host, settings: Settings) -> None:
         raise Stop(f"{stop}\nthe proxy can't listen as this project needs it: {how}", 1) from stop
 
 
-def send(host: Host, settings: Settings, number: int) -> None:
+def send(host: Host, settings: Settings, release: Release) -> None:
     """Have requests go to a release from now on, and wait until they do. Raises Stop."""
-    file = f"../proxy/routes/{host.name}.yml"
+    number, file = release.number, f"../proxy/routes/{host.name}.yml"
     switch = f"cat > {file}.new && mv {file}.new {file} && echo {number} > serving.new && mv serving.new serving"
-    host.do(switch, routes(host.name, number, settings))
-    for service in reached(settings):
+    host.do(switch, routes(host.name, release, settings))
+    for service in in_release(settings, release):
         ask = ASK % (f"http://traefik:{CHECK}/-/health", f"{host.name}-{service}", str(number))
         try:
             host.do(f"{compose_command(host, number)} exec -T {service} python -c {shlex.quote(ask)}")

@@ -1,7 +1,7 @@
-"""Start each service as `make run` does, and ask it how it is.
+"""Start each service as the make target `run` does, and ask it how it is.
 
-`make integration` runs this; elsewhere it is skipped, because it takes seconds and needs the services'
-settings. A service is one entry of config/levels.json, and each gets a free port of its own. A service that
+The make target `integration` runs this; elsewhere it is skipped, because it takes seconds and needs the
+services' settings. A service is one entry of config/levels.json, and each gets a free port of its own. A service that
 was here before the template is started once settings.json beside this file says what it needs: {"shop":
 {"DEBUG": "1"}}.
 """
@@ -24,14 +24,16 @@ SERVICES = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-
 SETTINGS = Path(__file__).with_name("settings.json")
 START_SECONDS = 30
 
-pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION"), reason="`make integration` runs this")
+pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION"), reason="the make target `integration` runs this")
 
 
 def missing_call(service):
     """Return the call that code from before has still to make to have health endpoints; None when it is
     there.
     """
-    for file in sorted((ROOT / service["path"]).rglob("*.py")):
+    folder, module = ROOT / service["path"], service["app"].partition(":")[0].partition(".")[0]
+    # A wsgi.py beside a package may start it, and hold the call.
+    for file in [*sorted(folder.rglob("*.py")), *folder.parent.glob(f"{module}.py")]:
         text = "" if file.name == "health.py" else file.read_text(encoding="utf-8", errors="replace")
         if "init_service(" in text or "create_health_endpoint(" in text or "serve_health(" in text:
             return None

@@ -1,0 +1,187 @@
+"""A deploy of level 2 on a real host: without a gap, one worker at a time, back, on to production, and through a
+power loss; what its proxy lets through.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.deployed import Jobs, Shop, wait_until
+from tests.support.engine import Target
+from tests.support.load import Counts
+from tests.support.projects import Project
+from tests.support.scale import scaled
+
+pytestmark = pytest.mark.proof
+pytest_plugins = ["tests.support.engine"]
+
+SERVICES = ["api", "panel", {"name": "bot", "kind": "worker"}]
+
+
+@pytest.fixture(scope="module")
+def jobs() -> Iterator[Jobs]:
+    with Jobs() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shop(target: Target, template: Project, tmp_path_factory: pytest.TempPathFactory, jobs: Jobs) -> Shop:
+    """A project whose api and bot are as the template brings them, with a route and a loop more."""
+    target.clear()
+    target.engine.traefik("traefik:v3.7")
+    made = Shop(
+        Project(tmp_path_factory.mktemp("deploy") / "shop", template), target, SERVICES, small=["panel"]
+    )
+    made.take_orders()
+    made.take_jobs("bot")
+    made.environment("staging", JOBS_URL=jobs.url)
+    return made
+
+
+@pytest.fixture(scope="module")
+def versions(shop: Shop) -> list[str]:
+    """Two commits with images; the first one is released, as 1."""
+    versions = [shop.build("first")]
+    shop.make("deploy", "ENV=staging")
+    shop.project.write("services/api/second.py", "")
+    return [*versions, shop.build("second")]
+
+
+def no_gap(got: Counts, sent: Counts) -> None:
+    for counts in (got, sent):
+        assert not counts.failed, str(counts)
+        assert counts.requests == len(counts.releases) and "" not in counts.named
+
+
+@pytest.mark.soak
+def test_deploys_have_no_gap_and_the_worker_never_runs_twice(
+    shop: Shop, versions: list[str], jobs: Jobs
+) -> None:
+    numbers, seconds = [], []
+    with shop.load() as (got, sent):
+        for turn in range(scaled(20)):
+            version = versions[(turn + 1) % 2]
+            said = shop.make("deploy", "ENV=staging", f"VERSION={version}")
+            numbers.append(shop.ask()[0])
+            seconds.append(shop.record()[-1]["seconds"])
+            assert f"release {numbers[-1]} runs, {version}" in said
+        wait_until(lambda: got.requests + sent.requests >= scaled(50_000), 900)
+    no_gap(got, sent)
+    for counts in (got, sent):
+        assert set(map(int, counts.named)) == {1, *numbers} and counts.went_back == 0, str(counts)
+    assert got.versions.keys() == set(versions)
+    print(f"deploys took {seconds} s; GET: {got}; POST: {sent}")
+    shop.runs(numbers[-1], version)
+    # The worker: one at a time, and what was begun when it was told to stop has been finished.
+    assert jobs.most == 1 and len(jobs.started) == len(numbers) + 1
+    wait_until(lambda: len(jobs.taken) - len(jobs.done) <= 1)
+    assert set(jobs.taken[:-1]) <= set(jobs.done) and len(jobs.done) == len(set(jobs.done))
+    assert jobs.after_the_signal, "no job was under way when a worker was told to stop"
+    print(f"{len(jobs.done)} jobs done, {len(jobs.after_the_signal)} of them after SIGTERM, 0 lost")
+
+
+def test_back_and_back_again_and_to_a_release_by_its_number(shop: Shop, versions: list[str]) -> None:
+    first, second = versions
+    begun = shop.ask()[0]
+    with shop.load(4, pause=0.02) as (got, sent):
+        shop.make("deploy", "ENV=staging", f"VERSION={first}")
+        shop.make("deploy", "ENV=staging", f"VERSION={second}")
+        said = shop.make("rollback", "ENV=staging")
+        shop.runs(begun + 1, first)
+        assert f"release {begun + 1} runs, {first} (the database is as it was)" in said
+        shop.make("rollback", "ENV=staging")
+        assert shop.ask()[0] == begun
+        shop.make("rollback", "ENV=staging", f"RELEASE={begun + 2}")
+    no_gap(got, sent)
+    shop.runs(begun + 2, second)
+    assert [line["kind"] for line in shop.record()[-5:]] == ["deploy", "deploy", *["rollback"] * 3]
+    said = shop.make("rollback", "ENV=staging", "RELEASE=999", code=2)
+    assert "there is no release 999 of staging" in said
+    shop.runs(begun + 2, second)
+
+
+def test_what_a_way_back_needs_is_kept_and_the_rest_goes(shop: Shop, versions: list[str]) -> None:
+    first, second = versions
+    shop.project.write("config/deploy.toml", "[gate]\nseconds = 15\n[keep]\nreleases = 2\n")
+    shop.project.write("services/panel/third", "")
+    third = shop.build("third")
+    shop.make("deploy", "ENV=staging")
+    shop.make("deploy", "ENV=staging", f"VERSION={first}")
+    listed = shop.target.engine.docker(
+        "image", "ls", "--digests", "--format", "{{.Repository}}@{{.Digest}}"
+    ).split()
+    images = {version: set(shop.images(version)) for version in (first, second, third)}
+    assert images[first] | images[third] <= set(listed) and not images[second] & set(listed)
+    # What a way back needs is on the host, and not in the registry alone.
+    shop.target.registry.stop()
+    try:
+        shop.make("rollback", "ENV=staging")
+    finally:
+        shop.target.registry.start()
+    assert shop.ask()[1] == third
+
+
+def test_a_release_of_staging_goes_to_production_as_the_same_builds(shop: Shop) -> None:
+    staging, version = shop.ask()
+    shop.environment("production", JOBS_URL="")
+    with shop.load(4, pause=0.02) as (got, sent):
+        shop.make("deploy", "ENV=production", f"RELEASE={staging}")
+    no_gap(got, sent)  # the proxy, which both share, listens on more ports now
+    shop.runs(1, version, "production")
+    shop.runs(staging, version)
+    assert shop.release(1, "production")["builds"] == shop.release(staging)["builds"]
+
+
+def test_after_a_power_loss_what_ran_well_runs_again(shop: Shop) -> None:
+    number, version = shop.ask()
+    shop.target.engine.stop()
+    shop.target.engine.start()
+    begun = time.monotonic()
+    wait_until(lambda: shop.answers(number), 60)
+    print(f"answers {time.monotonic() - begun:.1f} s after the engine does")
+    wait_until(lambda: shop.containers(state="running") == shop.containers(), 30)
+    shop.runs(number, version)
+    assert f"release {number}" in shop.make("status", "ENV=staging")
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "chunked"])
+def test_a_large_body_reaches_the_service_whole(shop: Shop, versions: list[str], chunked: bool) -> None:
+    body = os.urandom(3_000_000)
+    data = (body[i : i + 65_536] for i in range(0, len(body), 65_536)) if chunked else body
+    request = urllib.request.Request(
+        shop.url(path="/orders"), data, {"Content-Type": "application/octet-stream"}
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(request, timeout=30) as answer:
+        found = json.load(answer)
+    assert (found["length"], found["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
+
+
+def test_a_websocket_works_and_lives_on_while_another_release_comes(shop: Shop, versions: list[str]) -> None:
+    key = base64.b64encode(os.urandom(16)).decode()
+    with socket.create_connection(("127.0.0.1", shop.ports["staging"]["panel"]), 10) as connection:
+        head = f"GET / HTTP/1.1\r\nHost: shop\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        connection.sendall(head.encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += connection.recv(4096)
+        accept = base64.b64encode(
+            hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+        )
+        assert answer.startswith(b"HTTP/1.1 101 ") and accept in answer
+        with shop.started("deploy", "ENV=staging") as process:
+            while process.poll() is None and "keep" not in shop.output():
+                frame = b"\x81\x85mask" + bytes(a ^ b for a, b in zip(b"hello", b"maskm", strict=True))
+                connection.sendall(frame)
+                assert connection.recv(4096) == frame
+                time.sleep(0.05)
+            assert process.wait(60) == 0, shop.output()
