@@ -15,6 +15,7 @@ import shlex
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,8 +168,11 @@ def smoke_tests(host: Host, settings: Settings, rules: Rules) -> None:
     """Run the smoke tests against an environment; they are told the address of each service. Raises Stop."""
     with host.addresses(proxy.reached(settings), settings.plain("DEPLOY_BIND") or "127.0.0.1") as addresses:
         uv.ensure()
+        for address in addresses.values():
+            certified(address, rules.gate_seconds)
         told = {"SMOKE_URLS": json.dumps(addresses), "SMOKE_METHODS": rules.gate_smoke_methods}
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | told
+        hidden = ("DEPLOY_", "GITHUB_TOKEN", "PYTHONPATH")  # secrets of the deploy, and the way to its scripts
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)} | told
         command = [str(uv.VENV_PYTHON), "-m", "pytest", "-q", "--no-cov", "tests/smoke"]
         try:
             done = subprocess.run(command, cwd=uv.ROOT, env=environment, check=False, timeout=rules.gate_smoke_seconds)
@@ -176,6 +180,20 @@ def smoke_tests(host: Host, settings: Settings, rules: Rules) -> None:
             raise Stop(f"the smoke tests took longer than {rules.gate_smoke_seconds} seconds", 1) from None
     if done.returncode:
         raise Stop("the smoke tests failed", 1)
+
+
+def certified(address: str, seconds: int) -> None:
+    """Wait until an address has its certificate: the first one of a host name takes a while. Raises Stop."""
+    end, said = time.monotonic() + seconds, ""
+    while address.startswith("https:"):
+        try:
+            urllib.request.urlopen(address + "/-/health", timeout=5).close()
+            return
+        except OSError as error:
+            said = str(error)
+        if time.monotonic() > end:
+            raise Stop(f"{address} doesn't answer with a certificate after {seconds} seconds: {said}", 1)
+        time.sleep(1)
 
 
 def keep(deploy: Deploy) -> None:
@@ -254,7 +272,7 @@ def carry_out(deploy: Deploy) -> None:
             step.run(deploy)
     except LeaseLost:
         raise
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         for one in (signal.SIGINT, signal.SIGTERM):
             signal.signal(one, signal.SIG_IGN)  # GitHub sends two: the second doesn't stop the way back
         said = f"{begun[-1]} failed: {str(error) or 'interrupted'}"
@@ -281,7 +299,7 @@ def bring_back(deploy: Deploy) -> str:
     """Bring back the release before; return what to say about it."""
     try:
         restore(deploy)
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         return f"what ran before couldn't be brought back, which the next deploy tries first: {str(error) or 'interrupted'}"
     if deploy.before is None:
         return "nothing ran before, and nothing runs now"
