@@ -158,7 +158,7 @@ def test_a_bad_release_comes_back_by_itself(ground: Ground, bad: Bad) -> None:
         recorded = len(shop.record())
         number = max(int(folder.name) for folder in (shop.there() / "releases").iterdir()) + 1
         workers = len(jobs.started)
-        with shop.load(pause=0.01) as (got, sent):
+        with shop.load(pause=0.03) as (got, sent):
             time.sleep(0.3)
             begun = time.monotonic()
             said = shop.make("deploy", "ENV=staging", code=1)

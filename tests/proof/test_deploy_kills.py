@@ -16,6 +16,7 @@ import pytest
 from tests.support.deployed import Shop, wait_until
 from tests.support.engine import Target
 from tests.support.projects import Project
+from tests.support.scale import SOAK
 
 pytestmark = pytest.mark.proof
 pytest_plugins = ["tests.support.engine"]
@@ -89,42 +90,51 @@ def left_alone(shop: Shop) -> None:
     time.sleep(max(0, until - time.time()) + 0.1)
 
 
+@pytest.mark.soak
 def test_a_deploy_that_is_killed_after_any_step_is_put_in_order_by_the_next(shop: Shop, versions: list[str]) -> None:
-    found, seconds = steps(shop, "deploy"), 0.0
+    found, seconds = steps(shop, "deploy"), []
     assert len(found) > 10 and len(set(found)) == len(found)
-    with shop.load(4, pause=0.02) as (got, sent):
+    with shop.load(4, pause=0.05) as (got, sent):
         for turn, name in enumerate(found):
             ran, _ = shop.ask()
             killed(shop, name, "deploy", "ENV=staging", f"VERSION={versions[turn % 2]}")
             number = max(int(folder.name) for folder in (shop.there() / "releases").iterdir())
             assert one_serves(shop, {ran, number}) == (number if found.index(name) >= found.index("traffic") else ran)
             left_alone(shop)
+            if not SOAK and found.index(name) < found.index("release-command"):
+                shop.runs(ran, shop.ask()[1])  # nothing was touched: in proof the next that is killed is the next one
+                continue
             begun = time.monotonic()
             said = shop.make("deploy", "ENV=staging", f"VERSION={versions[turn % 2]}")
-            seconds += time.monotonic() - begun
+            seconds.append(round(time.monotonic() - begun, 1))
             after = max(int(folder.name) for folder in (shop.there() / "releases").iterdir())
             assert f"release {after} runs, {versions[turn % 2]}" in said
             shop.runs(after, versions[turn % 2])
     for counts in (got, sent):
         assert not counts.failed, str(counts)
         assert "" not in counts.named
-    print(f"killed after each of {len(found)} steps; {got.requests + sent.requests} requests, 0 failed; the next: {seconds / len(found):.1f} s")
+    print(f"killed after each of {len(found)} steps; {got.requests + sent.requests} requests, 0 failed; the next one took {seconds} s")
 
 
+@pytest.mark.soak
 def test_a_rollback_that_is_killed_after_any_step_is_put_in_order_by_the_next(shop: Shop, versions: list[str]) -> None:
     ways = [shop.ask()]
     shop.make("deploy", "ENV=staging", f"VERSION={versions[versions.index(ways[0][1]) - 1]}")
     ways.append(shop.ask())
     found = steps(shop, "rollback")
     assert len(found) > 8
-    with shop.load(4, pause=0.02) as (got, sent):
-        for turn, name in enumerate(found):
-            number, version = ways[turn % 2]
+    with shop.load(4, pause=0.05) as (got, sent):
+        for name in found:
+            number, version = ways[0]
             killed(shop, name, "rollback", "ENV=staging", f"RELEASE={number}")
             one_serves(shop, {ways[0][0], ways[1][0]})
             left_alone(shop)
+            if not SOAK and found.index(name) < found.index("pull"):
+                shop.runs(*ways[1])
+                continue
             shop.make("rollback", "ENV=staging", f"RELEASE={number}")
             shop.runs(number, version)
+            ways.reverse()
     for counts in (got, sent):
         assert not counts.failed and set(map(int, counts.named)) == {ways[0][0], ways[1][0]}, str(counts)
     print(f"killed after each of {len(found)} steps; {got.requests + sent.requests} requests, 0 failed")
@@ -135,11 +145,12 @@ def test_a_deploy_that_is_killed_within_a_step_is_put_in_order_by_the_next(shop:
     """What its ssh had begun on the host goes on there, and holds the lock until it is done."""
     _, ran = shop.ask()
     other = versions[versions.index(ran) - 1]
-    with shop.load(4, pause=0.02) as (got, sent):
+    with shop.load(4, pause=0.05) as (got, sent):
         with shop.started("deploy", "ENV=staging", f"VERSION={other}") as process:
             wait_until(lambda: f"{name}: " in shop.output())
             time.sleep(0.3)
             os.killpg(process.pid, signal.SIGKILL)
+        shop.target.ssh.sh("flock deploy/shop-staging/lock true")
         left_alone(shop)
         shop.make("deploy", "ENV=staging", f"VERSION={other}")
         number = max(int(folder.name) for folder in (shop.there() / "releases").iterdir())
@@ -182,14 +193,14 @@ def test_of_two_at_once_the_second_is_refused_and_told_who_is_at_it(shop: Shop, 
     shop.runs(shop.ask()[0], other)
 
 
-@pytest.mark.parametrize("after", ["prepare", "start", "ready", "workers", "traffic", "keep"])
+@pytest.mark.parametrize("after", ["start", "traffic", "keep"])
 def test_an_owner_that_was_frozen_is_refused_once_another_has_taken_over(
     shop: Shop, versions: list[str], tmp_path: Path, after: str
 ) -> None:
     _, version = shop.ask()
     other = versions[versions.index(version) - 1]
     waiting = Waiting(shop, tmp_path, after)
-    with shop.load(4, pause=0.02) as (got, sent):
+    with shop.load(4, pause=0.05) as (got, sent):
         with shop.started("deploy", "ENV=staging", f"VERSION={other}") as process:
             owner = waiting.process()
             os.kill(owner, signal.SIGSTOP)
@@ -202,7 +213,7 @@ def test_an_owner_that_was_frozen_is_refused_once_another_has_taken_over(
             os.kill(owner, signal.SIGCONT)
             assert process.wait(60) == 2  # make's
             said = shop.output()
-        assert "another deploy of staging has taken over: this one has stopped, and changed no more" in said
+        assert "another deploy of staging has taken over: this one stopped, and changed no more" in said
         assert "Error 1" in said and "Traceback" not in said
         assert seen(shop) == state
         shop.runs(number, version)
