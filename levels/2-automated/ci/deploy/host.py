@@ -116,7 +116,7 @@ class Host:
 
     def check(self) -> None:
         """Look whether the host has what a deploy needs. Raises Stop where it lacks something."""
-        ask = "command -v flock timeout; docker version --format 'engine {{.Server.Version}}'; echo compose $(docker compose version --short)"
+        ask = "command -v flock; command -v timeout; docker version --format 'engine {{.Server.Version}}'; echo compose $(docker compose version --short)"
         said = self.read(f"{ask}; true", what="asking the host what it has")
         for name, least in (("engine", (25, 0)), ("compose", (2, 20))):
             found = re.search(rf"{name} v?(\d+)[.](\d+)", said)
