@@ -64,13 +64,13 @@ def main(arguments: list[str]) -> int:
             new = unknown_to(known, step())
             # Which tests fail has been told by pytest, unless some of them always did.
             shown = new if name != "test" or known else []
-            print("\n".join([*map(str, shown), f"{name:8}{f'{len(new)} to fix' if new else 'ok'}"]), flush=True)
+            print("\n".join([*map(str, shown), f"{name:7} {f'{len(new)} to fix' if new else 'ok'}"]), flush=True)
             passed = passed and not new
     codes = {0 if passed else 1}
     for name, run in more.items():
         if not arguments or name in arguments:
             codes.add(code := run())
-            print(f"{name:8}{check.said(code)}", flush=True)
+            print(f"{name:7} {check.said(code)}", flush=True)
     return 1 if 1 in codes else 2 if any(codes) else 0
 
 

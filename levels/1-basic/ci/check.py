@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     codes = set()
     for name in arguments or steps:
         codes.add(code := steps[name]())
-        print(f"{name:8}{said(code)}", flush=True)
+        print(f"{name:7} {said(code)}", flush=True)
     return 1 if 1 in codes else 2 if any(codes) else 0
 
 
