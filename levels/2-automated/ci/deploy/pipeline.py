@@ -112,9 +112,9 @@ def release_command(deploy: Deploy) -> None:
     deploy.told.append("the release command had begun: what it did to the database stays")
     once = f"run --rm --no-deps -T {rules.release_service} timeout {rules.release_seconds} sh -c"
     what = f"the release command ({rules.release_command})"
-    print(
-        deploy.target.docker(deploy.release.number, f"{once} {shlex.quote(rules.release_command)}", what=what), end=""
-    )
+    # The project's programs, such as alembic, stand in its environment, which the image's PATH doesn't have.
+    command = shlex.quote(f'PATH="$PWD/.venv/bin:$PATH"; {rules.release_command}')
+    print(deploy.target.docker(deploy.release.number, f"{once} {command}", what=what), end="")
 
 
 def beside(deploy: Deploy) -> list[str]:
