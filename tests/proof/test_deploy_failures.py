@@ -4,6 +4,7 @@ before runs on, and it is said in words what to do.
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -109,27 +110,40 @@ def test_on_a_full_disk_what_ran_before_runs_on(shop: Shop, versions: list[str])
     """The folder of all that a deploy writes is a file system of its own, with nothing left in it."""
     _, version = shop.ask()
     other = versions[versions.index(version) - 1]
-    there = shop.target.ssh.home / "deploy" / "shop-staging"
-    subprocess.run(["cp", "-a", str(there), str(there.with_name("copy"))], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(there)], check=True)
-    try:
-        subprocess.run(["cp", "-a", f"{there.with_name('copy')}/.", str(there)], check=True)
+    there = shop.there()
+    with small_disk(shop, there):
         with nothing_changes(shop):
             with (there / "ballast").open("wb", 0) as ballast, pytest.raises(OSError, match="No space left"):
                 while True:
                     ballast.write(b"x" * 4096)
             files = {path: path.read_text() for path in there.rglob("*.json*")}
             said = shop.make("deploy", "ENV=staging", f"VERSION={other}", code=1)
-            assert "No space left on device" in said, said
-            assert "Traceback" not in said
+            assert "No space left on device" in said and "Traceback" not in said, said
             assert {path: path.read_text() for path in there.rglob("*.json*")} == files  # none is half written
             (there / "ballast").unlink()
         shop.make("deploy", "ENV=staging", f"VERSION={other}")
         shop.runs(shop.ask()[0], other)
+
+
+@contextmanager
+def small_disk(shop: Shop, folder: Path) -> Iterator[None]:
+    """Have a folder's files on a disk of half a megabyte. sshd sees what was mounted when it was started."""
+    copy, ssh = folder.with_name("copy"), shop.target.ssh
+    folder.rename(copy)
+    folder.mkdir()
+    ssh.stop()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], check=True)
+    subprocess.run(["cp", "-a", f"{copy}/.", str(folder)], check=True)
+    ssh.start()
+    try:
+        yield
     finally:
-        subprocess.run(["cp", "-a", f"{there}/.", str(there.with_name("copy"))], check=True)
-        subprocess.run(["umount", str(there)], check=True)
-        subprocess.run(["cp", "-a", f"{there.with_name('copy')}/.", str(there)], check=True)
+        ssh.stop()
+        subprocess.run(["cp", "-a", f"{folder}/.", str(copy)], check=True)
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()
+        copy.rename(folder)
+        ssh.start()
 
 
 def test_where_a_port_is_taken_the_proxy_listens_as_before_for_all_that_are_behind_it(
@@ -149,17 +163,23 @@ def test_where_a_port_is_taken_the_proxy_listens_as_before_for_all_that_are_behi
     shop.runs(shop.ask(environment="production")[0], version, "production")
 
 
-def test_a_deploy_that_is_cancelled_takes_back_what_it_had_begun(shop: Shop, versions: list[str]) -> None:
-    """As a workflow that is cancelled does: SIGTERM to the process."""
+@pytest.mark.parametrize("by_hand", [False, True], ids=["SIGTERM", "Ctrl-C"])
+def test_a_deploy_that_is_cancelled_takes_back_what_it_had_begun(
+    shop: Shop, versions: list[str], by_hand: bool
+) -> None:
+    """A workflow that is cancelled ends the process; a person at a terminal interrupts its ssh, too."""
     _, version = shop.ask()
     other = versions[versions.index(version) - 1]
     with nothing_changes(shop):
         with shop.started("deploy", "ENV=staging", f"VERSION={other}") as process:
-            wait_until(lambda: "ready: " in shop.output(), 40)
-            (python,) = subprocess.run(
-                ["pgrep", "-P", str(process.pid), "-f", "deploy deploy"], capture_output=True, text=True, check=True
-            ).stdout.split()
-            subprocess.run(["kill", f"-{signal.SIGTERM:d}", python], check=True)
-            assert process.wait(60) == 2
+            wait_until(lambda: "workers: " in shop.output(), 40)
+            if by_hand:
+                os.killpg(process.pid, signal.SIGINT)
+            else:
+                pgrep = ["pgrep", "-g", str(process.pid), "-f", "^[^ ]*python[^ ]* -m deploy"]
+                found = subprocess.run(pgrep, capture_output=True, text=True, check=True).stdout.split()
+                os.kill(int(found[0]), signal.SIGTERM)
+            process.wait(60)
+            wait_until(lambda: "is back" in shop.output(), 30)
             said = shop.output()
-        assert "is back" in said and "Traceback" not in said and shop.record()[-1]["outcome"] == "failure"
+        assert "Traceback" not in said and "interrupted" in said and shop.record()[-1]["outcome"] == "failure", said
