@@ -30,7 +30,9 @@ def shop(target: Target, template: Path, tmp_path_factory: pytest.TempPathFactor
     target.clear()
     target.engine.traefik("traefik:v3.7")
     services = ["api", {"name": "bot", "kind": "worker"}]
-    return Shop(Project(tmp_path_factory.mktemp("fails") / "shop", template), target, services, small=["api", "bot"])
+    return Shop(
+        Project(tmp_path_factory.mktemp("fails") / "shop", template), target, services, small=["api", "bot"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,9 @@ def nothing_changes(shop: Shop) -> Iterator[None]:
     shop.runs(number, version)
 
 
-def test_a_line_of_the_settings_that_is_none_is_named_by_its_number_alone(shop: Shop, versions: list[str]) -> None:
+def test_a_line_of_the_settings_that_is_none_is_named_by_its_number_alone(
+    shop: Shop, versions: list[str]
+) -> None:
     file = shop.folder / "config" / "staging.env"
     text = file.read_text()
     file.write_text(f"{text}# ours\n{SECRET}\n")
@@ -73,11 +77,17 @@ def test_without_the_registry_nothing_is_changed(shop: Shop, versions: list[str]
     try:
         with nothing_changes(shop):
             said = shop.make("deploy", "ENV=staging", code=1)
-            assert "what the registry has of" in said and "can't be told" in said and "connection refused" in said
+            assert (
+                "what the registry has of" in said
+                and "can't be told" in said
+                and "connection refused" in said
+            )
             # The workflow's deploy job knows the digests: the host is the first to miss the registry.
-            digests = {one: f"sha256:{'0' * 64}" for one in ("api", "bot")}
+            digests = dict.fromkeys(("api", "bot"), f"sha256:{'0' * 64}")
             said = shop.make("deploy", "ENV=staging", code=1, DEPLOY_BUILDS=str(digests).replace("'", '"'))
-            assert "pull failed: the host couldn't pull the images" in said and "what ran before runs on" in said
+            assert (
+                "pull failed: the host couldn't pull the images" in said and "what ran before runs on" in said
+            )
     finally:
         shop.target.registry.start()
 
@@ -94,7 +104,9 @@ def test_a_host_that_is_gone_midway_is_told_and_the_next_deploy_puts_it_in_order
             said = shop.output()
         shop.target.ssh.start()
         assert code == 2 and "can't be reached, or the connection was lost" in said and "Error 1" in said
-        assert "couldn't be brought back, which the next deploy tries first" in said and "Traceback" not in said
+        assert (
+            "couldn't be brought back, which the next deploy tries first" in said and "Traceback" not in said
+        )
         assert "not recorded on the host" in said and shop.log()[-1]["outcome"] == "failure"
         # Nobody could undo anything, and yet nothing is broken for who uses it.
         assert shop.ask() == (number, first)
@@ -119,7 +131,9 @@ def test_on_a_full_disk_what_ran_before_runs_on(shop: Shop, versions: list[str])
             files = {path: path.read_text() for path in there.rglob("*.json*")}
             said = shop.make("deploy", "ENV=staging", f"VERSION={other}", code=1)
             assert "No space left on device" in said and "Traceback" not in said, said
-            assert {path: path.read_text() for path in there.rglob("*.json*")} == files  # none is half written
+            assert {
+                path: path.read_text() for path in there.rglob("*.json*")
+            } == files  # none is half written
             (there / "ballast").unlink()
         shop.make("deploy", "ENV=staging", f"VERSION={other}")
         shop.runs(shop.ask()[0], other)
@@ -176,10 +190,12 @@ def test_a_deploy_that_is_cancelled_takes_back_what_it_had_begun(
             if by_hand:
                 os.killpg(process.pid, signal.SIGINT)
             else:
-                pgrep = ["pgrep", "-g", str(process.pid), "-f", "^[^ ]*python[^ ]* -m deploy"]
+                pgrep = ["pgrep", "-g", str(process.pid), "-f", "^[^ ]*python[^ ]* .*-m deploy"]
                 found = subprocess.run(pgrep, capture_output=True, text=True, check=True).stdout.split()
                 os.kill(int(found[0]), signal.SIGTERM)
             process.wait(60)
             wait_until(lambda: "is back" in shop.output(), 30)
             said = shop.output()
-        assert "Traceback" not in said and "interrupted" in said and shop.record()[-1]["outcome"] == "failure", said
+        assert (
+            "Traceback" not in said and "interrupted" in said and shop.record()[-1]["outcome"] == "failure"
+        ), said
