@@ -15,6 +15,7 @@ Exit codes: 0 done, 1 it went wrong on the way, 2 something to set or correct fi
 """
 
 import argparse
+import os
 import re
 import signal
 import sys
@@ -102,9 +103,12 @@ def rollback(target: Compose, wanted: str, dry_run: bool) -> None:
     def plan() -> Deploy:
         good = target.good()
         earlier = [number for number in good if number != good[-1]]
+        if wanted and int(wanted) not in target.kept():
+            kept = ", ".join(map(str, target.kept())) or "none"
+            raise Stop(f"release {wanted} of {environment} isn't kept on the host; those that are: {kept}")
         if not earlier and not wanted:
             raise Stop(f"no earlier release has run well in {environment}", 1)
-        release, note = target.release(int(wanted or earlier[-1])), "the database is as it was"
+        release, note = target.release(int(wanted or earlier[-1])), "the database was not taken back"
         return Deploy("rollback", host, target, target.settings, target.rules, release, target.last(), note)
 
     go(plan, "goes back", dry_run)
@@ -114,6 +118,7 @@ def go(plan: Callable[[], Deploy], why: str, dry_run: bool) -> None:
     """Carry out what `plan` says once the host is this deploy's own, or in a dry run say it. Raises Stop."""
     planned = plan()
     environment = planned.host.environment
+    planned.host.check()
     steps = pipeline.steps(planned.kind)  # a wrong step of a higher level is told before anything is done
     if dry_run:
         print(
@@ -144,6 +149,10 @@ def builds_of_release(wanted: str, environment: str) -> list[builds.Build]:
     found = re.fullmatch(r"(?:([a-z][a-z0-9-]{0,30})/)?([0-9]{1,9})", wanted)
     if not found:
         raise Stop(f"RELEASE is {wanted!r}, expected the number of a release of staging, or ENV/NUMBER")
+    if os.environ.get("DEPLOY_ENV_FILE") or os.environ.get("DEPLOY_HOST"):
+        raise Stop(
+            "RELEASE is looked up on the other environment's host, so it is for deploying by hand; VERSION= isn't"
+        )
     other = settings.read(found[1] or "staging")
     with Host(other).connected() as host:
         release = Compose(host, other, settings.Rules()).release(int(found[2]))
@@ -158,7 +167,7 @@ def status(target: Compose) -> None:
     """Print what runs on the host, and how it is. Raises Stop when it is not well."""
     release, environment = running(target), target.host.environment
     print(f"{environment}: release {release.number}, since {release.at}, by {release.by}")
-    wrong = [found for build in release.builds if (found := target.wrong(release.number, build, 0))]
+    wrong = [f"{one.service}: {why}" for one in release.builds if (why := target.wrong(release.number, one, 0))]
     if target.serving() != release.number or target.running() != [release.number]:
         wrong.append("a deploy is under way, or was interrupted: the next one puts that in order")
     if wrong:

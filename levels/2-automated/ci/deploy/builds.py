@@ -23,9 +23,10 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Build:
-    """The image of one service: its name in the registry, the commit that it was made from, its digest."""
+    """The image of one service, which is web or worker: its name, the commit that it was made from, its digest."""
 
     service: str
+    kind: str
     image: str
     version: str
     digest: str
@@ -125,7 +126,8 @@ def digest(name: str, version: str) -> str:
 
 def of(version: str) -> list[Build]:
     """Return the builds of a version: those that the workflow's job made, or those in the registry. Raises Stop."""
-    given = os.environ.get("DEPLOY_BUILDS", "")
+    # Those of the workflow are of the commit that it checked out.
+    given = os.environ.get("DEPLOY_BUILDS", "") if version == source.commit() else ""
     try:
         told = json.loads(given) if given else {}
     except ValueError:
@@ -133,11 +135,11 @@ def of(version: str) -> list[Build]:
     if not isinstance(told, dict) or not all(DIGEST.fullmatch(str(one)) for one in told.values()):
         raise Stop("DEPLOY_BUILDS: expected JSON, a digest for each service, as the job `images` writes it")
     builds = []
-    for service in (one["name"] for one in uv.SERVICES):
-        name = image(service)
-        found = str(told.get(service, "")) or digest(name, version)
+    for service in uv.SERVICES:
+        name = image(service["name"])
+        found = str(told.get(service["name"], "")) or digest(name, version)
         if not found:
             how = f"`{uv.MAKE} images` builds and pushes that of this commit"
             raise Stop(f"the registry has no image {name}:{version}: {how}", 1)
-        builds.append(Build(service, name, version, found))
+        builds.append(Build(service["name"], service["kind"], name, version, found))
     return builds

@@ -42,15 +42,10 @@ print(json.dumps(said))
 HEALTH = "import urllib.request as r; r.getproxies = dict; r.urlopen('http://127.0.0.1:8000/-/health', timeout=4)"
 
 
-def names(kind: str) -> list[str]:
-    """Return the names of the project's services of a kind, web or worker."""
-    return [service["name"] for service in uv.SERVICES if service["kind"] == kind]
-
-
 def compose_file(release: Release, rules: Rules) -> str:
     """Return the Compose file of a release, as JSON (which is YAML): each service with its health check."""
     project = f"{uv.PROJECT['project']}-{release.environment}"
-    web, services = names("web"), {}
+    web, services = release.names("web"), {}
     # Asked often until the service has started, then now and then.
     times = {"start_period": f"{rules.gate_seconds}s", "start_interval": "500ms", "interval": "12s", "timeout": "5s"}
     for build in release.builds:
@@ -58,6 +53,8 @@ def compose_file(release: Release, rules: Rules) -> str:
         if name in web:
             network = {proxy.NETWORK: {"aliases": [f"{project}-{release.number}-{name}"]}}
         told = {"ENVIRONMENT": release.environment, "FEATURE_FLAGS": release.flags, "PORT": "8000"}
+        if name in web and name in rules.stop_seconds:
+            told["GUNICORN_CMD_ARGS"] = f"--graceful-timeout {rules.stop_seconds[name]}"
         services[name] = {
             "image": build.reference,
             "env_file": [f"settings/{release.settings}.env"],
@@ -131,9 +128,9 @@ class Compose:
 
         The values stay on the host, where only this user can read them. Raises Stop.
         """
-        script = """last=$(ls settings | sed -n 's/^\\([0-9]*\\)[.]env$/\\1/p' | sort -n | tail -n 1); cat > settings/new
+        script = """mkdir -p releases/%d; last=$(ls settings | sed -n 's/^\\([0-9]*\\)[.]env$/\\1/p' | sort -n | tail -n 1); cat > settings/new
 if cmp -s settings/new "settings/$last.env"; then rm settings/new; echo $last; else mv settings/new settings/%d.env; echo %d; fi"""
-        return int(self.host.do(script % (number, number), self.settings.of_services(), "writing the settings"))
+        return int(self.host.do(script % (number, number, number), self.settings.of_services(), "writing the settings"))
 
     def command(self, number: int) -> str:
         """Return the beginning of a docker compose command line for a release."""
@@ -149,7 +146,9 @@ if cmp -s settings/new "settings/$last.env"; then rm settings/new; echo $last; e
 
     def evidence(self, number: int, services: str) -> str:
         """Return shell that prints the health and the last lines of services."""
-        state = "--- {{.Name}}: {{.State.Status}}, exit code {{.State.ExitCode}}{{with .State.Health}}, {{.Status}}{{end}}"
+        state = (
+            "--- {{.Name}}: {{.State.Status}}, exit code {{.State.ExitCode}}{{with .State.Health}}, {{.Status}}{{end}}"
+        )
         health = "{{with .State.Health}}{{range .Log}}{{println .Output}}{{end}}{{end}}"
         shown = f"docker inspect --format {shlex.quote(state)} $one; docker inspect --format {shlex.quote(health)} $one"
         # Above what gunicorn says of its own end, some thirty lines, is what it ended of.
@@ -204,19 +203,38 @@ if cmp -s settings/new "settings/$last.env"; then rm settings/new; echo $last; e
         unready = f"not ready after {seconds:g} seconds: /-/readiness answered {ready}: {why[:300]}"
         return "" if ready == 200 else unready
 
-    def keep(self, number: int, good: list[int]) -> None:
-        """Have the engine start a release again after a reboot, and write down that it is the one. Raises Stop."""
-        update = f"docker update --restart unless-stopped $({self.command(number)} ps --quiet) > /dev/null"
-        text = "".join(f"{one}\n" for one in good)
-        self.host.do(f"{update} && cat > good.new && mv good.new good", text, "keeping the release")
+    def complete(self, release: Release) -> bool:
+        """Return whether all services of a release run. Raises Stop."""
+        running = self.host.read(f"{self.command(release.number)} ps --services --status running").split()
+        return {build.service for build in release.builds} <= {*running}
 
-    def prune(self, keep: set[int]) -> None:
-        """Remove images and settings of releases that aren't kept. Never fails."""
-        kept = " ".join(f"releases/{number}/compose.json" for number in sorted(keep))
-        revisions = " ".join(str(self.release(number).settings) for number in sorted(keep))
+    def start_after_reboot(self, number: int) -> None:
+        """Have the engine start a release's services again where they end, or the host was off. Raises Stop."""
+        every = f"$({self.command(number)} ps --all --quiet)"
+        self.host.do(f"docker update --restart unless-stopped {every} > /dev/null", what="docker update")
+
+    def kept(self) -> list[int]:
+        """Return the numbers of the releases that can be brought back. Raises Stop."""
+        return [
+            int(word)
+            for word in self.host.read(
+                "cd releases; for one in *; do [ ! -e $one/compose.json ] || echo $one; done"
+            ).split()
+        ]
+
+    def prune(self, keep: list[int]) -> None:
+        """Remove images and settings of all releases but these; those of other environments stay. Raises Stop."""
+        kept = " ".join(map(str, keep))
+        revisions = " ".join(str(self.release(number).settings) for number in keep)
         self.host.do(
-            f"""grep -ho '"image": "[^"]*"' releases/*/compose.json | sort -u | while read -r line; do
-grep -qF -- "$line" {kept} || {{ image=${{line#*: \\"}}; docker image rm "${{image%\\"}}" > /dev/null 2>&1; }}
+            f"""for one in $(ls releases); do
+case " {kept} " in *" $one "*) continue ;; esac; [ -e releases/$one/compose.json ] || continue
+for image in $(sed -n 's/.*"image": "\\([^"]*\\)".*/\\1/p' releases/$one/compose.json); do
+  used=$(for file in ../*/releases/*/compose.json; do [ $file = ../{self.host.name}/releases/$one/compose.json ] || grep -lF -- "$image" $file; done)
+  [ -n "$used" ] || docker image rm "$image" > /dev/null 2>&1
 done
-for file in settings/*.env; do case " {revisions} " in *" $(basename "$file" .env) "*) ;; *) rm -f "$file" ;; esac; done; true"""
+rm -f releases/$one/compose.json
+done
+for file in settings/*.env; do case " {revisions} " in *" $(basename "$file" .env) "*) ;; *) rm -f "$file" ;; esac; done; true""",
+            what="removing what is too old",
         )

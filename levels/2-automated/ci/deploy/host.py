@@ -24,18 +24,21 @@ from .shell import Failed, Stop, run
 
 LEASE_SECONDS = int(os.environ.get("DEPLOY_LEASE_SECONDS") or 120)
 LOST = 75  # exit codes of what runs on the host: the lease is another's now,
-TAKEN = 77  # and somebody else has it
+TAKEN = 77  # somebody else has it,
+BUSY = 76  # and a command of theirs still runs there
 
 # The file has a line each: number, until (seconds since 1970, by the host's clock), owner, since, message.
+# A person's command may end with any exit code: it isn't to be taken for one of ours, or of ssh's.
 HOLD = """exec 9>lock; flock -w 900 9 || exit 70
 [ "$(sed -n 1p lease 2>/dev/null)" = {number} ] || exit {lost}
 renew() {{ {{ echo {number}; echo $(($(date +%s) + {seconds})); sed -n '3,$p' lease; }} > lease.new && mv lease.new lease; }}
-renew || exit 71
+renew || :
 ( {script}
 ) 9>&-
 code=$?
-renew; exit $code"""
-TAKE = """exec 9>lock; flock -w 20 9 || {{ cat lease; exit {taken}; }}
+renew || :
+case $code in {lost}|255) code=1;; esac; exit $code"""
+TAKE = """exec 9>lock; flock -w 20 9 || {{ cat lease; exit {busy}; }}
 now=$(date +%s); until=$(sed -n 2p lease 2>/dev/null); number=$(sed -n 1p lease 2>/dev/null)
 [ "${{until:-0}}" -le "$now" ] || {{ cat lease; exit {taken}; }}
 number=$((${{number:-0}} + 1))
@@ -98,7 +101,9 @@ class Host:
         folder = f"deploy/{self.name}"
         enter = f"umask 077; mkdir -p {folder}/releases {folder}/settings && cd {folder} || exit 1\n"
         try:
-            return run([*self.ssh, "--", self.address, enter + script], text, what or script.splitlines()[0][:120])
+            # By sh, whatever shell the user has there.
+            line = "exec sh -c " + shlex.quote(enter + script)
+            return run([*self.ssh, "--", self.address, line], text, what or script.splitlines()[0][:120])
         except Failed as failed:
             if failed.exit_code == LOST:
                 self.lost = True
@@ -108,6 +113,19 @@ class Host:
                     f"{self.address} can't be reached, or the connection was lost (ssh says why, above)", 1
                 ) from None
             raise
+
+    def check(self) -> None:
+        """Look whether the host has what a deploy needs. Raises Stop where it lacks something."""
+        ask = "command -v flock; command -v timeout; docker version --format 'engine {{.Server.Version}}'; echo compose $(docker compose version --short)"
+        said = self.read(f"{ask}; true", what="asking the host what it has")
+        for name, least in (("engine", (25, 0)), ("compose", (2, 20))):
+            found = re.search(rf"{name} v?(\d+)[.](\d+)", said)
+            if not found or (int(found[1]), int(found[2])) < least:
+                has = f"has {found[0]}" if found else f"gives no version of it to {self.address.split('@')[0]}"
+                raise Stop(f"the host needs Docker's {name} {least[0]}.{least[1]} or later, and {has}")
+        for name in ("flock", "timeout"):
+            if f"/{name}\n" not in said:
+                raise Stop(f"the host has no {name}: on Debian it comes with util-linux and coreutils")
 
     def do(self, script: str, text: str = "", what: str = "") -> str:
         """Run shell that changes something there, under the lease. Raises Stop; LeaseLost where that is gone."""
@@ -156,17 +174,17 @@ class Host:
     def leased(self, owner: str, message: str) -> Iterator[None]:
         """Have the lease meanwhile, renewed in the background. Raises Stop where somebody else has it."""
         words = {"owner": shlex.quote(owner), "message": shlex.quote(message)}
-        taken = f"( {TAKE.format(seconds=LEASE_SECONDS, taken=TAKEN, **words)}\n) || {{ code=$?; echo refused $code; }}"
+        taken = f"( {TAKE.format(seconds=LEASE_SECONDS, taken=TAKEN, busy=BUSY, **words)}\n) || {{ code=$?; echo refused $code; }}"
         *lines, last = self.read(taken).splitlines() or [""]
         if last.startswith("refused"):
             _, _, who, since, why = (lines + [""] * 5)[:5]
-            if last != f"refused {TAKEN}":
+            if last not in (f"refused {TAKEN}", f"refused {BUSY}"):
                 raise Stop(f"the lease on {self.environment} couldn't be taken ({last})", 1)
-            raise Stop(
-                f"{self.environment} is being deployed by {who or 'somebody'} since {since}: {why}."
-                f" Try again when that is over; if its process has died, in {LEASE_SECONDS} seconds",
-                1,
-            )
+            died = f"if its process has died, in {LEASE_SECONDS} seconds"
+            if last == f"refused {BUSY}":
+                died = "a command of it still runs on the host"
+            said = f"{self.environment} is being deployed by {who or 'somebody'} since {since}: {why}"
+            raise Stop(f"{said}. Try again when that is over; {died}", 1)
         self.lease = int(last)
         over = threading.Event()
 
@@ -175,11 +193,13 @@ class Host:
                 with contextlib.suppress(Stop, LeaseLost):  # the next step says so, in words of its own
                     self.do("true")
 
-        threading.Thread(target=renew, daemon=True).start()
+        renewing = threading.Thread(target=renew, daemon=True)
+        renewing.start()
         try:
             yield
         finally:
             over.set()
+            renewing.join(20)  # or it would renew what is given back here
             with contextlib.suppress(Stop):
                 if not self.lost:
                     self.read(GIVE_BACK.format(number=self.lease))

@@ -10,9 +10,12 @@ import getpass
 import importlib.util
 import json
 import os
+import re
 import shlex
+import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +23,7 @@ from pathlib import Path
 import uv
 
 from . import proxy, source
-from .compose import Compose, names
+from .compose import Compose
 from .host import Host, LeaseLost
 from .releases import Release
 from .settings import Rules, Settings
@@ -57,10 +60,10 @@ class Step:
 
 def settle(deploy: Deploy) -> None:
     """Put in order what an interrupted deploy left."""
-    good, serving = deploy.before.number if deploy.before else 0, deploy.target.serving()
-    others = [number for number in deploy.target.running() if number != good]
-    if others or serving != good:
-        print("an earlier deploy was interrupted: what ran well last comes back first", flush=True)
+    target, before = deploy.target, deploy.before
+    there = [before.number] if before else []
+    if target.running() != there or [target.serving()] != (there or [0]) or (before and not target.complete(before)):
+        print("what ran well last doesn't run alone, or not whole: it comes back first", flush=True)
         restore(deploy)
 
 
@@ -70,9 +73,11 @@ def prepare(deploy: Deploy) -> None:
 
 
 def listen(deploy: Deploy) -> None:
-    """Have the proxy run, and listen where this project needs it."""
-    if names("web"):
+    """Have the proxy run, and listen where this project needs it; what runs is reached there at once."""
+    if deploy.release.names("web"):
         proxy.start(deploy.host, deploy.settings)
+        if deploy.before:
+            send(deploy, deploy.before)
 
 
 def pull(deploy: Deploy) -> None:
@@ -81,12 +86,22 @@ def pull(deploy: Deploy) -> None:
     one = "docker image inspect %s > /dev/null 2>&1 || docker pull --quiet %s > /dev/null || exit 1"
     script = "\n".join(one % (build.reference, build.reference) for build in deploy.release.builds)
     deploy.host.do(script, what="the host couldn't pull the images (if they are private: `docker login` there)")
+    label = "docker image inspect --format '{{index .Config.Labels \"org.opencontainers.image.revision\"}}' "
+    for build in deploy.release.builds:
+        made_from = deploy.host.read(label + build.reference).strip()
+        if (
+            re.fullmatch(r"[0-9a-f]{40}", made_from)
+            and re.fullmatch(r"[0-9a-f]{40}", build.version)
+            and made_from != build.version
+        ):
+            raise Stop(f"{build.service}: the image was made from {made_from}, expected {build.version}", 1)
 
 
 def back_up(deploy: Deploy) -> None:
     """Run the command on the host that DEPLOY_BEFORE_RELEASE names, such as a backup of the database."""
     if command := deploy.settings.plain("DEPLOY_BEFORE_RELEASE"):
-        deploy.host.do(command, what="DEPLOY_BEFORE_RELEASE")  # which may hold a secret
+        # As input: it may hold a secret, and what a command line holds is to be seen by all who list processes.
+        deploy.host.do(f"timeout {deploy.rules.release_seconds} sh -s", command + "\n", what="DEPLOY_BEFORE_RELEASE")
 
 
 def release_command(deploy: Deploy) -> None:
@@ -94,49 +109,58 @@ def release_command(deploy: Deploy) -> None:
     rules = deploy.rules
     if not rules.release_command:
         return
+    deploy.told.append("the release command had begun: what it did to the database stays")
     once = f"run --rm --no-deps -T {rules.release_service} timeout {rules.release_seconds} sh -c"
     what = f"the release command ({rules.release_command})"
     print(
         deploy.target.docker(deploy.release.number, f"{once} {shlex.quote(rules.release_command)}", what=what), end=""
     )
-    deploy.told.append("the release command had run: what it did to the database stays")
+
+
+def beside(deploy: Deploy) -> list[str]:
+    """Return the services of the release that may run beside those of the one before."""
+    workers = deploy.release.names("worker")
+    return [*deploy.release.names("web"), *(name for name in workers if name in deploy.rules.overlap)]
 
 
 def start(deploy: Deploy) -> None:
     """Start web services, and workers that may overlap, beside those of the release before."""
-    deploy.target.up(deploy.release.number, [*names("web"), *sorted(deploy.rules.overlap)])
+    deploy.target.up(deploy.release.number, beside(deploy))
 
 
 def ready(deploy: Deploy) -> None:
     """Wait until each of these is ready, and answers as the build that it is."""
-    deploy.target.check(deploy.release, [*names("web"), *deploy.rules.overlap], deploy.rules.gate_seconds)
+    deploy.target.check(deploy.release, beside(deploy), deploy.rules.gate_seconds)
 
 
 def workers(deploy: Deploy) -> None:
     """Stop the workers of the release before, then start the new ones: no two run at a time."""
-    alone = [name for name in names("worker") if name not in deploy.rules.overlap]
+    alone = [name for name in deploy.release.names("worker") if name not in deploy.rules.overlap]
     if deploy.before and deploy.before.number != deploy.release.number:
-        deploy.target.stop(deploy.before.number, alone)
+        old = [name for name in deploy.before.names("worker") if name not in deploy.rules.overlap]
+        deploy.target.stop(deploy.before.number, old)
     deploy.target.up(deploy.release.number, alone)
     deploy.target.check(deploy.release, alone, deploy.rules.gate_seconds)
 
 
 def traffic(deploy: Deploy) -> None:
-    """Have the proxy send requests to the new web services."""
+    """Have the proxy send requests to the new web services, which start again by themselves from now on."""
+    deploy.target.start_after_reboot(deploy.release.number)
     send(deploy, deploy.release)
 
 
 def send(deploy: Deploy, release: Release) -> None:
     """Have requests go to a release; where no service has any, only write down that it is the one. Raises Stop."""
-    if names("web"):
-        proxy.send(deploy.host, deploy.settings, release.number)
+    if release.names("web"):
+        proxy.send(deploy.host, deploy.settings, release)
     else:
+        proxy.withdraw(deploy.host)
         deploy.host.write("serving", f"{release.number}\n")
 
 
 def smoke(deploy: Deploy) -> None:
     """Run the tests of tests/smoke through the proxy."""
-    if any((uv.ROOT / "tests" / "smoke").glob("test_*.py")) and names("web"):
+    if any((uv.ROOT / "tests" / "smoke").glob("test_*.py")) and deploy.release.names("web"):
         smoke_tests(deploy.host, deploy.settings, deploy.rules)
 
 
@@ -144,8 +168,11 @@ def smoke_tests(host: Host, settings: Settings, rules: Rules) -> None:
     """Run the smoke tests against an environment; they are told the address of each service. Raises Stop."""
     with host.addresses(proxy.reached(settings), settings.plain("DEPLOY_BIND") or "127.0.0.1") as addresses:
         uv.ensure()
+        for address in addresses.values():
+            certified(address, rules.gate_seconds)
         told = {"SMOKE_URLS": json.dumps(addresses), "SMOKE_METHODS": rules.gate_smoke_methods}
-        environment = {**os.environ, **told}
+        hidden = ("DEPLOY_", "GITHUB_TOKEN", "PYTHONPATH")  # secrets of the deploy, and the way to its scripts
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(hidden)} | told
         command = [str(uv.VENV_PYTHON), "-m", "pytest", "-q", "--no-cov", "tests/smoke"]
         try:
             done = subprocess.run(command, cwd=uv.ROOT, env=environment, check=False, timeout=rules.gate_smoke_seconds)
@@ -155,15 +182,35 @@ def smoke_tests(host: Host, settings: Settings, rules: Rules) -> None:
         raise Stop("the smoke tests failed", 1)
 
 
+def certified(address: str, seconds: int) -> None:
+    """Wait until an address has its certificate: the first one of a host name takes a while. Raises Stop."""
+    end, said = time.monotonic() + seconds, ""
+    while address.startswith("https:"):
+        try:
+            urllib.request.urlopen(address + "/-/health", timeout=5).close()
+            return
+        except OSError as error:
+            said = str(error)
+        if time.monotonic() > end:
+            raise Stop(f"{address} doesn't answer with a certificate after {seconds} seconds: {said}", 1)
+        time.sleep(1)
+
+
 def keep(deploy: Deploy) -> None:
     """Write down that this release is the one; from here on a failure takes nothing back."""
-    good = deploy.target.good()
-    if deploy.kind == "rollback" and deploy.release.number in good:
-        # Those that were left are no way back: the next rollback goes further.
-        good = good[: len(good) - good[::-1].index(deploy.release.number)]
-    else:
-        good.append(deploy.release.number)
-    deploy.target.keep(deploy.release.number, good)
+    good, number = deploy.target.good(), deploy.release.number
+    # Those that a rollback leaves are no way back: the next one goes further.
+    write_good(deploy, up_to(good, number) if deploy.kind == "rollback" and number in good else [*good, number])
+
+
+def up_to(good: list[int], number: int) -> list[int]:
+    """Return a list of releases up to the last time that one of them is in it."""
+    return good[: len(good) - good[::-1].index(number)]
+
+
+def write_good(deploy: Deploy, good: list[int]) -> None:
+    """Write down which releases passed, the last one last. Raises Stop."""
+    deploy.host.write("good", "".join(f"{number}\n" for number in good))
 
 
 def drain(deploy: Deploy) -> None:
@@ -175,7 +222,9 @@ def drain(deploy: Deploy) -> None:
 
 def prune(deploy: Deploy) -> None:
     """Remove images and settings that no way back needs any more."""
-    deploy.target.prune({deploy.release.number, *deploy.target.good()[-deploy.rules.keep_releases :]})
+    good = deploy.target.good()[-deploy.rules.keep_releases :]
+    write_good(deploy, good)
+    deploy.target.prune(sorted({*good}))
 
 
 STEPS = [
@@ -223,15 +272,23 @@ def carry_out(deploy: Deploy) -> None:
             step.run(deploy)
     except LeaseLost:
         raise
-    except (Exception, KeyboardInterrupt) as error:
-        said = f"{begun[-1]} failed: {error or 'interrupted'}"
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_IGN)  # GitHub sends two: the second doesn't stop the way back
+        said = f"{begun[-1]} failed: {str(error) or 'interrupted'}"
         print(said, flush=True)
         if "keep" in begun[:-1]:
             record(deploy, "success", began, said)
             raise Stop(
                 f"release {number} runs in {environment}; the next deploy puts in order what failed", 1
             ) from error
-        end = bring_back(deploy) if "start" in begun else "what ran before runs on"
+        end = (
+            bring_back(deploy)
+            if "start" in begun
+            else "what ran before runs on"
+            if deploy.before
+            else "nothing ran before"
+        )
         record(deploy, "failure", began, said[:300])
         failed = f"release {number} was not deployed to {environment}: {begun[-1]} failed"
         raise Stop("\n".join([failed, *deploy.told, end]), 1) from error
@@ -242,8 +299,8 @@ def bring_back(deploy: Deploy) -> str:
     """Bring back the release before; return what to say about it."""
     try:
         restore(deploy)
-    except (Exception, KeyboardInterrupt) as error:
-        return f"what ran before couldn't be brought back, which the next deploy tries first: {error or 'interrupted'}"
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return f"what ran before couldn't be brought back, which the next deploy tries first: {str(error) or 'interrupted'}"
     if deploy.before is None:
         return "nothing ran before, and nothing runs now"
     return f"release {deploy.before.number} ({deploy.before.version}) is back"
@@ -251,11 +308,13 @@ def bring_back(deploy: Deploy) -> str:
 
 def restore(deploy: Deploy) -> None:
     """Have exactly the release that ran well last run, or nothing where none did. Raises Stop."""
-    target, before = deploy.target, deploy.before
-    services = [build.service for build in before.builds] if before else []
+    target, before, wrong = deploy.target, deploy.before, None
     if before:
-        target.up(before.number, [name for name in services if name in names("web")])
-        send(deploy, before)
+        target.up(before.number, before.names("web"))
+        try:
+            send(deploy, before)
+        except Stop as stop:  # the proxy is at fault: the rest is put in order all the same
+            wrong = stop
     else:
         proxy.withdraw(deploy.host)
     for number in target.running():
@@ -263,8 +322,11 @@ def restore(deploy: Deploy) -> None:
             target.down(number)
     if before:
         # After the others are gone: of a worker no two run at a time.
-        target.up(before.number, [name for name in services if name not in names("web")])
-        target.keep(before.number, target.good())
+        target.up(before.number, before.names("worker"))
+        target.start_after_reboot(before.number)
+        write_good(deploy, up_to(target.good(), before.number))
+    if wrong:
+        raise wrong
 
 
 def who() -> str:

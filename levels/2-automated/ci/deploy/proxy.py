@@ -13,6 +13,7 @@ from typing import Any
 import uv
 
 from .host import Host, compose_command
+from .releases import Release
 from .settings import Settings, secret_prefix
 from .shell import Stop
 
@@ -30,6 +31,7 @@ BASE = {
                 "TRAEFIK_GLOBAL_CHECKNEWVERSION": "false",
                 "TRAEFIK_GLOBAL_SENDANONYMOUSUSAGE": "false",
                 "TRAEFIK_PING": "true",
+                "TRAEFIK_PING_ENTRYPOINT": "check",
                 "TRAEFIK_PROVIDERS_FILE_DIRECTORY": "/routes",
                 "TRAEFIK_PROVIDERS_FILE_WATCH": "true",
                 "TRAEFIK_PROVIDERS_PROVIDERSTHROTTLEDURATION": "100ms",
@@ -50,10 +52,14 @@ BASE = {
 }
 # Where the proxy can't listen, what it listened on before comes back: other projects are behind it too.
 START = """cd ../proxy && exec 8>lock && flock -w 120 8 || exit 70
-cat > listens/{name}.new
-if cmp -s listens/{name}.new listens/{name}.json && [ -n "$(docker ps -q --filter name=^{network}-traefik --filter health=healthy)" ]; then
-  rm listens/{name}.new; exit 0
-fi
+cat > listens/{name}.new; mv base.{name} base.json
+at=$(docker ps -aq --filter label=com.docker.compose.project={network} | head -n 1 |
+  xargs -r docker inspect --format '{{{{index .Config.Labels "com.docker.compose.project.working_dir"}}}}')
+[ -z "$at" ] || [ "$at" = "$(pwd)" ] || {{ echo "another user's proxy runs on this host, in $at" >&2; exit 1; }}
+for taken in {takes}; do
+  other=$(grep -l -- "$taken" listens/*.json routes/*.yml 2>/dev/null | grep -v '/{name}[.]')
+  [ -z "$other" ] || {{ echo "$taken is another environment's: $other" >&2; exit 1; }}
+done
 [ ! -e listens/{name}.json ] || cp listens/{name}.json listens/{name}.before
 mv listens/{name}.new listens/{name}.json
 up() {{ docker compose --progress quiet -p {network} --project-directory . -f base.json $(for file in listens/*.json; do echo "-f $file"; done) up --detach --wait --wait-timeout 60 --remove-orphans 8>&-; }}
@@ -77,10 +83,15 @@ def reached(settings: Settings) -> dict[str, tuple[str, str]]:
         host, port = settings.plain(f"DEPLOY_{prefix}_HOST"), settings.plain(f"{prefix}_PORT") or str(8000 + number)
         if host and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,250}[a-z0-9])?", host):
             raise Stop(f"{file}: DEPLOY_{prefix}_HOST is {host!r}, expected a host name, as shop.example.org")
-        if not port.isdecimal() or not 0 < int(port) < 65536:
-            raise Stop(f"{file}: {prefix}_PORT is {port!r}, expected a number from 1 to 65535")
+        if not port.isdecimal() or not 0 < int(port) < 65536 or int(port) == CHECK:
+            raise Stop(f"{file}: {prefix}_PORT is {port!r}, expected a number from 1 to 65535, not {CHECK}")
         found[service["name"]] = (host, "" if host else port)
     return found
+
+
+def in_release(settings: Settings, release: Release) -> dict[str, tuple[str, str]]:
+    """Return `reached` of the web services that a release has: one may have come later. Raises Stop."""
+    return {name: how for name, how in reached(settings).items() if name in release.names("web")}
 
 
 def listens(settings: Settings) -> str:
@@ -115,15 +126,16 @@ def listens(settings: Settings) -> str:
     return json.dumps({"services": {"traefik": {"environment": environment, "ports": sorted(set(ports))}}}, indent=2)
 
 
-def routes(project: str, number: int, settings: Settings) -> str:
+def routes(project: str, release: Release, settings: Settings) -> str:
     """Return where requests go: to the web services of one release. JSON, which is YAML. Raises Stop."""
+    number = release.number
     routers: dict[str, Any] = {}
     services: dict[str, Any] = {}
-    for service, (host, port) in reached(settings).items():
+    for service, (host, port) in in_release(settings, release).items():
         name = f"{project}-{service}"
         services[name] = {"loadBalancer": {"servers": [{"url": f"http://{project}-{number}-{service}:8000"}]}}
         common = {"service": name, "middlewares": [f"{project}-release"]}
-        routers[f"{name}-check"] = {**common, "entryPoints": ["check"], "rule": f"Host(`{name}`)"}
+        routers[f"check-{name}"] = {**common, "entryPoints": ["check"], "rule": f"Host(`{name}`)"}
         routers[name] = {
             **common,
             "entryPoints": ["https" if host else f"p{port}"],
@@ -139,24 +151,26 @@ def routes(project: str, number: int, settings: Settings) -> str:
 def start(host: Host, settings: Settings) -> None:
     """Have the proxy run and listen where this project needs it. Raises Stop."""
     needs = listens(settings)
+    words = [f"Host(`{name}`)" if name else f"_P{port}_ADDRESS" for name, port in reached(settings).values()]
+    takes = " ".join(map(shlex.quote, words))
     host.do(
-        "mkdir -p ../proxy/routes ../proxy/listens ../proxy/acme && cat > ../proxy/base.new && mv ../proxy/base.new ../proxy/base.json",
+        f"mkdir -p ../proxy/routes ../proxy/listens ../proxy/acme && cat > ../proxy/base.{host.name}",
         json.dumps(BASE, indent=2),
     )
     try:
-        host.do(START.format(name=host.name, network=NETWORK), needs)
+        host.do(START.format(name=host.name, network=NETWORK, takes=takes), needs)
     except Stop as stop:
         ports = ", ".join(json.loads(needs)["services"]["traefik"]["ports"])
         how = f"is a port taken ({ports})? config/{settings.environment}.env can set another: docs/staging.md"
         raise Stop(f"{stop}\nthe proxy can't listen as this project needs it: {how}", 1) from stop
 
 
-def send(host: Host, settings: Settings, number: int) -> None:
+def send(host: Host, settings: Settings, release: Release) -> None:
     """Have requests go to a release from now on, and wait until they do. Raises Stop."""
-    file = f"../proxy/routes/{host.name}.yml"
+    number, file = release.number, f"../proxy/routes/{host.name}.yml"
     switch = f"cat > {file}.new && mv {file}.new {file} && echo {number} > serving.new && mv serving.new serving"
-    host.do(switch, routes(host.name, number, settings))
-    for service in reached(settings):
+    host.do(switch, routes(host.name, release, settings))
+    for service in in_release(settings, release):
         ask = ASK % (f"http://traefik:{CHECK}/-/health", f"{host.name}-{service}", str(number))
         try:
             host.do(f"{compose_command(host, number)} exec -T {service} python -c {shlex.quote(ask)}")

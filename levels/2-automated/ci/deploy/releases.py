@@ -27,6 +27,10 @@ class Release:
         """Return the commit that its builds were made from; several, joined by commas, where they differ."""
         return ",".join(dict.fromkeys(build.version for build in self.builds))
 
+    def names(self, kind: str) -> list[str]:
+        """Return the names of its services of a kind, web or worker."""
+        return [build.service for build in self.builds if build.kind == kind]
+
     def text(self) -> str:
         """Return it as the line of JSON that stands on the host."""
         return json.dumps(asdict(self), ensure_ascii=False) + "\n"

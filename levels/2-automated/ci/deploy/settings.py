@@ -23,7 +23,8 @@ class Settings:
 
     def plain(self, name: str) -> str:
         """Return a value without its quotes; an empty text when it isn't set."""
-        return self.values.get(name, "").strip("\"'")
+        value = self.values.get(name, "")
+        return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
     def of_services(self) -> str:
         """Return the lines that the services get; those for the deployment are not for them."""
@@ -60,7 +61,16 @@ def read(environment: str) -> Settings:
         if not equals or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key.strip()):
             # The line itself may hold a secret: it is not printed.
             raise Stop(f"config/{environment}.env, line {number}: expected NAME=value")
-        values[key.strip()] = value.strip()
+        key, value = key.strip(), value.strip()
+        if value[:1] in ("'", '"') and not re.fullmatch(r"""'[^']*'|"(\\.|[^"\\])*\"""", value):
+            raise Stop(f"config/{environment}.env, line {number}: a quote that begins the value doesn't end it")
+        if value[:1] != "'" and ("$" in value or " #" in value):
+            raise Stop(f"config/{environment}.env, line {number}: a value with $ or # in it goes between single quotes")
+        if key == "SERVICE":
+            raise Stop(
+                f"config/{environment}.env, line {number}: SERVICE says which service an image is, so it is ours"
+            )
+        values[key] = value
     return Settings(environment, values)
 
 
@@ -79,7 +89,7 @@ class Rules:
     gate_seconds: int = 60  # how long a service may take until it is ready
     gate_smoke_seconds: int = 300
     gate_smoke_methods: str = "GET HEAD"  # what a smoke test may ask with
-    keep_releases: int = 3  # whose images stay on the host, to go back to
+    keep_releases: int = 3  # whose images stay on the host, to go back to; 2 at least
     overlap: frozenset[str] = frozenset()  # workers of which two may run at a time
     stop_seconds: dict[str, int] = field(default_factory=dict)  # what a service may take to stop
 
@@ -113,6 +123,8 @@ def rules() -> Rules:
             raise Stop(f"{DEPLOY}: {key} is unknown, expected one of {', '.join(known)}")
     if found["release_service"] not in kinds:
         raise Stop(f"{DEPLOY}: release.service is {found['release_service']!r}, expected one of {', '.join(kinds)}")
+    if found.get("keep_releases") == 1:
+        raise Stop(f"{DEPLOY}: keep.releases is 1, expected 2 or more: what runs, and what a rollback brings back")
     return Rules(**{**found, "overlap": frozenset(found["overlap"])})
 
 
