@@ -54,7 +54,9 @@ RELEASES = [
                 'import sys\nsys.exit("PRICES_URL is missing")\nprices = Blueprint("',
             ),
         ),
-        "start",
+        # gunicorn starts its processes over and over. Where the seconds are over, `docker compose up --wait` ends
+        # well as often as not (2.26: whether the end of its wait is an error is a race); then `ready` sees it.
+        "start or ready",
         ("PRICES_URL is missing",),
         seconds=6,
     ),
@@ -176,13 +178,18 @@ def test_a_bad_release_comes_back_by_itself(ground: Ground, bad: Bad) -> None:
         assert list(counts.releases)[-1][2] == "1"
     for words in bad.told:
         assert words in said, said
-    assert f"release {number} was not deployed to staging: {bad.step} failed\n" in said
+    steps = [
+        one
+        for one in bad.step.split(" or ")
+        if f"release {number} was not deployed to staging: {one} failed\n" in said
+    ]
+    assert len(steps) == 1, said
     back = f"release 1 ({ground.good}) is back\n"
     assert (back if bad.step != "release-command" else "what ran before runs on\n") in said
     shop.runs(1, ground.good)
     (line,) = shop.record()[recorded:]
     assert (line["outcome"], line["release"], line["version"]) == ("failure", number, version)
-    assert line["note"].startswith(f"{bad.step} failed: ") and line["seconds"] > 0
+    assert line["note"].startswith(f"{steps[0]} failed: ") and line["seconds"] > 0
     logged = shop.log()[-1]
     assert {key: line[key] for key in logged} == logged and logged["version"] == version
     # The worker has been there once at any time, and is at work again.
