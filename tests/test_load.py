@@ -81,6 +81,9 @@ class Breaking(socketserver.StreamRequestHandler):
         if status != what:
             self.wfile.write(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode())
             return True
+        if release := what.removeprefix("release ").encode() if what.startswith("release ") else b"":
+            self.wfile.write(OK.replace(b"OK\r\n", b"OK\r\nX-Release: " + release + b"\r\n"))
+            return True
         if what == "timeout":
             time.sleep(1.5)
         if what == "reset":
@@ -133,6 +136,18 @@ def test_every_broken_connection_is_counted(server: BreakingServer, requests: di
     assert counts.longest_gap > 0 and counts.percentile(0.5) < 0.5
     for kind in counts.failed:
         assert f"{kind} {counts.failed[kind]}" in str(counts)
+
+
+def test_an_answer_of_an_older_release_than_one_before_is_seen(server: BreakingServer) -> None:
+    server.plan = cycle(["release 9"] * 2 + ["release 10"] * 4 + ["release 9"] * 3 + ["release 10"] * 10_000)
+    with under_load(Requests(server.url), clients=1) as counts:
+        wait_for(counts, 30)
+    assert counts.went_back == 3
+    assert counts.named["9"] == 5 and counts.named.total() == counts.requests
+    server.plan = cycle(["release 9"] * 20 + ["release 10"] * 10_000)
+    with under_load(Requests(server.url), clients=1) as counts:
+        wait_for(counts, 30)
+    assert counts.went_back == 0
 
 
 def test_what_is_closed_between_two_requests_is_no_failure(server: BreakingServer) -> None:

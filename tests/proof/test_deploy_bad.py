@@ -21,13 +21,11 @@ BOT = "services/bot/worker.py"
 RULES = "config/deploy.toml"
 MADE = "    return init_service(app, "
 SMOKE = """
-import json, os, urllib.request
+import json
 
-def test_an_order_is_taken():
-    request = urllib.request.Request(json.loads(os.environ["SMOKE_URLS"])["api"] + "/orders", b"three")
-    urllib.request.getproxies = dict
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        assert json.load(answer)["length"] == 5
+def test_an_order_is_taken(ask):
+    status, headers, text = ask("api", "/orders", "POST", b"three")
+    assert status == 200 and json.loads(text)["length"] == 5
 """
 
 
@@ -56,7 +54,9 @@ RELEASES = [
                 'import sys\nsys.exit("PRICES_URL is missing")\nprices = Blueprint("',
             ),
         ),
-        "start",
+        # gunicorn starts its processes over and over. Where the seconds are over, `docker compose up --wait` ends
+        # well as often as not (2.26: whether the end of its wait is an error is a race); then `ready` sees it.
+        "start or ready",
         ("PRICES_URL is missing",),
         seconds=6,
     ),
@@ -140,8 +140,9 @@ def ground(target: Target, template: Project, tmp_path_factory: pytest.TempPathF
     shop.project.write("tests/smoke/test_orders.py", SMOKE)
     with Jobs() as jobs:
         shop.environment("staging", JOBS_URL=jobs.url)
+        shop.project.write(RULES, '[gate]\nseconds = 15\nsmoke_methods = "GET POST"\n')
         good = shop.build("good")
-        assert "1 passed" in shop.make("deploy", "ENV=staging")
+        assert "5 passed" in shop.make("deploy", "ENV=staging")
         yield Ground(shop, jobs, good)
 
 
@@ -177,13 +178,18 @@ def test_a_bad_release_comes_back_by_itself(ground: Ground, bad: Bad) -> None:
         assert list(counts.releases)[-1][2] == "1"
     for words in bad.told:
         assert words in said, said
-    assert f"release {number} was not deployed to staging: {bad.step} failed\n" in said
+    steps = [
+        one
+        for one in bad.step.split(" or ")
+        if f"release {number} was not deployed to staging: {one} failed\n" in said
+    ]
+    assert len(steps) == 1, said
     back = f"release 1 ({ground.good}) is back\n"
     assert (back if bad.step != "release-command" else "what ran before runs on\n") in said
     shop.runs(1, ground.good)
     (line,) = shop.record()[recorded:]
     assert (line["outcome"], line["release"], line["version"]) == ("failure", number, version)
-    assert line["note"].startswith(f"{bad.step} failed: ") and line["seconds"] > 0
+    assert line["note"].startswith(f"{steps[0]} failed: ") and line["seconds"] > 0
     logged = shop.log()[-1]
     assert {key: line[key] for key in logged} == logged and logged["version"] == version
     # The worker has been there once at any time, and is at work again.

@@ -42,7 +42,9 @@ def shop(target: Target, template: Path, tmp_path_factory: pytest.TempPathFactor
     target.clear()
     target.engine.traefik("traefik:v3.7")
     services = ["api", {"name": "bot", "kind": "worker"}]
-    return Shop(Project(tmp_path_factory.mktemp("kills") / "shop", template), target, services, small=["api", "bot"])
+    return Shop(
+        Project(tmp_path_factory.mktemp("kills") / "shop", template), target, services, small=["api", "bot"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,12 @@ def steps(shop: Shop, kind: str) -> list[str]:
     code = f"from deploy import pipeline; print(*(step.name for step in pipeline.steps({kind!r})))"
     environment = {**os.environ, "PYTHONPATH": "ci"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=shop.folder, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=shop.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.split()
 
@@ -91,7 +98,9 @@ def left_alone(shop: Shop) -> None:
 
 
 @pytest.mark.soak
-def test_a_deploy_that_is_killed_after_any_step_is_put_in_order_by_the_next(shop: Shop, versions: list[str]) -> None:
+def test_a_deploy_that_is_killed_after_any_step_is_put_in_order_by_the_next(
+    shop: Shop, versions: list[str]
+) -> None:
     found, seconds = steps(shop, "deploy"), []
     assert len(found) > 10 and len(set(found)) == len(found)
     with shop.load(4, pause=0.05) as (got, sent):
@@ -99,10 +108,14 @@ def test_a_deploy_that_is_killed_after_any_step_is_put_in_order_by_the_next(shop
             ran, _ = shop.ask()
             killed(shop, name, "deploy", "ENV=staging", f"VERSION={versions[turn % 2]}")
             number = max(int(folder.name) for folder in (shop.there() / "releases").iterdir())
-            assert one_serves(shop, {ran, number}) == (number if found.index(name) >= found.index("traffic") else ran)
+            assert one_serves(shop, {ran, number}) == (
+                number if found.index(name) >= found.index("traffic") else ran
+            )
             left_alone(shop)
             if not SOAK and found.index(name) < found.index("release-command"):
-                shop.runs(ran, shop.ask()[1])  # nothing was touched: in proof the next that is killed is the next one
+                shop.runs(
+                    ran, shop.ask()[1]
+                )  # nothing was touched: in proof the next that is killed is the next one
                 continue
             begun = time.monotonic()
             said = shop.make("deploy", "ENV=staging", f"VERSION={versions[turn % 2]}")
@@ -113,11 +126,15 @@ def test_a_deploy_that_is_killed_after_any_step_is_put_in_order_by_the_next(shop
     for counts in (got, sent):
         assert not counts.failed, str(counts)
         assert "" not in counts.named
-    print(f"killed after each of {len(found)} steps; {got.requests + sent.requests} requests, 0 failed; the next one took {seconds} s")
+    print(
+        f"killed after each of {len(found)} steps; {got.requests + sent.requests} requests, 0 failed; the next one took {seconds} s"
+    )
 
 
 @pytest.mark.soak
-def test_a_rollback_that_is_killed_after_any_step_is_put_in_order_by_the_next(shop: Shop, versions: list[str]) -> None:
+def test_a_rollback_that_is_killed_after_any_step_is_put_in_order_by_the_next(
+    shop: Shop, versions: list[str]
+) -> None:
     ways = [shop.ask()]
     shop.make("deploy", "ENV=staging", f"VERSION={versions[versions.index(ways[0][1]) - 1]}")
     ways.append(shop.ask())
@@ -141,7 +158,9 @@ def test_a_rollback_that_is_killed_after_any_step_is_put_in_order_by_the_next(sh
 
 
 @pytest.mark.parametrize("name", ["start", "drain"])
-def test_a_deploy_that_is_killed_within_a_step_is_put_in_order_by_the_next(shop: Shop, versions: list[str], name: str) -> None:
+def test_a_deploy_that_is_killed_within_a_step_is_put_in_order_by_the_next(
+    shop: Shop, versions: list[str], name: str
+) -> None:
     """What its ssh had begun on the host goes on there, and holds the lock until it is done."""
     _, ran = shop.ask()
     other = versions[versions.index(ran) - 1]
@@ -175,7 +194,9 @@ class Waiting:
         (self.folder / "go").touch()
 
 
-def test_of_two_at_once_the_second_is_refused_and_told_who_is_at_it(shop: Shop, versions: list[str], tmp_path: Path) -> None:
+def test_of_two_at_once_the_second_is_refused_and_told_who_is_at_it(
+    shop: Shop, versions: list[str], tmp_path: Path
+) -> None:
     number, version = shop.ask()
     other = versions[versions.index(version) - 1]
     waiting = Waiting(shop, tmp_path, "start")

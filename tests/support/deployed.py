@@ -33,7 +33,7 @@ class Answers(http.server.BaseHTTPRequestHandler):
         if key := self.headers.get("Sec-WebSocket-Key"):
             return self.websocket(key)
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = json.dumps({"version": os.environ["SERVICE_VERSION"], "ready": True}).encode()
+        body = json.dumps({"service": os.environ["SERVICE_NAME"], "version": os.environ["SERVICE_VERSION"], "ready": True}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
