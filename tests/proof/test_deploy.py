@@ -97,7 +97,7 @@ def test_back_and_back_again_and_to_a_release_by_its_number(shop: Shop, versions
         shop.make("deploy", "ENV=staging", f"VERSION={second}")
         said = shop.make("rollback", "ENV=staging")
         shop.runs(begun + 1, first)
-        assert f"release {begun + 1} runs, {first} (the database is as it was)" in said
+        assert f"release {begun + 1} runs, {first} (the database was not taken back)" in said
         shop.make("rollback", "ENV=staging")
         assert shop.ask()[0] == begun
         shop.make("rollback", "ENV=staging", f"RELEASE={begun + 2}")
@@ -105,7 +105,7 @@ def test_back_and_back_again_and_to_a_release_by_its_number(shop: Shop, versions
     shop.runs(begun + 2, second)
     assert [line["kind"] for line in shop.record()[-5:]] == ["deploy", "deploy", *["rollback"] * 3]
     said = shop.make("rollback", "ENV=staging", "RELEASE=999", code=2)
-    assert "there is no release 999 of staging" in said
+    assert "release 999 of staging isn't kept" in said
     shop.runs(begun + 2, second)
 
 

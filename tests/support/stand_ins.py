@@ -51,7 +51,9 @@ class StandIns:
     def compose(self, *commands: str) -> list[str]:
         """What Compose was given, each as `PROJECT COMMAND …`; only these commands."""
         calls = [
-            parted(line["arguments"]) for line in self.log("docker") if line["arguments"][0] == "compose"
+            parted(line["arguments"])
+            for line in self.log("docker")
+            if line["arguments"][:2] == ["compose", "--progress"]
         ]
         return [f"{project} {' '.join(rest)}" for project, _, rest in calls if rest[0] in commands]
 
@@ -120,9 +122,13 @@ def parted(arguments: list[str]) -> tuple[str, list[str], list[str]]:
 
 def docker(folder: Path, trouble: dict[str, Any], arguments: list[str]) -> int:
     """Do as docker does, and print what it prints."""
-    if arguments[0] == "compose":
+    if arguments[0] == "version":
+        print(f"engine {trouble.get('engine', '26.1.5')}")
+    elif arguments == ["compose", "version", "--short"]:
+        print(trouble.get("compose", "2.26.1"))
+    elif arguments[0] == "compose":
         return compose(folder, trouble, *parted(arguments))
-    if arguments[:2] == ["buildx", "build"]:
+    elif arguments[:2] == ["buildx", "build"]:
         made = {"containerimage.digest": digest(arguments[arguments.index("--tag") + 1])}
         Path(arguments[arguments.index("--metadata-file") + 1]).write_text(json.dumps(made))
     elif arguments[:2] == ["buildx", "imagetools"]:
@@ -131,6 +137,16 @@ def docker(folder: Path, trouble: dict[str, Any], arguments: list[str]) -> int:
         if arguments[-1].rpartition(":")[2] in trouble.get("missing", []):
             return complain(f"ERROR: {arguments[-1]}: not found")
         print(json.dumps({"digest": digest(arguments[-1])}))
+    elif arguments[:2] == ["image", "inspect"]:
+        if "--format" not in arguments:
+            return 1  # the host has none yet
+        print(trouble.get("made_from", ""))
+    elif arguments[0] == "pull":
+        name = arguments[-1].partition("@")[0]
+        if arguments[-1] in [f"{name}@{digest(f'{name}:{one}')}" for one in trouble.get("unpulled", [])]:
+            return complain("manifest unknown")
+    elif arguments[:2] == ["ps", "-aq"]:
+        return 0
     elif arguments[0] == "ps":
         for project, services in read_state(folder).items():
             if "--all" in arguments or project == "deploy-proxy":
@@ -157,10 +173,7 @@ def compose(folder: Path, trouble: dict[str, Any], project: str, files: list[str
     mine, (verb, *rest) = state.setdefault(project, {}), command
     named = [word for word in rest if word in services]
     code = 0
-    if verb == "pull":
-        if set(versions.values()) & set(trouble.get("unpulled", [])):
-            return complain("manifest unknown")
-    elif verb == "run":
+    if verb == "run":
         return subprocess.run(rest[rest.index(named[0]) + 1 :], check=False).returncode
     elif verb == "up":
         settings = [file for service in services.values() for file in service.get("env_file", [])]
@@ -177,6 +190,8 @@ def compose(folder: Path, trouble: dict[str, Any], project: str, files: list[str
         mine |= dict.fromkeys(named, False)
     elif verb == "down":
         del state[project]
+    elif command == ["ps", "--services", "--status", "running"]:
+        print("\n".join(name for name, runs in mine.items() if runs))
     elif verb == "ps":
         print("\n".join(f"{project}-{name}-1" for name in named or mine if name in mine))
     elif verb == "exec":
