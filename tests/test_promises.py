@@ -288,7 +288,7 @@ def test_a_job_of_yours_in_the_checks_workflow_is_named_when_pushes_go_elsewhere
     edit(project)
     project.commit().move(2)
     [line] = [line for line in capfd.readouterr().err.splitlines() if "quality.yml" in line]
-    assert line.endswith("a job of yours that a push shall run too goes there (mine)")
+    assert line.endswith("a job of yours for a push goes there (mine)")
 
 
 def test_the_lock_file_follows_what_a_move_changes(
