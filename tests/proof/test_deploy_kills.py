@@ -200,10 +200,10 @@ def test_of_two_at_once_the_second_is_refused_and_told_who_is_at_it(
     number, version = shop.ask()
     other = versions[versions.index(version) - 1]
     waiting = Waiting(shop, tmp_path, "start")
-    with shop.started("deploy", "ENV=staging", f"VERSION={other}") as process:
+    with shop.started("deploy", "ENV=staging", f"VERSION={other}", DEPLOY_LEASE_SECONDS="3") as process:
         waiting.process()
         recorded = len(shop.record())
-        time.sleep(2.5)  # longer than the lease, which it renews meanwhile
+        time.sleep(4)  # longer than the lease, which it renews meanwhile
         for words in (("deploy", f"VERSION={version}"), ("rollback",)):
             said = shop.make(words[0], "ENV=staging", *words[1:], code=1)
             since = (shop.there() / "lease").read_text().splitlines()[3]
