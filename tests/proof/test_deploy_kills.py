@@ -135,25 +135,24 @@ def test_a_deploy_that_is_killed_after_any_step_is_put_in_order_by_the_next(
 def test_a_rollback_that_is_killed_after_any_step_is_put_in_order_by_the_next(
     shop: Shop, versions: list[str]
 ) -> None:
-    ways = [shop.ask()]
-    shop.make("deploy", "ENV=staging", f"VERSION={versions[versions.index(ways[0][1]) - 1]}")
-    ways.append(shop.ask())
-    found = steps(shop, "rollback")
+    found, ahead = steps(shop, "rollback"), False
     assert len(found) > 8
     with shop.load(4, pause=0.05) as (got, sent):
         for name in found:
-            number, version = ways[0]
+            if not ahead:
+                number, version = shop.ask()
+                shop.make("deploy", "ENV=staging", f"VERSION={versions[versions.index(version) - 1]}")
+            newer = shop.ask()
             killed(shop, name, "rollback", "ENV=staging", f"RELEASE={number}")
-            one_serves(shop, {ways[0][0], ways[1][0]})
+            one_serves(shop, {number, newer[0]})
             left_alone(shop)
-            if not SOAK and found.index(name) < found.index("pull"):
-                shop.runs(*ways[1])
+            if ahead := not SOAK and found.index(name) < found.index("pull"):
+                shop.runs(*newer)  # as above
                 continue
             shop.make("rollback", "ENV=staging", f"RELEASE={number}")
             shop.runs(number, version)
-            ways.reverse()
     for counts in (got, sent):
-        assert not counts.failed and set(map(int, counts.named)) == {ways[0][0], ways[1][0]}, str(counts)
+        assert not counts.failed and "" not in counts.named, str(counts)
     print(f"killed after each of {len(found)} steps; {got.requests + sent.requests} requests, 0 failed")
 
 
@@ -200,10 +199,10 @@ def test_of_two_at_once_the_second_is_refused_and_told_who_is_at_it(
     number, version = shop.ask()
     other = versions[versions.index(version) - 1]
     waiting = Waiting(shop, tmp_path, "start")
-    with shop.started("deploy", "ENV=staging", f"VERSION={other}") as process:
+    with shop.started("deploy", "ENV=staging", f"VERSION={other}", DEPLOY_LEASE_SECONDS="3") as process:
         waiting.process()
         recorded = len(shop.record())
-        time.sleep(2.5)  # longer than the lease, which it renews meanwhile
+        time.sleep(4)  # longer than the lease, which it renews meanwhile
         for words in (("deploy", f"VERSION={version}"), ("rollback",)):
             said = shop.make(words[0], "ENV=staging", *words[1:], code=1)
             since = (shop.there() / "lease").read_text().splitlines()[3]
