@@ -11,7 +11,7 @@ import pytest
 from tests.support.projects import Project
 
 # Level: files, lines, without uv.lock and what Python makes; one service, deployed by compose.
-BUDGETS = {1: (28, 1100), 2: (60, 3500), 3: (80, 5500), 4: (100, 7500)}
+BUDGETS = {1: (28, 1100), 2: (60, 4000), 3: (80, 5500), 4: (100, 7500)}
 # Level: lines that each further service adds.
 FURTHER = {1: 250, 4: 300}
 

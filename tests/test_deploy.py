@@ -246,7 +246,9 @@ def test_the_proxy_sends_requests_to_the_release_and_says_which_it_is(two: Shop)
     assert servers == [{"url": "http://shop-staging-2-market-data:8000"}]
     (header,) = http["middlewares"].values()
     assert header == {"headers": {"customResponseHeaders": {"X-Release": "2"}}}
-    assert len(two.host.compose("up")) == 2 * 3, "the proxy is asked for each time; where nothing differs it runs on"
+    assert len(two.host.compose("up")) == 2 * 3, (
+        "the proxy is asked for each time; where nothing differs it runs on"
+    )
 
 
 def test_ports_and_address_can_be_set(shop: Shop) -> None:
@@ -625,7 +627,9 @@ def test_images_that_the_host_cannot_pull_change_nothing_that_runs(shop: Shop) -
     shop.started("one")
 
     def calls() -> list[str]:
-        return [line for line in shop.host.compose("up", "down", "stop") if not line.startswith("deploy-proxy ")]
+        return [
+            line for line in shop.host.compose("up", "down", "stop") if not line.startswith("deploy-proxy ")
+        ]
 
     before = calls()
     out, errors = shop.fails("two", unpulled=["two"])

@@ -98,9 +98,7 @@ def resolve(file: Mapping[str, Any], stands: Mapping[str, Any], environment: str
     Raises Problem.
     """
     features, environments, levels = file["features"], file["environments"], stands["levels"]
-    brings, later = (
-        {name: one["level"] for one in levels for name in one[key]} for key in ("features", "later")
-    )
+    brings, later = ({name: one["level"] for one in levels for name in one[key]} for key in ("features", "later"))
     hung_on = {name for one in levels for name in [*one["asked"], *one["runtime"]]}
     known = list(dict.fromkeys([*features, *brings, *later]))
     for where, names, there in [
@@ -114,9 +112,7 @@ def resolve(file: Mapping[str, Any], stands: Mapping[str, Any], environment: str
 
     def state(name: str, way: tuple[str, ...]) -> tuple[bool, str]:
         if name in way:
-            raise Problem(
-                f"{FILE}: expected flags that don't wait for each other, got {' for '.join([*way, name])}"
-            )
+            raise Problem(f"{FILE}: expected flags that don't wait for each other, got {' for '.join([*way, name])}")
         if name in later:
             return False, f"level {later[name]} has nothing for it in this version of the template"
         if brings.get(name, 0) > stands["level"]:
@@ -136,9 +132,7 @@ def resolve(file: Mapping[str, Any], stands: Mapping[str, Any], environment: str
 
 def runtime(states: States, stands: Mapping[str, Any]) -> str:
     """Return FEATURE_FLAGS: your own flags that are on, and those that a level hands on to services."""
-    ours = {
-        name for one in stands["levels"] for name in {*one["features"], *one["later"]} - {*one["runtime"]}
-    }
+    ours = {name for one in stands["levels"] for name in {*one["features"], *one["later"]} - {*one["runtime"]}}
     return ",".join(name for name, (on, _) in states.items() if on and name not in ours)
 
 

@@ -113,7 +113,10 @@ def look_at(file: Path, id: str, before: str, alembic: list[str], folder: Path, 
     missing = [f"{one}_timeout" for one in needed if f"{one}_timeout" not in known]
     if missing:
         print(f"{name}: no {' and no '.join(missing)}: while it waits for a lock, all who come after it wait too.")
-        print("  Put PGOPTIONS='-c lock_timeout=5s -c statement_timeout=60s' before the release command in", settings.DEPLOY)
+        print(
+            "  Put PGOPTIONS='-c lock_timeout=5s -c statement_timeout=60s' before the release command in",
+            settings.DEPLOY,
+        )
     return int(bool(wrong or missing))
 
 

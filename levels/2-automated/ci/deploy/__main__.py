@@ -149,7 +149,7 @@ def builds_of_release(wanted: str, environment: str) -> list[builds.Build]:
     found = re.fullmatch(r"(?:([a-z][a-z0-9-]{0,30})/)?([0-9]{1,9})", wanted)
     if not found:
         raise Stop(f"RELEASE is {wanted!r}, expected the number of a release of staging, or ENV/NUMBER")
-    if os.environ.get("DEPLOY_ENV_FILE") or os.environ.get("DEPLOY_HOST"):
+    if os.environ.get("DEPLOY_ENV_FILE"):
         raise Stop(
             "RELEASE is looked up on the other environment's host, so it is for deploying by hand; VERSION= isn't"
         )

@@ -224,7 +224,8 @@ def prune(deploy: Deploy) -> None:
     """Remove images and settings that no way back needs any more."""
     good = deploy.target.good()[-deploy.rules.keep_releases :]
     write_good(deploy, good)
-    deploy.target.prune(sorted({*good}))
+    left = {deploy.before.number} if deploy.before else set()  # the one that a rollback left may be wanted again
+    deploy.target.prune(sorted({*good, *left}))
 
 
 STEPS = [
