@@ -749,7 +749,7 @@ def test_a_rollback_goes_to_the_release_that_is_named(shop: Shop) -> None:
     assert shop.deploy("rollback", "staging", "--release", "1")[0] == 0
     assert shop.host.words("good") == ["1"]
     code, _, errors = shop.deploy("rollback", "staging", "--release", "9")
-    assert (code, errors) == (2, "release 9 of staging isn't kept on the host; those that are: 1\n")
+    assert (code, errors) == (2, "release 9 of staging isn't kept on the host; those that are: 1, 3\n")
     assert shop.deploy("rollback", "staging", "--release", "two")[2] == (
         "RELEASE is 'two', expected the number of a release of staging\n"
     )

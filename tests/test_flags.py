@@ -115,7 +115,7 @@ def test_what_nothing_asks_for_is_on_whatever_the_file_says() -> None:
 def test_the_manifests_say_which_flags_are_asked_for_and_in_which_environment() -> None:
     """As the scripts and the workflows have it; everything else is on, so none may be forgotten."""
     asked = {name: where for manifest in MANIFESTS for name, where in manifest.asked.items()}
-    scripts = [(path, path.read_text(encoding="utf-8")) for path in ROOT.glob("levels/*/ci/*.py")]
+    scripts = [(path, path.read_text(encoding="utf-8")) for path in ROOT.glob("levels/*/ci/**/*.py")]
     called = {
         name: path.stem for path, text in scripts for name in re.findall(r'flags\.off\(\s*"(\w+)"', text)
     }
@@ -124,7 +124,7 @@ def test_the_manifests_say_which_flags_are_asked_for_and_in_which_environment() 
         path.read_text(encoding="utf-8") for path in ROOT.glob("levels/*/.github/workflows/*.jinja")
     )
     for name, script in called.items():
-        target = "images" if script == "deploy" else script
+        target = "images" if script == "builds" else script
         assert {asked[name]} == set(re.findall(rf"make -f levels\.mk {target}\b.* ENV=(\w+)", workflows))
 
 

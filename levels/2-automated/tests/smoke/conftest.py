@@ -1,6 +1,6 @@
 """What smoke tests have: `service`, the name of each web service in turn, and `ask`, which asks one over HTTP.
 
-`make smoke` and each deploy set SMOKE_URLS, where the services answer; without it nothing here is collected.
+A deploy and the make target `smoke` set SMOKE_URLS, where the services answer; without it nothing here is collected.
 """
 
 import json
