@@ -744,12 +744,33 @@ def test_each_rollback_goes_one_good_release_further_back(shop: Shop) -> None:
     assert shop.host.words("good") == ["1", "5"], "what was left is no way back"
 
 
+def test_a_release_that_runs_no_more_and_does_not_come_back_is_replaced(shop: Shop) -> None:
+    """Its database may have got another password: the deploy that knows it is the way out."""
+    shop.started("one")
+    state = {"deploy-proxy": {"traefik": True}, "shop-staging-1": {"api": False}}
+    (shop.host.folder / "containers.json").write_text(json.dumps(state))
+    shop.host.trouble(sick=["one"])
+    code, out, errors = shop.deploy("deploy", "staging", "--version", "two")
+    assert (code, errors) == (0, "container shop-staging-1-api-1 is unhealthy\n")
+    assert "it doesn't come back, and is replaced as it is" in out
+    assert shop.host.running()["shop-staging-2"] == ["api"] and "shop-staging-1" not in shop.host.running()
+
+
+def test_two_services_on_one_port_are_refused(tmp_path: Path, at_level: AtLevel) -> None:
+    shop = Shop(at_level(2, two=True), StandIns(tmp_path / "stand-ins"))
+    text = shop.project.read("config/levels.json").replace('"kind": "worker"', '"kind": "web"')
+    shop.project.write("config/levels.json", text)
+    shop.project.write("config/staging.env", STAGING + "TELEGRAM_BOT_PORT=8000\n")
+    code, _, errors = shop.deploy("deploy", "staging", "--version", "one")
+    assert code == 2 and "telegram-bot has the host name or port of another service: 8000" in errors
+
+
 def test_a_rollback_goes_to_the_release_that_is_named(shop: Shop) -> None:
     shop.started("one", "two", "three")
     assert shop.deploy("rollback", "staging", "--release", "1")[0] == 0
     assert shop.host.words("good") == ["1"]
     code, _, errors = shop.deploy("rollback", "staging", "--release", "9")
-    assert (code, errors) == (2, "release 9 of staging isn't kept on the host; those that are: 1, 3\n")
+    assert (code, errors) == (2, "release 9 of staging isn't kept on the host; those that are: 1, 2, 3\n")
     assert shop.deploy("rollback", "staging", "--release", "two")[2] == (
         "RELEASE is 'two', expected the number of a release of staging\n"
     )

@@ -60,6 +60,7 @@ class Staging:
 
 @pytest.fixture(scope="module")
 def staging(tmp_path_factory: pytest.TempPathFactory, template: Path, target: Target) -> Staging:
+    target.clear()
     folder = tmp_path_factory.mktemp("staging")
     project = Project(folder / "shop", template)
     target.engine.python(

@@ -56,7 +56,7 @@ def main() -> int:
             elif asked.command == "logs":
                 logs(target, asked.service)
             elif asked.command == "smoke":
-                pipeline.smoke_tests(host, told, rules)
+                pipeline.smoke_tests(host, told, rules, running(target))
             elif asked.command == "rollback":
                 rollback(target, asked.release, asked.dry_run)
             else:

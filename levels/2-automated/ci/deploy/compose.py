@@ -60,7 +60,7 @@ def compose_file(release: Release, rules: Rules) -> str:
             "env_file": [f"settings/{release.settings}.env"],
             "environment": {**told, "SERVICE_NAME": name, "SERVICE_VERSION": build.version},
             # It doesn't start again by itself until it is known to be well: a process that can't start is
-            # seen at once. Then `keep` sets it to unless-stopped.
+            # seen at once. Then `traffic` sets it to unless-stopped.
             "restart": "no",
             "init": True,
             "extra_hosts": ["host.docker.internal:host-gateway"],
@@ -214,13 +214,11 @@ if cmp -s settings/new "settings/$last.env"; then rm settings/new; echo $last; e
         self.host.do(f"docker update --restart unless-stopped {every} > /dev/null", what="docker update")
 
     def kept(self) -> list[int]:
-        """Return the numbers of the releases that can be brought back. Raises Stop."""
-        return [
-            int(word)
-            for word in self.host.read(
-                "cd releases; for one in *; do [ ! -e $one/compose.json ] || echo $one; done"
-            ).split()
-        ]
+        """Return the numbers of the releases that passed once and are kept, in their order. Raises Stop."""
+        found = self.host.read(
+            "cd releases; for one in *; do [ ! -e $one/passed ] || [ ! -e $one/compose.json ] || echo $one; done"
+        )
+        return sorted(map(int, found.split()))
 
     def prune(self, keep: list[int]) -> None:
         """Remove images and settings of all releases but these; those of other environments stay. Raises Stop."""

@@ -64,7 +64,13 @@ def settle(deploy: Deploy) -> None:
     there = [before.number] if before else []
     if target.running() != there or [target.serving()] != (there or [0]) or (before and not target.complete(before)):
         print("what ran well last doesn't run alone, or not whole: it comes back first", flush=True)
-        restore(deploy)
+        try:
+            restore(deploy)
+        except Stop as stop:  # it, or the proxy, is broken: what is deployed now is the way out
+            print(f"it doesn't come back, and is replaced as it is: {stop}", flush=True)
+            for number in target.running():
+                if number not in there:
+                    target.down(number)
 
 
 def prepare(deploy: Deploy) -> None:
@@ -76,7 +82,8 @@ def listen(deploy: Deploy) -> None:
     """Have the proxy run, and listen where this project needs it; what runs is reached there at once."""
     if deploy.release.names("web"):
         proxy.start(deploy.host, deploy.settings)
-        if deploy.before:
+        known = proxy.reached(deploy.settings)
+        if deploy.before and {*deploy.before.names("web")} <= {*known} and deploy.target.complete(deploy.before):
             send(deploy, deploy.before)
 
 
@@ -161,12 +168,12 @@ def send(deploy: Deploy, release: Release) -> None:
 def smoke(deploy: Deploy) -> None:
     """Run the tests of tests/smoke through the proxy."""
     if any((uv.ROOT / "tests" / "smoke").glob("test_*.py")) and deploy.release.names("web"):
-        smoke_tests(deploy.host, deploy.settings, deploy.rules)
+        smoke_tests(deploy.host, deploy.settings, deploy.rules, deploy.release)
 
 
-def smoke_tests(host: Host, settings: Settings, rules: Rules) -> None:
+def smoke_tests(host: Host, settings: Settings, rules: Rules, release: Release) -> None:
     """Run the smoke tests against an environment; they are told the address of each service. Raises Stop."""
-    with host.addresses(proxy.reached(settings), settings.plain("DEPLOY_BIND") or "127.0.0.1") as addresses:
+    with host.addresses(proxy.in_release(settings, release), settings.plain("DEPLOY_BIND") or "127.0.0.1") as addresses:
         uv.ensure()
         for address in addresses.values():
             certified(address, rules.gate_seconds)
@@ -199,6 +206,7 @@ def certified(address: str, seconds: int) -> None:
 def keep(deploy: Deploy) -> None:
     """Write down that this release is the one; from here on a failure takes nothing back."""
     good, number = deploy.target.good(), deploy.release.number
+    deploy.host.do(f"touch releases/{number}/passed")
     # Those that a rollback leaves are no way back: the next one goes further.
     write_good(deploy, up_to(good, number) if deploy.kind == "rollback" and number in good else [*good, number])
 
@@ -224,8 +232,8 @@ def prune(deploy: Deploy) -> None:
     """Remove images and settings that no way back needs any more."""
     good = deploy.target.good()[-deploy.rules.keep_releases :]
     write_good(deploy, good)
-    left = {deploy.before.number} if deploy.before else set()  # the one that a rollback left may be wanted again
-    deploy.target.prune(sorted({*good, *left}))
+    # Those that a rollback left may be wanted again.
+    deploy.target.prune(sorted({*good, *deploy.target.kept()[-deploy.rules.keep_releases :]}))
 
 
 STEPS = [
@@ -318,6 +326,7 @@ def restore(deploy: Deploy) -> None:
             wrong = stop
     else:
         proxy.withdraw(deploy.host)
+        write_good(deploy, [])
     for number in target.running():
         if before is None or number != before.number:
             target.down(number)
@@ -325,7 +334,8 @@ def restore(deploy: Deploy) -> None:
         # After the others are gone: of a worker no two run at a time.
         target.up(before.number, before.names("worker"))
         target.start_after_reboot(before.number)
-        write_good(deploy, up_to(target.good(), before.number))
+        good = target.good()
+        write_good(deploy, up_to(good, before.number) if before.number in good else [*good, before.number])
     if wrong:
         raise wrong
 

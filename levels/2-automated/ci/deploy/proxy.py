@@ -55,12 +55,12 @@ START = """cd ../proxy && exec 8>lock && flock -w 120 8 || exit 70
 cat > listens/{name}.new; mv base.{name} base.json
 at=$(docker ps -aq --filter label=com.docker.compose.project={network} | head -n 1 |
   xargs -r docker inspect --format '{{{{index .Config.Labels "com.docker.compose.project.working_dir"}}}}')
-[ -z "$at" ] || [ "$at" = "$(pwd)" ] || {{ echo "another user's proxy runs on this host, in $at" >&2; exit 1; }}
+[ -z "$at" ] || [ "$(cd "$at" 2>/dev/null && pwd -P)" = "$(pwd -P)" ] || {{ echo "another user's proxy runs on this host, in $at" >&2; exit 1; }}
 for taken in {takes}; do
-  other=$(grep -l -- "$taken" listens/*.json routes/*.yml 2>/dev/null | grep -v '/{name}[.]')
+  other=$(grep -lF -- "$taken" listens/*.json routes/*.yml 2>/dev/null | grep -v '/{name}[.]')
   [ -z "$other" ] || {{ echo "$taken is another environment's: $other" >&2; exit 1; }}
 done
-[ ! -e listens/{name}.json ] || cp listens/{name}.json listens/{name}.before
+[ -e listens/{name}.before ] || [ ! -e listens/{name}.json ] || cp listens/{name}.json listens/{name}.before
 mv listens/{name}.new listens/{name}.json
 up() {{ docker compose --progress quiet -p {network} --project-directory . -f base.json $(for file in listens/*.json; do echo "-f $file"; done) up --detach --wait --wait-timeout 60 --remove-orphans 8>&-; }}
 up && rm -f listens/{name}.before && exit 0
@@ -74,7 +74,7 @@ def reached(settings: Settings) -> dict[str, tuple[str, str]]:
 
     Raises Stop where a setting isn't one.
     """
-    found = {}
+    found: dict[str, tuple[str, str]] = {}
     file = f"config/{settings.environment}.env"
     for number, service in enumerate(uv.SERVICES):
         if service["kind"] != "web":
@@ -85,7 +85,10 @@ def reached(settings: Settings) -> dict[str, tuple[str, str]]:
             raise Stop(f"{file}: DEPLOY_{prefix}_HOST is {host!r}, expected a host name, as shop.example.org")
         if not port.isdecimal() or not 0 < int(port) < 65536 or int(port) == CHECK:
             raise Stop(f"{file}: {prefix}_PORT is {port!r}, expected a number from 1 to 65535, not {CHECK}")
-        found[service["name"]] = (host, "" if host else port)
+        how = (host, "" if host else port)
+        if how in found.values():
+            raise Stop(f"{file}: {service['name']} has the host name or port of another service: {host or port}")
+        found[service["name"]] = how
     return found
 
 
@@ -143,9 +146,9 @@ def routes(project: str, release: Release, settings: Settings) -> str:
             **({"tls": {"certResolver": "acme"}} if host else {}),
         }
     header = {"headers": {"customResponseHeaders": {"X-Release": str(number)}}}
-    return json.dumps(
-        {"http": {"routers": routers, "services": services, "middlewares": {f"{project}-release": header}}}, indent=2
-    )
+    parts = {"routers": routers, "services": services, "middlewares": {f"{project}-release": header}}
+    # Traefik refuses an empty part, and with it the files of all projects.
+    return json.dumps({"http": {name: part for name, part in parts.items() if part}}, indent=2)
 
 
 def start(host: Host, settings: Settings) -> None:

@@ -24,7 +24,9 @@ class Settings:
     def plain(self, name: str) -> str:
         """Return a value without its quotes; an empty text when it isn't set."""
         value = self.values.get(name, "")
-        return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+        if len(value) < 2 or value[0] != value[-1] or value[0] not in "\"'":
+            return value
+        return re.sub(r"\\([\"\\])", r"\1", value[1:-1]) if value[0] == '"' else value[1:-1]
 
     def of_services(self) -> str:
         """Return the lines that the services get; those for the deployment are not for them."""
@@ -64,7 +66,7 @@ def read(environment: str) -> Settings:
         key, value = key.strip(), value.strip()
         if value[:1] in ("'", '"') and not re.fullmatch(r"""'[^']*'|"(\\.|[^"\\])*\"""", value):
             raise Stop(f"config/{environment}.env, line {number}: a quote that begins the value doesn't end it")
-        if value[:1] != "'" and ("$" in value or " #" in value):
+        if (value[:1] != "'" and "$" in value) or (value[:1] not in ("'", '"') and " #" in value):
             raise Stop(f"config/{environment}.env, line {number}: a value with $ or # in it goes between single quotes")
         if key == "SERVICE":
             raise Stop(
