@@ -40,7 +40,7 @@ def main() -> int:
     parser.add_argument("command", choices=["images", "deploy", "rollback", "status", "logs", "history", "smoke"])
     parser.add_argument("environment", nargs="?", default="", help="such as staging")
     parser.add_argument("--version", default="", help="the commit whose builds are deployed; this one, when not given")
-    parser.add_argument("--release", default="", help="for rollback NUMBER, for deploy one of staging, or ENV/NUMBER")
+    parser.add_argument("--release", default="", help="for rollback NUMBER, for deploy one of the first environment, or ENV/NUMBER")
     parser.add_argument("--service", default="", help="whose logs; all, when not given")
     parser.add_argument("--dry-run", action="store_true")
     asked = parser.parse_args()
@@ -148,15 +148,15 @@ def direction(release: Release, before: Release | None, asked: bool) -> str:
 
 
 def builds_of_release(wanted: str, environment: str) -> list[builds.Build]:
-    """Return the builds of a release: NUMBER is one of staging's, ENV/NUMBER one of another's. Raises Stop."""
-    found = re.fullmatch(r"(?:([a-z][a-z0-9-]{0,30})/)?([0-9]{1,9})", wanted)
+    """Return the builds of a release: NUMBER is one of the first environment's, ENV/NUMBER one of another's. Raises Stop."""
+    found, first = re.fullmatch(r"(?:([a-z][a-z0-9-]{0,30})/)?([0-9]{1,9})", wanted), next(iter(uv.PROJECT["environments"]))
     if not found:
-        raise Stop(f"RELEASE is {wanted!r}, expected the number of a release of staging, or ENV/NUMBER")
+        raise Stop(f"RELEASE is {wanted!r}, expected the number of a release of {first}, or ENV/NUMBER")
     if os.environ.get("DEPLOY_ENV_FILE"):
         raise Stop(
             "RELEASE is looked up on the other environment's host, so it is for deploying by hand; VERSION= isn't"
         )
-    other = settings.read(found[1] or "staging")
+    other = settings.read(found[1] or first)
     with Host(other).connected() as host:
         release = Compose(host, other, settings.Rules()).release(int(found[2]))
     named = {service["name"] for service in uv.SERVICES}
