@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from .commands import (
     api_docs,
+    env,
     evolution,
     flags,
     new,
@@ -36,7 +37,7 @@ from .project import environment
 # In the order in which `levels --help` lists them.
 COMMANDS = (
     *(new, upgrade, update, preview, owner, set, service),
-    *(record, todo, evolution, flags, propose, api_docs, stubs),
+    *(record, todo, evolution, flags, env, propose, api_docs, stubs),
 )
 
 

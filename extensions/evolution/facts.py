@@ -102,7 +102,6 @@ class Facts:
     @functools.cached_property
     def code(self) -> dict[str, Code]:
         """The person's own code of each service, by the service's name."""
-        ours = {path for path, (_, owner, _) in self._owners.items() if owner == "ours"}
         found: dict[str, list[str]] = {service["name"]: [] for service in self.services}
         # The innermost service has a file: one may stand at ".".
         by_depth = sorted(
@@ -110,11 +109,11 @@ class Facts:
             key=lambda service: -1 if service["path"] == "." else len(service["path"]),
             reverse=True,
         )
-        for path in self._python:
+        for path in self.own_python:
             home = next(
                 (s["name"] for s in by_depth if s["path"] == "." or path.startswith(s["path"] + "/")), None
             )
-            if home and path not in ours and not files.aside(path) and path.split("/")[0] != "ci":
+            if home:
                 found[home].append(path)
         code = {name: read_code(self.folder, paths) for name, paths in found.items()}
         for service in self.services:
@@ -134,7 +133,17 @@ class Facts:
     @functools.cached_property
     def _owners(self) -> dict[str, tuple[int, str, str]]:
         """What any level of the template renders: level, owner, why."""
-        return layers.owners(root(), self.services)
+        return layers.owners(root(), self.services, answers.environment_names(self.recorded))
+
+    @functools.cached_property
+    def own_python(self) -> list[str]:
+        """The Python files that are the person's, without tests and docs."""
+        ours = {path for path, (_, owner, _) in self._owners.items() if owner == "ours"}
+        return [
+            path
+            for path in self._python
+            if path not in ours and not files.aside(path) and path.split("/")[0] != "ci"
+        ]
 
     @functools.cached_property
     def _python(self) -> list[str]:

@@ -263,7 +263,7 @@ class Sources:
             self._attribute(found, node, source, depth)
         elif isinstance(node, ast.Subscript):
             key = _text(node.slice)
-            if key and _is_environment(node.value, source):
+            if key and is_environment(node.value, source):
                 found.variables.append(key)
             elif key and _is_settings(node.value):
                 self._setting(found, key, depth)
@@ -403,7 +403,7 @@ class Sources:
                 for default in _validated(cls, name):  # where the default may come from
                     found.schemes |= self.address(default, source, None, depth + 1).schemes
                 found.where = f"{source.file}:{cls.lineno}"
-                found.variables[:] = [_variable(cls, name, value)]
+                found.variables[:] = [variable(cls, name, value)]
             return
         for base in cls.bases:
             if (
@@ -445,7 +445,7 @@ class Sources:
         key = _text(node.args[0]) if node.args else ""
         defaults = [*node.args[1:2], *(word.value for word in node.keywords if word.arg == "default")]
         followed = True
-        if key and name in _READERS and _reads_environment(name, receiver, function, source):
+        if key and name in _READERS and reads_environment(name, receiver, function, source):
             found.variables.append(key)
             defaults = defaults if name not in ("db", "cache") else []
         elif (
@@ -619,7 +619,7 @@ def _names_host(key: str) -> bool:
     return bool((_HOST.search(key) or _WHOLE.search(key)) and not _SECRET.search(key))
 
 
-def _is_environment(node: ast.expr, source: Source) -> bool:
+def is_environment(node: ast.expr, source: Source) -> bool:
     return source.origin(node) == "os.environ" or (
         isinstance(node, ast.Name) and node.id in ("environ", "env")
     )
@@ -634,12 +634,12 @@ def _is_settings_name(name: str) -> bool:
     return name in ("config", "conf", "cfg", "settings", "app_config", "current_config")
 
 
-def _reads_environment(name: str, receiver: ast.expr | None, function: ast.expr, source: Source) -> bool:
+def reads_environment(name: str, receiver: ast.expr | None, function: ast.expr, source: Source) -> bool:
     """Whether a call reads the environment: os.getenv, os.environ.get, environs' env.str, django-environ's
     env.db, decouple's config.
     """
     if receiver is not None and name != "getenv":
-        return _is_environment(receiver, source)
+        return is_environment(receiver, source)
     return (
         name == "getenv"
         or source.origin(function).split(".")[0] in ("decouple", "starlette", "environs", "environ")
@@ -647,7 +647,7 @@ def _reads_environment(name: str, receiver: ast.expr | None, function: ast.expr,
     )
 
 
-def _variable(cls: ast.ClassDef, name: str, value: ast.expr | None) -> str:
+def variable(cls: ast.ClassDef, name: str, value: ast.expr | None) -> str:
     """The variable that pydantic-settings reads for a field: its alias, else the prefix and the name, in
     capitals.
     """

@@ -1,7 +1,7 @@
 # -P: a deploy.py of yours at the root is not taken for it.
 DEPLOY = PYTHONPATH=ci $(PYTHON) -P -m deploy
 
-.PHONY: integration images deploy rollback status logs smoke flags propose
+.PHONY: integration images deploy rollback status logs smoke flags env propose
 
 integration:
 	@$(PYTHON) ci/integration.py
@@ -26,6 +26,9 @@ smoke:
 
 flags:
 	@$(PYTHON) ci/levels.py flags $${ENV:+"$$ENV"}
+
+env:
+	@$(PYTHON) ci/levels.py env "$$ENV" $${CHECK:+--check}
 
 propose:
 	@$(PYTHON) ci/levels.py propose $${DRY_RUN:+--dry-run}
