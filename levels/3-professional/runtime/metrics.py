@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.on, self.lock = False, threading.Lock()
+        self.client: Any
+        self.values: Any
         self.app: Any = None
         self.service = ""
         self.user_id: Callable[[], Any] | None = None
@@ -186,14 +189,12 @@ class Metrics:
 
     def begin(self) -> None:
         """Join the group, and serve. Raises ImportError without prometheus_client, and OSError."""
-        import prometheus_client
-        from prometheus_client import values
-
-        self.port, self.client, self.group = port(), prometheus_client, Group()
+        self.client, self.values = import_module("prometheus_client"), import_module("prometheus_client.values")
+        self.port, self.group = port(), Group()
         # Metrics of your own that are made from now on, or have labels, count for all processes too.
-        values.ValueClass = values.MultiProcessValue(self.group.name)  # type: ignore[assignment]
+        self.values.ValueClass = self.values.MultiProcessValue(self.group.name)
         names = ["http_request_method", "http_route", "http_response_status_code"]
-        self.durations = prometheus_client.Histogram(
+        self.durations = self.client.Histogram(
             "http_server_request_duration_seconds", "Until the body is sent", names, buckets=BUCKETS, registry=None
         )
         self.requests = self.gauge("http_server_active_requests", "Requests under way", "livesum")
@@ -252,6 +253,7 @@ class Metrics:
             if "HTTP_UPGRADE" in environ and environ["HTTP_UPGRADE"].lower() == "websocket":
                 return application(environ, start_response)  # which lasts as long as somebody has a page open
             request = Request(self, environ, start_response)
+            body: Any
             try:
                 body = request.body = application(environ, request.start)
             except BaseException:
@@ -259,7 +261,7 @@ class Metrics:
                 request.end()
                 raise
             request.close_body, file = getattr(body, "close", None), environ.get("wsgi.file_wrapper")
-            if not isinstance(file, type) or not isinstance(body, file):
+            if not isinstance(file, type) or not isinstance(request.body, file):
                 return request
             body.close = request.close  # a server sends a file faster, if it is still of that class
             return body
@@ -408,31 +410,29 @@ class Metrics:
 
     def collect(self) -> Iterator[Any]:
         """Yield the metrics of all processes of the group. prometheus_client calls it for each request."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-        from prometheus_client.multiprocess import MultiProcessCollector
-
+        core, files = import_module("prometheus_client.core"), []
         self.requests.set(len(self.active))
-        living, now, files = self.group.living(), time.time(), []
+        living, now = self.group.living(), time.time()
         for file in glob.glob(f"{glob.escape(self.group.folder)}/*.db"):
             live = re.fullmatch(r".*/gauge_live[a-z]+_(\d+)\.db", file)
             if os.path.getsize(file) and (live is None or int(live[1]) in living):
                 files.append(file)
-        for metric in MultiProcessCollector.merge(files):
+        for metric in import_module("prometheus_client.multiprocess").MultiProcessCollector.merge(files):
             if metric.name == "worker_oldest_job_age_seconds":
                 metric.samples = [one._replace(value=max(0.0, now - one.value)) for one in metric.samples]
             yield metric
-        yield GaugeMetricFamily("service_workers", "Processes that are alive", value=len(living))
+        yield core.GaugeMetricFamily("service_workers", "Processes that are alive", value=len(living))
         about = {"version": os.getenv("SERVICE_VERSION", "unknown"), "environment": os.getenv("ENVIRONMENT", "local")}
-        build = GaugeMetricFamily("service_build_info", "What runs", labels=["service", *about])
+        build = core.GaugeMetricFamily("service_build_info", "What runs", labels=["service", *about])
         build.add_metric([self.service, *about.values()], 1)
         yield build
         with suppress(OSError):
             cpu, *rest = used(self.group.leader, set(living.values()))
-            yield CounterMetricFamily("process_cpu_seconds", "User and system CPU time, of all processes", value=cpu)
+            yield core.CounterMetricFamily("process_cpu_seconds", "User and system CPU time, of all processes", value=cpu)
             for name, value in zip(("resident_memory_bytes", "open_fds", "start_time_seconds"), rest, strict=True):
-                yield GaugeMetricFamily(f"process_{name}", "Sum of all processes; their start: the first's", value=value)
+                yield core.GaugeMetricFamily(f"process_{name}", "Sum of all processes; their start: the first's", value=value)
         if self.secret():
-            sketch = GaugeMetricFamily("users_daily_sketch", "HyperLogLog of today's users", labels=["register"])
+            sketch = core.GaugeMetricFamily("users_daily_sketch", "HyperLogLog of today's users", labels=["register"])
             for register, rank in enumerate(users(self.group.folder)):
                 sketch.add_metric([str(register)], rank)
             yield sketch
