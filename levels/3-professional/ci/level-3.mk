@@ -1,4 +1,4 @@
 .PHONY: security
 
 security:
-	@$(PYTHON) ci/security.py "$${CHECK:-both}" $${RECORD:+--record}
+	@$(PYTHON) ci/security.py "$${CHECK:-all}" $${RECORD:+--record} $${ISSUE:+--issue}
