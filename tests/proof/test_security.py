@@ -239,6 +239,7 @@ def test_an_adopted_project_fails_only_on_what_is_new_once_it_is_recorded(
     project.commit("theirs")
     copier.run_copy(str(template), project.folder, data={"level": 3}, defaults=True, unsafe=True, quiet=True)
     project.commit("level")
+    assert "\nenabled = false\n" in project.read("config/security.toml")
 
     make = "make -f levels.mk security CHECK=secrets"
     said = machine.run(make, project.folder)
