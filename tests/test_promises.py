@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import importlib.util
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
