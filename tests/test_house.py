@@ -113,7 +113,7 @@ def test_seeds_and_only_seeds_are_skipped_where_they_exist(level: int) -> None:
         path = re.sub(r"@[a-z-]*name", "api", file.path)
         path = re.sub(r"@[a-z]+-module", "api", path)
         path = (
-            re.sub(r"@[a-z]+", "services/api", path)
+            re.sub(r"@[a-z]+", "services/api", path.replace(layers.ENVIRONMENT, "staging"))
             .replace("[[ service.module ]]", "api")
             .replace("[[ service.name ]]", "api")
         )

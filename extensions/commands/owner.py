@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     if not path.is_relative_to(project):
         raise Refused(f"{options.file}: expected a file of this project, which stands in {project}")
     name = path.relative_to(project).as_posix()
-    owners = layers.owners(root(), answers.recorded_services(recorded))
+    owners = layers.owners(root(), answers.recorded_services(recorded), answers.environment_names(recorded))
     if path.is_dir() and not path.is_symlink():
         files = sorted(one for one in [*owners, ".copier-answers.yml"] if (project / one).is_file())
         inside = [one for one in files if name in (".", *map(str, Path(one).parents))]

@@ -2,8 +2,9 @@
 why it isn't known.
 
 Sources of deployments are tried in this order, and the first that has one in the window is taken: the
-deployment log, GitHub's deployments, the runs of the workflow that config/evolution.yml names, release tags.
-Merges are never passed off as deployments.
+deployment log together with the record that deploys leave on their host, GitHub's deployments, the runs of
+the workflow that config/evolution.yml names, release tags. Where that record can't be read, the log alone
+lacks what workflows deployed, and comes after GitHub's. Merges are never passed off as deployments.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 from ..project.git_and_files import shown
 from . import deployment_log, document, settings
 from .registry import METRICS
-from .sources import deployments, git_history, github, prometheus, rates, web
+from .sources import deployments, git_history, github, host, prometheus, rates, web
 
 WINDOW = f"{rates.WEEKS} weeks"
 NO_LOG = f"there is no deployment log ({deployment_log.FILE})"
@@ -52,12 +53,13 @@ def measure(
 ) -> dict[str, Measured]:
     """Every metric of the registry, by name, for the repository at `project`.
 
-    `recorded` are its answers; `now` needs a time zone; `offline` asks neither GitHub nor Prometheus. Raises
-    Refused for a config/evolution.yml that can't be taken; whatever else is missing makes a metric unknown.
+    `recorded` are its answers; `now` needs a time zone; `offline` asks neither GitHub, Prometheus nor a host.
+    Raises Refused for a config/evolution.yml that can't be taken; whatever else is missing makes a metric
+    unknown.
     """
     at = now.timestamp()
     wanted = settings.read(project)
-    read = deployment_log.read(project, at + rates.SLACK)
+    read = _deployment_log(project, wanted.environment, at, offline)
     try:
         git_history.readable(project)
         git = None
@@ -66,7 +68,7 @@ def measure(
     deployed, asked = _deployments(project, recorded, wanted, read, at, offline, git)
     found = [
         _team_size(project, wanted, at, git),
-        _frequency(deployed, asked, at),
+        _frequency(deployed, asked, read.unread, at),
         _lead_time(project, deployed, at, git),
         _production(deployed, asked),
         *_from_log(read, wanted.environment, at),
@@ -144,6 +146,28 @@ def _listed(names: Sequence[str], most: int = 10) -> str:
 # Deployments
 
 
+def _deployment_log(
+    project: Path, environment: str, at: float, offline: bool
+) -> deployment_log.DeploymentLog:
+    """The deployment log, with the record on the environment's host where the project's deploys leave one."""
+    read = deployment_log.read(project, at + rates.SLACK)
+    if not host.is_asked(project):
+        return read
+    if offline:
+        return replace(read, unread="not asked, offline")
+    try:
+        return deployment_log.with_host(read, host.record(project, environment), at + rates.SLACK)
+    except web.NotMeasured as error:
+        return replace(read, unread=str(error))
+
+
+def _to_read(unread: str) -> str:
+    """What to do about a record on the host that wasn't read."""
+    if "offline" in unread:
+        return "run this without `--offline`"
+    return "run this where the host can be reached: on a machine that deploys there"
+
+
 def _deployments(
     project: Path,
     recorded: Mapping[str, Any],
@@ -162,7 +186,7 @@ def _deployments(
 
     def of_log() -> deployments.Deployments | None:
         if not read.there:
-            raise web.NotMeasured("no such file")
+            raise web.NotMeasured("no such file" if read.files == deployment_log.FILE else "empty")
         return deployments.of_log(read, wanted.environment)
 
     def of_github(ask: Callable[[], deployments.Deployments | None]) -> deployments.Deployments | None:
@@ -183,7 +207,7 @@ def _deployments(
         )
 
     tried: list[tuple[str, Callable[[], deployments.Deployments | None]]] = [
-        (f"the deployment log ({deployment_log.FILE})", of_log),
+        (f"the {read.source}", of_log),
         (
             "GitHub's deployments",
             lambda: of_github(lambda: github.deployments(repository, wanted.environment, at)),
@@ -196,9 +220,12 @@ def _deployments(
                 lambda: of_github(lambda: github.runs(repository, wanted.workflow, at)),
             )
         )
+    asked: list[str] = []
+    if read.unread:
+        tried = [*tried[1:], tried[0]]
+        asked.append(f"{deployment_log.ON_HOST}: {read.unread}")
     tried.append(("release tags", of_tags))
     old: deployments.Deployments | None = None
-    asked: list[str] = []
     for name, ask in tried:
         try:
             found = ask()
@@ -218,10 +245,12 @@ def _deployments(
     return old, tuple(asked)
 
 
-def _frequency(deployed: deployments.Deployments | None, asked: tuple[str, ...], at: float) -> Measured:
+def _frequency(
+    deployed: deployments.Deployments | None, asked: tuple[str, ...], unread: str, at: float
+) -> Measured:
     name = "deployment_frequency"
     if deployed is None:
-        return _unknown(name, "; ".join(asked), evidence=asked)
+        return _unknown(name, "; ".join(asked), evidence=asked, do=_to_read(unread) if unread else "")
     noun = "release" if deployed.source == "release tags" else "deployment"
     evidence = (*deployed.evidence(at, noun), *asked)
 
@@ -287,23 +316,30 @@ def _from_log(read: deployment_log.DeploymentLog, environment: str, at: float) -
     """
     names = ("manual_errors", "time_to_restore", "change_failure_rate")
     here = [entry for entry in read.entries if entry.environment == environment]
-    source = f"deployment log ({deployment_log.FILE})"
+    unread = f"{deployment_log.ON_HOST} wasn't read ({read.unread})" if read.unread else ""
     if not here:
         reason = f"the deployment log has nothing of {environment}" if read.there else NO_LOG
-        return [_unknown(name, reason, source if read.there else "", read.left_out) for name in names]
+        do = _to_read(read.unread) if unread else ""
+        reason = f"{unread}, and {reason}" if unread else reason
+        return [
+            _unknown(name, reason, read.source if read.there else "", read.left_out, do=do) for name in names
+        ]
     troubles = deployments.errors(read, environment)
     lately = [trouble for trouble in troubles if rates.since(at) < trouble.start <= at]
     kinds = [trouble.what for trouble in lately]
     seen = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds))) or "nothing went wrong"
     still_open = sum(trouble.end is None for trouble in troubles)
-    told = Measured("", None, source, WINDOW, "high", (f"in {WINDOW}: {seen}", *read.left_out))
+    evidence = (f"in {WINDOW}: {seen}", *([unread] if unread else []), *read.left_out)
+    told = Measured("", None, read.source, WINDOW, "medium" if unread else "high", evidence)
 
     def known(
         name: str, value_at: Callable[[float], float | None], reason: str, do: str, *evidence: str
     ) -> Measured:
         value, lines, history = value_at(at), (*told.evidence, *evidence), rates.history(value_at, at)
+        if unread and not value:  # nothing went wrong in what is known here: elsewhere it may have
+            return _unknown(name, unread, read.source, lines, do=_to_read(read.unread))
         if value is None:
-            return _unknown(name, reason, source, lines, history, do)
+            return _unknown(name, reason, read.source, lines, history, do)
         return replace(told, metric=name, value=value, evidence=lines, history=history)
 
     starts, began = [trouble.start for trouble in troubles], read.entries[0].at
