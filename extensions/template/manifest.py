@@ -61,12 +61,13 @@ class Check(Entry):
 @dataclass(frozen=True)
 class Suite:
     """What a commit has to pass at this level: the job of the workflow, what it does, and the make target
-    that it runs.
+    that it runs; of the history it has `depth` commits, all of them for 0.
     """
 
     job: str
     does: str
     run: str
+    depth: int = 2  # the commit before shows what is new
 
 
 @dataclass(frozen=True)

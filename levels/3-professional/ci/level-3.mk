@@ -1,4 +1,7 @@
-.PHONY: security
+.PHONY: security threat-model
 
 security:
-	@$(PYTHON) ci/security.py "$${CHECK:-both}" $${RECORD:+--record}
+	@$(PYTHON) ci/security.py "$${CHECK:-all}" $${RECORD:+--record} $${ISSUE:+--issue}
+
+threat-model:
+	@$(PYTHON) ci/levels.py threat-model $${CHECK:+--check}
