@@ -15,8 +15,11 @@ deploy:
 rollback:
 	@$(DEPLOY) rollback "$$ENV" $${RELEASE:+--release "$$RELEASE"} $${DRY_RUN:+--dry-run}
 
+# A higher level may say more.
+STATUS = $(DEPLOY) status "$$ENV"
+
 status:
-	@$(DEPLOY) status "$$ENV"
+	@$(STATUS)
 
 logs:
 	@$(DEPLOY) logs "$$ENV" $${SERVICE:+--service "$$SERVICE"}
