@@ -26,6 +26,7 @@ from .commands import (
     record,
     service,
     set,
+    slo,
     stubs,
     todo,
     update,
@@ -37,7 +38,7 @@ from .project import environment
 # In the order in which `levels --help` lists them.
 COMMANDS = (
     *(new, upgrade, update, preview, owner, set, service),
-    *(record, todo, evolution, flags, env, propose, api_docs, stubs),
+    *(record, todo, evolution, flags, env, slo, propose, api_docs, stubs),
 )
 
 

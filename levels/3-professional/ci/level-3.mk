@@ -1,4 +1,7 @@
-.PHONY: security
+.PHONY: security slo
 
 security:
 	@$(PYTHON) ci/security.py "$${CHECK:-both}" $${RECORD:+--record}
+
+slo:
+	@$(PYTHON) ci/levels.py slo $${ENV:+"$$ENV"}
