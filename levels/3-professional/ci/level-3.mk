@@ -1,6 +1,6 @@
 STATUS = $(DEPLOY).overview $${ENV:+"$$ENV"} $${HTML:+--html "$$HTML"}
 
-.PHONY: promote approved security threat-model
+.PHONY: promote approved security threat-model slo
 
 promote approved:
 	@$(DEPLOY).promote $@
@@ -10,3 +10,6 @@ security:
 
 threat-model:
 	@$(PYTHON) ci/levels.py threat-model $${CHECK:+--check}
+
+slo:
+	@$(PYTHON) ci/levels.py slo $${ENV:+"$$ENV"}
