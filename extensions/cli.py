@@ -26,6 +26,7 @@ from .commands import (
     record,
     service,
     set,
+    setup,
     stubs,
     threat_model,
     todo,
@@ -38,7 +39,7 @@ from .project import environment
 # In the order in which `levels --help` lists them.
 COMMANDS = (
     *(new, upgrade, update, preview, owner, set, service),
-    *(record, todo, evolution, flags, env, propose, api_docs, threat_model, stubs),
+    *(record, todo, evolution, flags, env, setup, propose, api_docs, threat_model, stubs),
 )
 
 

@@ -1,4 +1,9 @@
-.PHONY: security sign threat-model
+STATUS = $(DEPLOY).overview $${ENV:+"$$ENV"} $${HTML:+--html "$$HTML"}
+
+.PHONY: promote approved security sign threat-model
+
+promote approved:
+	@$(DEPLOY).promote $@
 
 security:
 	@$(PYTHON) ci/security.py "$${CHECK:-all}" $${RECORD:+--record} $${ISSUE:+--issue}
