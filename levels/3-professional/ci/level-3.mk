@@ -1,6 +1,6 @@
 STATUS = $(DEPLOY).overview $${ENV:+"$$ENV"} $${HTML:+--html "$$HTML"}
 
-.PHONY: promote approved security threat-model slo
+.PHONY: promote approved security sign threat-model slo
 
 promote approved:
 	@$(DEPLOY).promote $@
@@ -13,3 +13,6 @@ threat-model:
 
 slo:
 	@$(PYTHON) ci/levels.py slo $${ENV:+"$$ENV"}
+
+sign:
+	@$(DEPLOY).signing
