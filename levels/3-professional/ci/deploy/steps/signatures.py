@@ -1,7 +1,6 @@
 """Before an image is started, see who signed it; in the first environment it comes from the build of the same run."""
 
 import uv
-
 from deploy import signing
 from deploy.pipeline import Deploy, Step
 
