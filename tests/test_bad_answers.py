@@ -95,6 +95,17 @@ BAD = [
     ("package_index", 'https://x/"y'),
     ("package_index", "https://user:secret@pypi.example.com/simple"),
     ("image_registry", "ghcr.io/$(x)"),
+    *[("environments", [name]) for name in BAD_NAMES],
+    *[("environments", [name]) for name in ("local", "github-pages", "a" * 32, 1, None, ["staging"])],
+    ("environments", []),
+    ("environments", "staging"),
+    ("environments", ["staging", {"name": "staging"}]),
+    ("environments", [{"url": "https://example.com"}]),
+    ("environments", [{"name": "staging", "colour": "red"}]),
+    *[
+        ("environments", [{"name": "staging", "url": url}])
+        for url in ("example.com", "https://u:p@x", "https://x/${{ vars.KEY }}", "javascript:1", None)
+    ],
 ]
 
 

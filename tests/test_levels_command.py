@@ -256,15 +256,31 @@ def test_preview_tells_just_what_the_move_then_does(at_level: AtLevel, levels: L
 def test_preview_for_people(at_level: AtLevel, levels: Levels) -> None:
     project = at_level(2)
     up = levels(project, "preview", "3")[1]
-    assert "Level 3, Professional" in up and "CODE_SCANNING" in up and ".github/workflows/security.yml" in up
+    assert "Level 3, Professional" in up and "CodeQL" in up and ".github/workflows/security.yml" in up
     assert "-current_level: 2" in up and "+current_level: 3" in up
     down = levels(project, "preview", "1")[1]
     assert "keeps running until you stop it" in down and "Files that go" in down
     project.commit()
     assert "Keeps running until you stop it: what was deployed" in levels(project, "upgrade", "1")[1]
     project.commit().move(2).commit()
-    assert "image_registry (default ghcr.io)" in levels(at_same(project, 1), "preview", "2")[1]
+    seen = levels(at_same(project, 1), "preview", "2")[1]
+    assert "image_registry (default ghcr.io)" in seen
+    assert "environments (default [staging, production])" in seen
     assert "nothing would change" in levels(project, "preview", "1")[1]
+
+
+def test_preview_of_answers_that_are_edited_and_not_committed(at_level: AtLevel, levels: Levels) -> None:
+    project = at_level(2)
+    text = project.read(".copier-answers.yml")
+    assert text.endswith("environments:\n- name: staging\n  url: ''\n- name: production\n  url: ''\n")
+    project.write(".copier-answers.yml", text.replace("- name: production", "- name: qa\n- name: production"))
+    code, seen, _ = levels(project, "preview", "2")
+    assert code == 0 and "With the answers as they stand, not committed, at level 2." in seen
+    assert "  config/qa.env.template\n" in seen and "Files that go" not in seen
+    assert "config/qa.env.template" in levels(project, "preview", "3")[1]
+    project.write(".copier-answers.yml", text.replace("- name: production", "- name: local"))
+    code, seen, errors = levels(project, "preview", "2")
+    assert code == 2 and seen == "" and errors.startswith("levels: environments[1].name: expected")
 
 
 def at_same(project: Project, level: int) -> Project:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -132,6 +133,51 @@ def test_down_and_up_again_keeps_the_answers(at_level: AtLevel, fresh: AtLevel) 
     assert "registry.example.com" in project.read(".github/workflows/staging-deploy.yml")
     project.commit().update(copier.VcsRef.CURRENT, image_registry="ghcr.io")
     assert without_answers(project) == without_answers(fresh(2))
+
+
+# Environments
+
+THREE = [
+    {"name": "dev", "url": "https://dev.example.com"},
+    {"name": "qa", "url": ""},
+    {"name": "live", "url": ""},
+]
+
+
+def test_environments_are_the_same_whether_they_came_at_once_or_later(
+    at_level: AtLevel, tmp_path: Path, template: Path
+) -> None:
+    project = at_level(2).update(copier.VcsRef.CURRENT, environments=["dev", "qa", "live"]).commit()
+    project.update(copier.VcsRef.CURRENT, environments=THREE, level=3).commit()
+    fresh = Project(tmp_path / "fresh" / "shop", template).copy(level=3, environments=THREE)
+    assert without_answers(project) == without_answers(fresh)
+    assert project.answers() == fresh.answers() and project.answers()["environments"] == THREE
+    workflow = project.read(".github/workflows/staging-deploy.yml")
+    assert "make -f levels.mk deploy ENV=dev" in workflow and "secrets.DEV_SSH_KEY" in workflow
+    assert 'url: "https://dev.example.com"' in workflow and "STAGING_" not in workflow
+    project.move(1).commit().move(3)
+    assert without_answers(project) == without_answers(fresh)
+
+
+def test_an_environment_that_comes_or_goes_is_told_with_what_it_leaves(
+    at_level: AtLevel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = at_level(2)
+    project.update(copier.VcsRef.CURRENT, environments=["staging", "qa", "production"])
+    assert "config/qa.env is there to be filled in; git ignores it" in capfd.readouterr().err
+    staging = project.read("config/staging.env.template")
+    settings = staging.replace("staging needs", "qa needs").replace("config/staging", "config/qa")
+    assert settings == project.read("config/qa.env.template") == project.read("config/qa.env")
+    assert not (project.folder / "config/production.env").exists(), "that environment was there before"
+    project.write("config/qa.env.template", settings + "QA_NAME=\n")
+    project.commit().update(copier.VcsRef.CURRENT, environments=["production"])
+    said = capfd.readouterr().err
+    assert "kept config/qa.env.template: you changed it" in said
+    assert "QA_NAME" in project.read("config/qa.env.template")
+    assert not (project.folder / "config/staging.env.template").exists()
+    assert "qa is no environment any more: what was deployed there runs on until you stop it" in said
+    assert "config/qa.env stays on this machine" in said and "config/staging.env stays" not in said
+    assert "a merge is deployed to production from here on" in said
 
 
 # Across two versions whose extension code differs
@@ -279,6 +325,22 @@ def test_migrations_of_the_crossed_layers_run_in_order_and_can_run_twice(
         "level 3: config/security-exceptions.txt: the exception for PYSEC-2020-1 ended on 2020-01-31"
         in capfd.readouterr().err
     )
+
+
+def test_what_takes_the_place_of_codeqls_workflow_is_told_once(at_level: AtLevel) -> None:
+    project, path = at_level(3), ".github/workflows/code-scanning.yml"
+    spec = importlib.util.spec_from_file_location("level_3", ROOT / "levels/3-professional/_level/migrate.py")
+    assert spec and spec.loader
+    level_3 = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(level_3)
+    project.write(path, "on: push\n")
+    project.commit()
+    assert list(level_3.stay(project.folder)) == []
+    (project.folder / path).unlink()
+    [told] = level_3.stay(project.folder)
+    assert told.startswith(f"{path} is gone: ") and "default setup" in told
+    project.commit()
+    assert list(level_3.stay(project.folder)) == []
 
 
 def test_a_job_of_yours_in_the_checks_workflow_is_named_when_pushes_go_elsewhere(

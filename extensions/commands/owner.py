@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..apidocs import write
+    from ..apidocs import threat_model, write
 
     project = Path.cwd()
     recorded = project_answers(project)
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     if not path.is_relative_to(project):
         raise Refused(f"{options.file}: expected a file of this project, which stands in {project}")
     name = path.relative_to(project).as_posix()
-    owners = layers.owners(root(), answers.recorded_services(recorded))
+    owners = layers.owners(root(), answers.recorded_services(recorded), answers.environment_names(recorded))
     if path.is_dir() and not path.is_symlink():
         files = sorted(one for one in [*owners, ".copier-answers.yml"] if (project / one).is_file())
         inside = [one for one in files if name in (".", *map(str, Path(one).parents))]
@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
         raise Refused(
             f"{options.file}: there is no such file here, and the template brings none of that name"
         )
+    if not level and name == threat_model.PAGE and threat_model.ours(project / name):
+        owner, why = "shared", "written by `levels threat-model` from the source; what follows is yours"
     if options.json:
         print(json.dumps({"file": name, "owner": owner, "level": level or None, "why": why}))
     else:

@@ -6,7 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
-from .arguments import level_of, project_answers
+import yaml
+
+from ..project.git_and_files import git_says
+from .arguments import check, level_of, project_answers
 
 HELP = "what moving to a level would bring; changes nothing"
 
@@ -20,6 +23,8 @@ def run(options: argparse.Namespace) -> int:
     from ..moving import preview
 
     recorded = project_answers(Path.cwd())
-    seen = preview.preview(recorded, level_of(options.level))
+    committed = yaml.safe_load(git_says(Path.cwd(), "show", "HEAD:./.copier-answers.yml") or "{}")
+    check({key: value for key, value in recorded.items() if value != committed.get(key, value)})
+    seen = preview.preview({**recorded, **committed}, level_of(options.level), recorded)
     print(json.dumps(seen, indent=2) if options.json else preview.text(seen))
     return 0

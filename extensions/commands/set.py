@@ -95,7 +95,7 @@ def wanted_keep(recorded: Mapping[str, Any], value: str) -> list[str]:
             raise Refused(f"{path}: expected one of keep: {', '.join(before) or 'nothing is kept'}")
         wanted = [one for one in before if one != path] if value.startswith("-") else [*before, path]
     check({"keep": wanted})
-    ours = layers.owners(root(), answers.recorded_services(recorded))
+    ours = layers.owners(root(), answers.recorded_services(recorded), answers.environment_names(recorded))
     for path in wanted:
         if path not in before and not any(answers.kept(one, [path]) for one in ours):
             raise Refused(f"{path}: expected a file of the template's; the others are yours anyway")

@@ -133,7 +133,7 @@ class Facts:
     @functools.cached_property
     def _owners(self) -> dict[str, tuple[int, str, str]]:
         """What any level of the template renders: level, owner, why."""
-        return layers.owners(root(), self.services)
+        return layers.owners(root(), self.services, answers.environment_names(self.recorded))
 
     @functools.cached_property
     def own_python(self) -> list[str]:

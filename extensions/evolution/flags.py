@@ -8,7 +8,7 @@ the template here.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import Refused
 from ..project.git_and_files import shown as escaped
-from ..template import layers
+from ..template import answers, layers
 from ..template.place import root as template_root
 from . import triggers
 from .metrics import Measured
@@ -33,9 +33,14 @@ def resolver() -> ModuleType:
     return module
 
 
-def where_it_stands(level: int) -> dict[str, Any]:
+def where_it_stands(level: int, environments: Sequence[str] = answers.ENVIRONMENTS) -> dict[str, Any]:
     """What the resolver takes of a project at `level`: as config/levels.json has it."""
-    return {"level": level, "levels": [asdict(manifest) for manifest in layers.manifests(template_root())]}
+    manifests = layers.manifests(template_root(), environments)
+    return {
+        "level": level,
+        "levels": [asdict(manifest) for manifest in manifests],
+        "environments": dict.fromkeys(environments, "") if level > 1 else {},
+    }
 
 
 def report(
@@ -47,7 +52,7 @@ def report(
     included.
     """
     code = resolver()
-    stands = where_it_stands(level)
+    stands = where_it_stands(level, answers.environment_names(answers.recorded_answers(project)))
     file = project / code.FILE
     try:
         flags = code.read(file.read_text(encoding="utf-8-sig") if file.is_file() else "features: {}")

@@ -95,7 +95,10 @@ def keep_edits(project: Path, template: Path, old: dict[str, Any], new: dict[str
         return
     head = git_says(project, "rev-parse", "--short", "HEAD").strip()
     owner = {
-        path: owner for path, (_, owner, _) in layers.owners(template, answers.recorded_services(old)).items()
+        path: owner
+        for path, (_, owner, _) in layers.owners(
+            template, answers.recorded_services(old), answers.environment_names(old)
+        ).items()
     }
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
         rendered = Path(folder, "rendered")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,16 @@ from ..template.place import root
 ANSWERS = ".copier-answers.yml"
 
 
-def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
-    """What moving a project with these recorded answers to `level` would change, as plain data."""
+def preview(recorded: dict[str, Any], level: int, wanted: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What moving a project with these recorded answers to `level` would change, as plain data.
+
+    `wanted` are the answers that it is to have then, where a person has edited them.
+    """
+    wanted = recorded if wanted is None else wanted
     with tempfile.TemporaryDirectory(prefix="copier-levels.") as folder:
         old, new = Path(folder, "old"), Path(folder, "new")
         render(recorded, old)
-        render({**recorded, "level": level}, new)
+        render({**wanted, "level": level}, new)
         before, after = _files(old), _files(new)
         changed = {
             path: [
@@ -40,7 +44,7 @@ def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
             for path in sorted(before & after)
             if path != ANSWERS and (old / path).read_bytes() != (new / path).read_bytes()
         }
-    manifests = _manifests(recorded)
+    manifests = _manifests({**recorded, **wanted})
     low, high = sorted((recorded["level"], level))
     crossed = [manifest for manifest in manifests if low < manifest.level <= high]
     if level == low:
@@ -52,7 +56,7 @@ def preview(recorded: dict[str, Any], level: int) -> dict[str, Any]:
         "added": sorted(after - before),
         "removed": sorted(before - after),
         "changed": changed,
-        "levels": [_brought(manifest, recorded["keep"]) for manifest in crossed],
+        "levels": [_brought(manifest, wanted["keep"]) for manifest in crossed],
     }
 
 
@@ -73,10 +77,13 @@ def _brought(manifest: Manifest, keep: Collection[str]) -> dict[str, Any]:
 
 def text(seen: dict[str, Any]) -> str:
     """A preview for people."""
-    if seen["from"] == seen["to"]:
+    if seen["from"] == seen["to"] and not seen["added"] + seen["removed"] + list(seen["changed"]):
         return f"The project is at level {seen['to']}: nothing would change."
     up = seen["to"] > seen["from"]
-    lines = [f"Moving from level {seen['from']} to {seen['to']}. Nothing is changed by this preview."]
+    moving = f"Moving from level {seen['from']} to {seen['to']}"
+    if seen["from"] == seen["to"]:
+        moving = f"With the answers as they stand, not committed, at level {seen['to']}"
+    lines = [f"{moving}. Nothing is changed by this preview."]
     for level in seen["levels"]:
         workflow = level["pushes"]
         lines += [

@@ -48,17 +48,24 @@ def complete(
         given["readiness"], [one["name"] for one in in_full], [one["name"] for one in known]
     )
     services = readiness.with_checks(in_full, given["readiness"])
+    if "environments" in given:
+        given["environments"][:] = answers.environments(given)
     if not project.is_dir() or not any(project.iterdir()):
         return services
 
+    environments = answers.environment_names(given)
     never = layers.left_out(template, {**given, "services": services, "keep": []})
     paths = {
         path: level
-        for level, _, path in layers.rendered_paths(layers.names_on_disk(template), services)
+        for level, _, path in layers.rendered_paths(layers.names_on_disk(template), services, environments)
         if path not in never
     }
     before = _rendered_before(recorded, template, commit)
-    seeds = {path for path, (_, owner, _) in layers.owners(template, services).items() if owner == "yours"}
+    seeds = {
+        path
+        for path, (_, owner, _) in layers.owners(template, services, environments).items()
+        if owner == "yours"
+    }
     there = set(preflight.standing(project, paths))
     keep = given["keep"]
     dropped = set(recorded.get("keep", ())) - set(keep)
@@ -148,6 +155,6 @@ def _rendered_before(recorded: dict[str, Any], template: Path, commit: str | Non
     never = layers.left_out(template, {**recorded, "services": services, "keep": keep})
     return {
         path
-        for level, name, path in layers.rendered_paths(names, services)
+        for level, name, path in layers.rendered_paths(names, services, answers.environment_names(recorded))
         if level <= recorded["level"] and name not in never and not answers.kept(path, keep)
     }

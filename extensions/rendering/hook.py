@@ -58,12 +58,23 @@ class Levels(Extension):
                 )
                 for part, (group, value) in layers.FOR_EACH.items()
             },
+            **{
+                part: (
+                    "[% yield environment from each_environment() %]"
+                    f"{part.replace(layers.ENVIRONMENT, '[[ environment.name ]]')}[% endyield %]",
+                    {},
+                )
+                for name in layers.names_on_disk(self.template)
+                for part in [name.rpartition("/")[2].removesuffix(layers.SUFFIX)]
+                if layers.ENVIRONMENT in part
+            },
         }
         environment.globals.update(
             answers_file=self.answers_file,
             check_answers=self.check_answers,
             closing_message=self.closing_message,
             each=self.each,
+            each_environment=self.each_environment,
             kept_paths=self.kept_paths,
             layer_root=self.layer_root,
             level_choices=self.level_choices,
@@ -211,6 +222,9 @@ class Levels(Extension):
                 raise UserMessageError(str(error)) from error
             theirs = (service["path"] for service in self.services if service["code"] == "theirs")
             self.adopts = first and any(files.theirs(_project(context), path) for path in theirs)
+            self.environment.globals["all_layers"] = layers.manifests(
+                self.template, answers.environment_names(given)
+            )
             applying = layers.applying(self.template, {**given, "services": self.services})
             self.environment.globals["make"] = answers.make(given)
             self.environment.globals["layers"] = [
@@ -228,6 +242,12 @@ class Levels(Extension):
     def each(self, context: Context, group: str) -> list[dict[str, Any]]:
         """The services of a group, for a path part."""
         return layers.groups(self.services_in_full(context))[group]
+
+    @pass_context
+    def each_environment(self, context: Context) -> list[dict[str, str]]:
+        """The environments, for a file that there is one of for each."""
+        self.services_in_full(context)
+        return answers.environments(context.get_all())
 
     @pass_context
     def owned(self, context: Context, owner: str) -> list[str]:

@@ -21,7 +21,16 @@ YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 # Folders that the template itself, or git, fills.
 TAKEN = {".git", ".github", "ci", "config", "docs", "runtime", "tests"}
-YAML = {"level", "services", "adopted", "readiness", "keep"}  # the answers that aren't plain text
+YAML = {
+    "level",
+    "services",
+    "adopted",
+    "readiness",
+    "keep",
+    "environments",
+}  # the answers that aren't plain text
+# The environments of a project that says nothing of them, in order: a merge is deployed to the first one.
+ENVIRONMENTS = ("staging", "production")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one, where PyYAML was built with it
@@ -313,6 +322,40 @@ def _readiness(where: str, value: Any) -> None:
         seen.add(one)
 
 
+def _environments(where: str, value: Any) -> None:
+    if not isinstance(value, list) or not value:
+        _refuse(where, value, "a list with one environment at least, as [staging, production]")
+    seen: dict[str, int] = {}
+    for index, entry in enumerate(value):
+        here = f"{where}[{index}]"
+        if not isinstance(entry, (str, Mapping)) or not {*_environment(entry)} <= {"name", "url"}:
+            _refuse(here, entry, "a name, or a mapping with name and url")
+        fields = _environment(entry)
+        _name(f"{here}.name", fields["name"])
+        # The names of its secrets begin with it, and GitHub keeps those that begin with its own.
+        if len(fields["name"]) > 31 or re.match(r"local$|github", fields["name"]):
+            _refuse(f"{here}.name", fields["name"], "31 characters at most, not local and not github...")
+        if fields["url"] != "":
+            _index(f"{here}.url", fields["url"])
+        if fields["name"] in seen:
+            raise Refused(f"{here}.name: {fields['name']} stands at {where}[{seen[fields['name']]}] already")
+        seen[fields["name"]] = index
+
+
+def _environment(entry: Any) -> dict[str, Any]:
+    return {"name": None, "url": "", **({"name": entry} if isinstance(entry, str) else entry)}
+
+
+def environments(given: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The environments of answers in full, in order; where they say nothing, those that hold then."""
+    return [_environment(entry) for entry in given.get("environments") or ENVIRONMENTS]
+
+
+def environment_names(given: Mapping[str, Any]) -> list[str]:
+    """The names of these environments."""
+    return [one["name"] for one in environments(given)]
+
+
 def has_credentials(url: str) -> bool:
     """Whether an address carries a password, or over http(s) a user, which may be a token."""
     parts = urlsplit(url.removeprefix("git+"))
@@ -359,6 +402,7 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
     "image_registry": _matches(
         r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*", "a registry, as ghcr.io"
     ),
+    "environments": _environments,
 }
 
 

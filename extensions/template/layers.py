@@ -6,16 +6,17 @@ import hashlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from . import answers as given
 from . import readiness
 from .answers import LOADER
-from .manifest import Entry, File, Manifest, manifest
+from .manifest import Entry, File, Manifest, Step, Suite, Target, manifest
 
 Service = dict[str, Any]
 
@@ -37,12 +38,36 @@ FOR_EACH = {
     **{f"@{probe}": (probe, "path") for probe in readiness.MODULES},
 }
 
+# A part of a file's name that stands for each environment.
+ENVIRONMENT = "@environment"
+
 _parsed: dict[str, Manifest] = {}
 
 
-def manifests(template: Path) -> list[Manifest]:
-    """The manifests of the template at `template`, lowest level first."""
-    return [_manifest(folder / "_level" / "level.yml") for folder in layer_folders(template).values()]
+def manifests(template: Path, environments: Sequence[str] = given.ENVIRONMENTS) -> list[Manifest]:
+    """The manifests of the template at `template`, lowest level first.
+
+    What they say of `{first}` and `{last}` is said of the first and the last of the environments.
+    """
+    words = {"first": environments[0], "last": environments[-1]}
+    words |= {name.upper(): word.upper().replace("-", "_") for name, word in words.items()}
+
+    def named(value: Any) -> Any:
+        if isinstance(value, str):
+            return re.sub(r"\{(first|last|FIRST|LAST)\}", lambda found: words[found[1]], value)
+        if isinstance(value, list):
+            return [named(one) for one in value]
+        if isinstance(value, dict):
+            return {key: named(one) for key, one in value.items()}
+        if isinstance(value, Step | Suite | Target):
+            return replace(value, **{one.name: named(getattr(value, one.name)) for one in fields(value)})
+        return value
+
+    found = [_manifest(folder / "_level" / "level.yml") for folder in layer_folders(template).values()]
+    return [
+        replace(one, **{name: named(getattr(one, name)) for name in ("setup", "suites", "targets", "asked")})
+        for one in found
+    ]
 
 
 def layer_folders(template: Path) -> dict[int, Path]:
@@ -90,7 +115,11 @@ def groups(services: Iterable[Service]) -> dict[str, list[Service]]:
     }
 
 
-def rendered_paths(names: Iterable[str], services: Iterable[Service]) -> Iterator[tuple[int, str, str]]:
+def rendered_paths(
+    names: Iterable[str],
+    services: Iterable[Service],
+    environments: Iterable[str] = given.ENVIRONMENTS,
+) -> Iterator[tuple[int, str, str]]:
     """What a template renders.
 
     `names` are the files below `levels/`, as POSIX paths. Yields (level, name in the layer without suffix,
@@ -105,7 +134,8 @@ def rendered_paths(names: Iterable[str], services: Iterable[Service]) -> Iterato
         inner = inner.removesuffix(SUFFIX)
         token = next((part for part in inner.split("/") if part in FOR_EACH), None)
         if token is None:
-            yield int(layer[1]), inner, inner
+            for one in environments if ENVIRONMENT in inner else [""]:
+                yield int(layer[1]), inner, inner.replace(ENVIRONMENT, one)
             continue
         group, value = FOR_EACH[token]
         for service in lists[group]:
@@ -173,7 +203,7 @@ def applying(template: Path, answers: Mapping[str, Any]) -> list[Manifest]:
             setup=list(filter(applies, one.setup)),
             checks=list(filter(applies, one.checks)),
         )
-        for one in manifests(template)
+        for one in manifests(template, given.environment_names(answers))
     ]
 
 
@@ -188,7 +218,7 @@ def shown(name: str) -> str:
         {"path": "FOLDER", "name": "NAME", "module": "NAME"}[FOR_EACH[part][1]] if part in FOR_EACH else part
         for part in name.split("/")
     )
-    return re.sub(r"\[\[ service\.\w+ \]\]", "NAME", "/".join(parts))
+    return re.sub(r"\[\[ service\.\w+ \]\]", "NAME", "/".join(parts)).replace(ENVIRONMENT, "ENVIRONMENT")
 
 
 def left_out(template: Path, answers: Mapping[str, Any]) -> set[str]:
@@ -209,11 +239,13 @@ def empty_folders(template: Path, answers: Mapping[str, Any]) -> set[str]:
     return {folder for folder in folders if not any(path.startswith(f"{folder}/") for path in paths)}
 
 
-def owners(template: Path, services: Iterable[Service]) -> dict[str, tuple[int, str, str]]:
+def owners(
+    template: Path, services: Iterable[Service], environments: Iterable[str] = given.ENVIRONMENTS
+) -> dict[str, tuple[int, str, str]]:
     """For each path that any level renders: (level, owner, why it is there)."""
     declared = {(one.level, file.path): file for one in manifests(template) for file in one.files}
     return {
         path: (level, declared[level, name].owner, declared[level, name].why)
-        for level, name, path in rendered_paths(names_on_disk(template), services)
+        for level, name, path in rendered_paths(names_on_disk(template), services, environments)
         if (level, name) in declared
     }

@@ -114,6 +114,8 @@ def run_workflow(
         command += ["--platform", f"{runner}=-self-hosted"]
     if only:
         command += ["--job", only]
+    if "GITHUB_API_URL" in environment:  # else act says GitHub's own
+        command += ["--env", f"GITHUB_API_URL={environment['GITHUB_API_URL']}"]
     for name, value in (variables or {}).items():
         command += ["--var", f"{name}={value}"]
     for action in sorted(set(re.findall(r"^ *(?:- )?uses: *([^\s#]+)", file.read_text(), re.MULTILINE))):

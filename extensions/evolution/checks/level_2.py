@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Iterator
 
+from ...template import answers
 from ..facts import Facts, Workflow
 from . import Answer, done, todo, unknown
 
 WORKFLOW = ".github/workflows/staging-deploy.yml"
-MAKE_DEPLOY = re.compile(r"\bmake\b[^\n;&|]*\sdeploy\b[^\n;&|]*\bENV=staging\b")
+MAKE_DEPLOY = r"\bmake\b[^\n;&|]*\sdeploy\b[^\n;&|]*\bENV={}(?![\w-])"
 MAKE_INTEGRATION = re.compile(r"\bmake\b[^\n;&|]*\sintegration\b")
 SECRET = re.compile(r"\bsecrets\.([A-Z][A-Z0-9_]*)\b")
 
@@ -20,20 +21,21 @@ def staging_environment(facts: Facts) -> Answer:
 
     A place like production where a change can be seen, and where it may fail.
     """
-    known = facts.ask_github("/actions/variables/STAGING_HOST")
+    known = facts.ask_github(f"/actions/variables/{_host(facts)}")
     if known.body:
-        return done("the variable STAGING_HOST is set")
-    settings = re.search(r"(?m)^DEPLOY_HOST=(?!\s*$)", facts.text("config/staging.env"))
+        return done(f"the variable {_host(facts)} is set")
+    settings = re.search(r"(?m)^DEPLOY_HOST=(?!\s*$)", facts.text(f"config/{_first(facts)}.env"))
     if deployed := _deployed(facts):
         return done(f"deployed to, last on {deployed}")
     if settings and known.why:
-        return done("config/staging.env names its host")
-    how = "set up a host, then the variable STAGING_HOST: docs/staging.md says how"
+        return done(f"config/{_first(facts)}.env names its host")
+    how = f"set up a host, then the variable {_host(facts)}: docs/staging.md says how"
     if known.why:
         return unknown(
-            f"no deployment to staging is recorded; {known.why}", f"{how}\n{facts.to_ask('gh variable list')}"
+            f"no deployment to {_first(facts)} is recorded; {known.why}",
+            f"{how}\n{facts.to_ask('gh variable list')}",
         )
-    return todo("the variable STAGING_HOST is not set", how)
+    return todo(f"the variable {_host(facts)} is not set", how)
 
 
 def staging_workflow(facts: Facts) -> Answer:
@@ -49,9 +51,9 @@ def staging_workflow(facts: Facts) -> Answer:
     if facts.text(WORKFLOW):
         return todo(
             "staging-deploy.yml doesn't deploy",
-            "have a step of it run `make -f levels.mk deploy ENV=staging`",
+            f"have a step of it run `make -f levels.mk deploy ENV={_first(facts)}`",
         )
-    return todo("no workflow deploys to staging", facts.missing(WORKFLOW))
+    return todo(f"no workflow deploys to {_first(facts)}", facts.missing(WORKFLOW))
 
 
 def integration_tests(facts: Facts) -> Answer:
@@ -96,7 +98,7 @@ def deployment_trigger(facts: Facts) -> Answer:
         if branch in ([branches] if isinstance(branches, str) else branches):
             return _evidence(facts, workflow.path)
     if not found:
-        return todo("no workflow deploys to staging", facts.missing(WORKFLOW))
+        return todo(f"no workflow deploys to {_first(facts)}", facts.missing(WORKFLOW))
     return todo(
         f"{found[0].path} doesn't run for a push to {branch}",
         f"add `push: branches: [{branch}]` below its `on:`",
@@ -105,18 +107,20 @@ def deployment_trigger(facts: Facts) -> Answer:
 
 def _evidence(facts: Facts, workflow: str) -> Answer:
     """Whether a workflow that a push starts has deployed: a file alone deploys nothing."""
-    host = facts.ask_github("/actions/variables/STAGING_HOST")
-    deployed = facts.ask_github("/deployments?environment=staging&per_page=1")
+    host = facts.ask_github(f"/actions/variables/{_host(facts)}")
+    deployed = facts.ask_github(f"/deployments?environment={_first(facts)}&per_page=1")
     if deployed.body:
         last = deployed.body[0]
         said = facts.ask_github(f"/deployments/{last.get('id')}/statuses?per_page=1")
         state = said.body[0].get("state") if said.body else said.why or "not told"
         if state == "success":
             return done(f"{workflow}, last on {str(last.get('created_at', ''))[:10]}")
-        return unknown(f"how the last deployment to staging went: {state}", facts.to_ask("gh run list"))
+        return unknown(
+            f"how the last deployment to {_first(facts)} went: {state}", facts.to_ask("gh run list")
+        )
     if not host.why and not host.body:
-        how = "set the secrets of staging, then that variable: docs/staging.md says how"
-        return todo(f"{workflow} deploys nothing until the variable STAGING_HOST is set", how)
+        how = f"set the secrets of {_first(facts)}, then that variable: docs/staging.md says how"
+        return todo(f"{workflow} deploys nothing until the variable {_host(facts)} is set", how)
     if why := host.why or deployed.why:
         return unknown(
             f"whether {workflow} has deployed: {why}",
@@ -137,34 +141,50 @@ def deployment_secrets(facts: Facts) -> Answer:
     )
     if not wanted:
         return (
-            todo("no workflow deploys to staging", facts.missing(WORKFLOW))
+            todo(f"no workflow deploys to {_first(facts)}", facts.missing(WORKFLOW))
             if not _deploys(facts)
             else done("the workflow needs none")
         )
-    here, there = facts.ask_github("/environments/staging/secrets"), facts.ask_github("/actions/secrets")
+    here, there = (
+        facts.ask_github(f"/environments/{_first(facts)}/secrets"),
+        facts.ask_github("/actions/secrets"),
+    )
     how = (
-        f"set {', '.join(wanted)} (GitHub: Settings, Environments, staging): docs/staging.md says what they"
-        " hold"
+        f"set {', '.join(wanted)} (GitHub: Settings, Environments, {_first(facts)}): docs/staging.md"
+        " says what they hold"
     )
     if here.why or there.why:
-        return unknown(here.why or there.why, f"{how}\n{facts.to_ask('gh secret list --env staging')}")
+        return unknown(
+            here.why or there.why, f"{how}\n{facts.to_ask(f'gh secret list --env {_first(facts)}')}"
+        )
     names = {secret["name"] for said in (here, there) for secret in (said.body or {}).get("secrets", [])}
     missing = [name for name in wanted if name not in names]
     return todo(f"missing: {', '.join(missing)}", how) if missing else done(", ".join(wanted))
 
 
 def _deploys(facts: Facts) -> list[Workflow]:
-    return [workflow for workflow in facts.workflows if MAKE_DEPLOY.search(workflow.commands)]
+    command = re.compile(MAKE_DEPLOY.format(_first(facts)))
+    return [workflow for workflow in facts.workflows if command.search(workflow.commands)]
+
+
+def _first(facts: Facts) -> str:
+    """The environment that a merge is deployed to."""
+    return answers.environment_names(facts.recorded)[0]
+
+
+def _host(facts: Facts) -> str:
+    """The variable that switches its workflow on."""
+    return f"{_first(facts).upper().replace('-', '_')}_HOST"
 
 
 def _deployed(facts: Facts) -> str:
     """The day of the last deployment to staging that succeeded, from the deployment log; empty where there is
     none.
     """
-    return max(_staging_days(facts.text("config/deploys.jsonl")), default="")
+    return max(_days(facts.text("config/deploys.jsonl"), _first(facts)), default="")
 
 
-def _staging_days(log: str) -> Iterator[str]:
+def _days(log: str, environment: str) -> Iterator[str]:
     for line in log.splitlines():
         try:
             entry = json.loads(line)
@@ -173,7 +193,7 @@ def _staging_days(log: str) -> Iterator[str]:
         if (
             isinstance(entry, dict)
             and entry.get("kind") == "deploy"
-            and entry.get("environment") == "staging"
+            and entry.get("environment") == environment
             and entry.get("outcome") == "success"
         ):
             yield str(entry.get("at", ""))[:10]

@@ -102,7 +102,7 @@ def resolve(file: Mapping[str, Any], stands: Mapping[str, Any], environment: str
     hung_on = {name for one in levels for name in [*one["asked"], *one["runtime"]]}
     known = list(dict.fromkeys([*features, *brings, *later]))
     for where, names, there in [
-        ("ENV", [environment] if environments else [], environments),
+        ("ENV", [environment] if environments else [], {**environments, **stands.get("environments", {})}),
         *((f"{FILE}: environments.{name}.override", one, known) for name, one in environments.items()),
         *((f"{FILE}: features.{name}.trigger", needs(one, name), known) for name, one in features.items()),
     ]:

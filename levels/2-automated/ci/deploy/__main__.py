@@ -5,6 +5,7 @@
     rollback ENV           bring back the release that ran well before (or --release)
     status ENV             say which release runs there, and how it is
     logs ENV               print the last lines of its services
+    history ENV            print the record of deploys on its host, a line of JSON each
     smoke ENV              run tests/smoke against it
 
 --dry-run says what would change, and changes nothing. Settings and secrets come from config/<environment>.env,
@@ -36,10 +37,10 @@ def main() -> int:
     """Read the command line, do it, and return the exit code."""
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="deploy", description=__doc__, formatter_class=plain)
-    parser.add_argument("command", choices=["images", "deploy", "rollback", "status", "logs", "smoke"])
+    parser.add_argument("command", choices=["images", "deploy", "rollback", "status", "logs", "history", "smoke"])
     parser.add_argument("environment", nargs="?", default="", help="such as staging")
     parser.add_argument("--version", default="", help="the commit whose builds are deployed; this one, when not given")
-    parser.add_argument("--release", default="", help="for rollback NUMBER, for deploy one of staging, or ENV/NUMBER")
+    parser.add_argument("--release", default="", help="for rollback NUMBER, for deploy one of the first environment, or ENV/NUMBER")
     parser.add_argument("--service", default="", help="whose logs; all, when not given")
     parser.add_argument("--dry-run", action="store_true")
     asked = parser.parse_args()
@@ -55,6 +56,8 @@ def main() -> int:
                 status(target)
             elif asked.command == "logs":
                 logs(target, asked.service)
+            elif asked.command == "history":
+                print(host.read("cat log.jsonl 2> /dev/null || true"), end="")
             elif asked.command == "smoke":
                 pipeline.smoke_tests(host, told, rules, running(target))
             elif asked.command == "rollback":
@@ -77,10 +80,11 @@ def deploy(target: Compose, version: str, wanted: str, dry_run: bool) -> None:
         raise Stop("VERSION and RELEASE are given, expected one of them")
     if not re.fullmatch(r"\w[\w.-]{0,127}", version or "HEAD", re.ASCII):
         raise Stop(f"VERSION is {version!r}, expected the tag of an image, such as a commit")
-    if not (version or wanted) and not source.may_go_on(environment, "deployed"):
+    decided, file = ([], "") if version or wanted else pipeline.decided(environment)
+    if not (version or wanted) and not source.may_go_on(environment, "deployed", file):
         return
     proxy.listens(target.settings)  # what isn't right there is told before anything is done
-    made = builds_of_release(wanted, environment) if wanted else builds.of(version or source.commit())
+    made = builds_of_release(wanted, environment) if wanted else decided or builds.of(version or source.commit())
     on = target.settings.plain("FEATURE_FLAGS") or flags.of(environment)["runtime"]
 
     def plan() -> Deploy:
@@ -88,7 +92,7 @@ def deploy(target: Compose, version: str, wanted: str, dry_run: bool) -> None:
         # In a dry run the settings aren't sent, so that they count as unchanged.
         revision = target.settings_revision(number) if host.lease else before.settings if before else 0
         release = Release(number, environment, tuple(made), revision, on, pipeline.now(), pipeline.who())
-        note = direction(release, before, bool(version or wanted))
+        note = direction(release, before, bool(version or wanted or decided))
         return Deploy("deploy", host, target, target.settings, target.rules, release, before, note)
 
     go(plan, f"deploys {made[0].version}", dry_run)
@@ -145,15 +149,15 @@ def direction(release: Release, before: Release | None, asked: bool) -> str:
 
 
 def builds_of_release(wanted: str, environment: str) -> list[builds.Build]:
-    """Return the builds of a release: NUMBER is one of staging's, ENV/NUMBER one of another's. Raises Stop."""
-    found = re.fullmatch(r"(?:([a-z][a-z0-9-]{0,30})/)?([0-9]{1,9})", wanted)
+    """Return the builds of a release: NUMBER is one of the first environment's, ENV/NUMBER one of another's. Raises Stop."""
+    found, first = re.fullmatch(r"(?:([a-z][a-z0-9-]{0,30})/)?([0-9]{1,9})", wanted), next(iter(uv.PROJECT["environments"]))
     if not found:
-        raise Stop(f"RELEASE is {wanted!r}, expected the number of a release of staging, or ENV/NUMBER")
+        raise Stop(f"RELEASE is {wanted!r}, expected the number of a release of {first}, or ENV/NUMBER")
     if os.environ.get("DEPLOY_ENV_FILE"):
         raise Stop(
             "RELEASE is looked up on the other environment's host, so it is for deploying by hand; VERSION= isn't"
         )
-    other = settings.read(found[1] or "staging")
+    other = settings.read(found[1] or first)
     with Host(other).connected() as host:
         release = Compose(host, other, settings.Rules()).release(int(found[2]))
     named = {service["name"] for service in uv.SERVICES}
