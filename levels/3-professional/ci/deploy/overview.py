@@ -124,7 +124,7 @@ def of_containers(target: Compose, release: Release) -> list[str]:
     for line in host.read(CONTAINERS).splitlines():
         container, labels, image, networks = json.loads(line)
         container, labels = container.strip("/"), labels or {}
-        service, ours = labels.get("com.docker.compose.service"), labels.get("com.docker.compose.project") == name
+        service, ours = labels.get("com.docker.compose.service", ""), labels.get("com.docker.compose.project") == name
         aliases = [alias for one in networks.values() for alias in one["Aliases"] or []]
         beside = f"{name}_default" in networks or any(one.startswith(f"{name}-") for one in [container, *aliases])
         if beside and (not ours or labels["com.docker.compose.oneoff"] == "True"):
