@@ -26,7 +26,10 @@ from .commands import (
     record,
     service,
     set,
+    setup,
+    slo,
     stubs,
+    threat_model,
     todo,
     update,
     upgrade,
@@ -37,7 +40,7 @@ from .project import environment
 # In the order in which `levels --help` lists them.
 COMMANDS = (
     *(new, upgrade, update, preview, owner, set, service),
-    *(record, todo, evolution, flags, env, propose, api_docs, stubs),
+    *(record, todo, evolution, flags, env, setup, slo, propose, api_docs, threat_model, stubs),
 )
 
 

@@ -891,6 +891,17 @@ def test_the_record_on_the_host_says_which_builds_and_how_long(shop: Shop) -> No
     assert line == there
 
 
+def test_the_record_on_the_host_is_printed_and_keeps_its_last_5000_lines(shop: Shop) -> None:
+    assert shop.deploy("history", "staging") == (0, "", "")
+    shop.host.file("log.jsonl").write_text("".join(f'{{"old": {number}}}\n' for number in range(6000)))
+    shop.started("one")
+    code, out, errors = shop.deploy("history", "staging")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert (code, errors, len(lines)) == (0, "", 5000)
+    assert lines[0] == {"old": 1001} and lines[-1]["version"] == "one"
+    assert out == shop.host.file("log.jsonl").read_text()
+
+
 def test_a_workflow_writes_no_deployment_log(shop: Shop) -> None:
     secrets = {"CI": "true", "DEPLOY_SSH_KEY": "a key", "DEPLOY_KNOWN_HOSTS": "a host"}
     code, out, _ = shop.deploy("deploy", "staging", GITHUB_ACTOR="ada", GITHUB_RUN_ID="7", **secrets)

@@ -14,16 +14,18 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from extensions.errors import Refused
 from extensions.evolution import deployment_log, metrics, triggers
 from extensions.evolution.registry import METRICS
-from extensions.evolution.sources import git_history, people, rates, web
-from tests.support.projects import git
+from extensions.evolution.sources import git_history, people, rates, stack, web
+from tests.support.histories import registers
+from tests.support.projects import Project, git
 from tests.support.repositories import DAY, History
+from tests.support.stand_ins import StandIns
 
 # A Tuesday, 12:00.
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -747,6 +749,190 @@ def test_joining_addresses_hangs_on_no_order() -> None:
         person = people.same_person(order)
         assert len(set(person.values())) == 2
         assert person["Annie", "B@x"] == person["Ann", "a@x"]
+
+
+# The record on the host
+
+
+class Deploying(NamedTuple):
+    """A project at level 2 whose production is a stand-in for a host."""
+
+    project: Path
+    host: StandIns
+
+
+@pytest.fixture
+def deploying(at_level: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deploying:
+    project = at_level(2)
+    project.write("config/production.env", "DEPLOY_HOST=deployer@shop.example.org\n")
+    stand_ins = StandIns(tmp_path / "stand-ins")
+    monkeypatch.setenv("PATH", f"{stand_ins.bin}:{os.environ['PATH']}")
+    for name in [name for name in os.environ if name == "CI" or name.startswith("DEPLOY_")]:
+        monkeypatch.delenv(name)
+    return Deploying(project.folder, stand_ins)
+
+
+def on_host(there: Deploying, *lines: dict[str, Any] | str) -> None:
+    """Write production's record on the host, as wrote() writes the project's."""
+    project = there.host.folder.parent / "as-on-host"
+    folder = there.host.host / "deploy/shop-production"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "log.jsonl").write_text((wrote(project, *lines) / deployment_log.FILE).read_text())
+
+
+def test_a_deploy_that_host_and_project_have_on_record_counts_once(deploying: Deploying) -> None:
+    by_hand = [{"ago": day, "outcome": "success", "release": day} for day in (50, 40, 3)]
+    by_workflow = [{"ago": day - 0.5, "version": "b", "outcome": "success"} for day in range(70, 0, -1)]
+    failed = {"ago": 2.25, "outcome": "failure", "note": "ready failed", "seconds": 12.5}
+    wrote(deploying.project, *by_hand, {"ago": 1, "kind": "incident"}, {"ago": 0.75, "kind": "restored"})
+    on_host(deploying, *({**one, "builds": {"api": "sha256:1"}} for one in by_hand), *by_workflow, failed)
+    measured = measure(deploying.project, offline=False)
+    frequency = measured["deployment_frequency"]
+    assert frequency.evidence[0].startswith("73 deployments in 12 weeks"), frequency
+    assert (frequency.value, frequency.confidence) == (1 + 2 / 56, "high"), "nine weeks without the busiest"
+    assert frequency.source == "deployment log (the record on the host and config/deploys.jsonl)"
+    assert measured["change_failure_rate"].value == pytest.approx(2 / 74), (
+        "one failed, one led to an incident"
+    )
+    assert measured["time_to_restore"].value == pytest.approx((18 + 6) / 2)
+    assert measured["manual_errors"].evidence[0] == "in 12 weeks: 1 failed deploy, 1 incident"
+
+
+def test_deploys_that_only_the_host_has_on_record_are_known(deploying: Deploying) -> None:
+    on_host(deploying, *({"ago": day - 0.5, "outcome": "success"} for day in range(40, 0, -1)), "{torn", "")
+    measured = measure(deploying.project, offline=False)
+    found = measured["deployment_frequency"]
+    assert (found.value, found.source) == (1, "deployment log (the record on the host)")
+    assert "the record on the host: broken (line 41, not counted)" in found.evidence
+    assert measured["manual_errors"].value == 0 and measured["production_deployment"].value is True
+
+
+def test_builds_of_several_commits_are_one_deployment(deploying: Deploying) -> None:
+    on_host(deploying, {"ago": 1, "version": "abc1234,def5678", "outcome": "success"})
+    assert measure(deploying.project, offline=False)["production_deployment"].value is True
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        (
+            "unreachable",
+            "ssh: connect to host: Connection refused; deployer@shop.example.org can't be reached",
+        ),
+        ("no settings", "config/production.env is missing: copy config/production.env.template"),
+        ("no host", "DEPLOY_HOST is '', expected user@host or user@host:port (config/production.env)"),
+        ("slow", "the host of production didn't answer within 1 s"),
+        ("offline", "not asked, offline"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_said_and_not_taken_for_none(
+    deploying: Deploying, monkeypatch: pytest.MonkeyPatch, trouble: str, reason: str
+) -> None:
+    project = deploying.project
+    settings = project / "config/production.env"
+    if trouble == "unreachable":
+        deploying.host.trouble(unreachable=True)
+    elif trouble == "no settings":
+        settings.unlink()
+    elif trouble == "no host":
+        settings.write_text("")
+    elif trouble == "slow":
+        monkeypatch.setattr(web, "LIMIT", 1)
+        (deploying.host.bin / "ssh").write_text("#!/bin/sh\nexec sleep 30\n")
+    start = time.monotonic()
+    measured = measure(project, offline=trouble == "offline")
+    assert time.monotonic() - start < 6
+    for name in ("deployment_frequency", "manual_errors", "change_failure_rate", "time_to_restore"):
+        assert measured[name].value is None and reason in measured[name].reason, measured[name]
+        assert measured[name].do.startswith("run this w")
+    # What the project has is a part: what it has none of isn't known to be none, and what it has may be more.
+    wrote(project, *({"ago": day - 0.5, "outcome": "success"} for day in range(40, 0, -1)))
+    measured = measure(project, offline=trouble == "offline")
+    found = measured["deployment_frequency"]
+    assert (found.value, found.confidence) == (1, "medium")
+    assert any(f"the record on the host: {reason}" in line for line in found.evidence), found.evidence
+    assert measured["manual_errors"].value is None and reason in measured["manual_errors"].reason
+    assert measured["change_failure_rate"].value is None
+    wrote(project, *({"ago": day, "outcome": ("success", "failure")[day % 2]} for day in range(40, 0, -1)))
+    failing = measure(project, offline=trouble == "offline")["change_failure_rate"]
+    assert (failing.value, failing.confidence) == (0.5, "medium")
+
+
+def test_a_record_that_was_read_and_is_empty_leaves_the_rest_known(deploying: Deploying) -> None:
+    wrote(deploying.project, *({"ago": day - 0.5, "outcome": "success"} for day in range(40, 0, -1)))
+    measured = measure(deploying.project, offline=False)
+    assert (measured["deployment_frequency"].value, measured["manual_errors"].value) == (1, 0)
+    assert "the record on the host, which is empty" in measured["manual_errors"].source
+    (deploying.project / deployment_log.FILE).unlink()
+    assert "empty" in measure(deploying.project, offline=False)["deployment_frequency"].reason
+
+
+# Users of a day
+
+
+@pytest.mark.parametrize("users", [0, 1, 10, 200, 640, 1000, 5000, 100_000])
+def test_users_are_estimated_from_the_registers_within_three_errors(users: int) -> None:
+    ranks = registers((f"user {number}" for number in range(users)), "2026-11-24")
+    found = stack.estimate({str(number): float(rank) for number, rank in enumerate(ranks)})
+    assert found == pytest.approx(users, rel=3 * stack.ERROR, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    "registers", [{"256": 1.0}, {"": 1.0}, {"0": -1.0}, {"0": 65.0}, {"0": 0.5}, {"0": float("inf")}]
+)
+def test_what_is_no_sketch_is_no_number_of_users(registers: dict[str, float]) -> None:
+    assert stack.estimate(registers) is None
+
+
+# The Prometheus of level 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ("PROMETHEUS_URL=http://me:hunter2@p:9090\n", "PROMETHEUS_URL: expected an address such as"),
+        ("PROMETHEUS_URL=file:///etc/passwd\n", "PROMETHEUS_URL: expected an address such as"),
+        ("DEPLOY_HOST=ann@shop.example.org\n", "ssh: connect to host: Connection refused"),
+        ("", "DEPLOY_HOST is '', expected user@host"),
+        (None, "config/production.env is missing"),
+    ],
+)
+def test_without_a_way_to_prometheus_traffic_and_uptime_are_unknown(
+    at_level: Callable[..., Project],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: str,
+    reason: str,
+) -> None:
+    project = at_level(3)
+    if settings is not None:
+        project.write("config/production.env", settings)
+    there = StandIns(tmp_path / "stand-ins")
+    there.trouble(unreachable=True)
+    monkeypatch.setenv("PATH", f"{there.bin}:{os.environ['PATH']}")
+    for name in [name for name in os.environ if name == "CI" or name.startswith(("DEPLOY_", "PROMETHEUS"))]:
+        monkeypatch.delenv(name)
+    measured = metrics.measure(project.folder, project.answers(), now=NOW)
+    for name in ("production_traffic.requests", "production_traffic.users", "measured_uptime"):
+        one = measured[name]
+        assert one.value is None and one.reason.startswith(reason) and "hunter2" not in repr(one)
+        assert one.do == "run this on a machine that deploys there, or set PROMETHEUS_URL"
+    offline = metrics.measure(project.folder, project.answers(), now=NOW, offline=True)
+    assert offline["measured_uptime"].reason == "not asked, offline"
+
+
+def test_a_prometheus_that_is_set_by_its_address_needs_no_ssh(
+    at_level: Callable[..., Project], server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = at_level(3)
+    project.write("config/production.env", "")
+    address = server(body(200, '{"data": {"resultType": "vector", "result": []}}'))
+    monkeypatch.setenv("PROMETHEUS_URL", f"{address}/")
+    one = metrics.measure(project.folder, project.answers(), now=NOW)["measured_uptime"]
+    assert (one.source, one.reason) == (
+        f"Prometheus ({address})",
+        "Prometheus watches no service of this environment",
+    )
 
 
 # Servers that misbehave

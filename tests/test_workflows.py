@@ -195,7 +195,7 @@ def test_a_run_is_only_cancelled_where_it_is_a_pull_requests(fresh: AtLevel, lev
 @pytest.mark.parametrize("level", LEVELS)
 def test_jobs_have_the_rights_that_they_need_and_one_uv(fresh: AtLevel, level: int) -> None:
     [pinned] = re.findall(r'^PINNED = "(.*)"$', fresh(level).read("ci/uv.py"), re.MULTILINE)
-    written = {"images": {"packages"}, "code-scanning": {"security-events"}}
+    written = {"images": {"packages"}, "weekly": {"issues"}}
     for file, workflow in graph.read(fresh(level).folder).items():
         assert workflow["permissions"] == {}, file
         assert workflow["name"] in (workflow["name"].capitalize(), "quality"), "one spelling of names"

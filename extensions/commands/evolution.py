@@ -21,7 +21,9 @@ HELP = "what the project measures of itself, and which level is due"
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--html", type=Path, metavar="HTML", help="write a page, too, into this file")
-    parser.add_argument("--offline", action="store_true", help="ask neither GitHub nor Prometheus")
+    parser.add_argument(
+        "--offline", action="store_true", help="ask neither GitHub, nor Prometheus, nor the host"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

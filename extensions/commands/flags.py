@@ -20,9 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--env-line", action="store_true", help="only FEATURE_FLAGS=…, for a service's environment"
     )
-    parser.add_argument(
-        "--offline", action="store_true", help="ask neither GitHub nor Prometheus for figures"
-    )
+    parser.add_argument("--offline", action="store_true", help="ask neither GitHub, Prometheus nor a host")
     parser.add_argument("--json", action="store_true")
 
 

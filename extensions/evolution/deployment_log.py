@@ -1,4 +1,5 @@
-"""The log of deploys and incidents: one JSON object a line, in the project's repository.
+"""The log of deploys and incidents: one JSON object a line, in the project's repository. From level 2 deploys
+leave the same lines on their host too, and those of a workflow stand only there.
 
 A line has `kind`, `environment`, `version`, `at` (UTC) and `by`; a deploy and a rollback have `outcome` too;
 `note` may be there. Kinds:
@@ -24,9 +25,11 @@ from ..errors import Refused
 from ..project.git_and_files import ask_git, counted, git_refuses, git_says
 
 FILE = "config/deploys.jsonl"
+ON_HOST = "the record on the host"
 LARGEST = 20_000_000  # bytes, about a hundred thousand lines
 KINDS = ("deploy", "rollback", "incident", "restored")
 VERSION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
+VERSIONS = re.compile(rf"{VERSION.pattern}(,{VERSION.pattern}){{0,99}}")  # of builds that differ in theirs
 VERSION_NUMBER = re.compile(r"v?\d+(\.\d+)*([.+-]\w+)*")
 
 
@@ -43,14 +46,22 @@ class Entry:
 
 @dataclass(frozen=True)
 class DeploymentLog:
-    """What the file holds, by time.
+    """What the file, and the record on the host, hold by time.
 
-    `left_out` says what can't be used, a line each; `there` is False where there is no file.
+    `left_out` says what can't be used, a line each; `there` is False where there is neither. `files` names
+    what was read; `unread` says why the record on the host wasn't, and is empty where it was, or there is
+    none to ask for.
     """
 
     there: bool
     entries: tuple[Entry, ...]
     left_out: tuple[str, ...]
+    files: str = FILE
+    unread: str = ""
+
+    @property
+    def source(self) -> str:
+        return f"deployment log ({self.files})"
 
 
 @dataclass(frozen=True)
@@ -75,11 +86,33 @@ def read(project: Path, until: float) -> DeploymentLog:
     """
     try:
         with open(project / FILE, "rb") as stream:
-            lines = stream.read(LARGEST).decode("utf-8", "replace").splitlines()
+            text = stream.read(LARGEST).decode("utf-8", "replace")
     except FileNotFoundError:
         return DeploymentLog(False, (), ())
     except OSError as error:
         return DeploymentLog(True, (), (f"{FILE}: can't be read ({error.strerror})",))
+    return _of_text(text, FILE, until)
+
+
+def with_host(log: DeploymentLog, record: str, until: float) -> DeploymentLog:
+    """A deployment log together with the text of the record on the host. A deploy by hand stands in both, and
+    counts once.
+    """
+    there = _of_text(record, ON_HOST, until)
+    if not there.entries and not there.left_out:
+        return replace(log, files=f"{ON_HOST}, which is empty, and {FILE}" if log.there else ON_HOST)
+    once = {*there.entries}
+    entries = [*there.entries, *(entry for entry in log.entries if entry not in once)]
+    return DeploymentLog(
+        True,
+        tuple(sorted(entries, key=lambda entry: entry.at)),
+        (*log.left_out, *there.left_out),
+        f"{ON_HOST} and {FILE}" if log.there else ON_HOST,
+    )
+
+
+def _of_text(text: str, name: str, until: float) -> DeploymentLog:
+    lines = text.splitlines()
     entries, broken, future = [], [], []
     once = dict.fromkeys(line for line in lines if line.strip())
     for number, line in enumerate(lines, 1):
@@ -94,13 +127,13 @@ def read(project: Path, until: float) -> DeploymentLog:
             entries.append(entry)
     twice = sum(bool(line.strip()) for line in lines) - len(entries) - len(broken) - len(future)
     left_out = [
-        f"{FILE}: {what} ({_numbers(found)})"
+        f"{name}: {what} ({_numbers(found)})"
         for what, found in (("broken", broken), ("dated in the future", future))
         if found
     ]
     if twice:
         stand, count = ("stands", "counts") if twice == 1 else ("stand", "count")
-        left_out.append(f"{FILE}: {counted(twice, 'line')} {stand} there twice and {count} once")
+        left_out.append(f"{name}: {counted(twice, 'line')} {stand} there twice and {count} once")
     return DeploymentLog(True, tuple(sorted(entries, key=lambda entry: entry.at)), tuple(left_out))
 
 
@@ -123,7 +156,7 @@ def _entry(line: str) -> Entry | None:
     outcome = said.get("outcome", "success")
     if kind not in KINDS or outcome not in ("success", "failure") or not isinstance(environment, str):
         return None
-    if not isinstance(version, str) or not VERSION.fullmatch(version):
+    if not isinstance(version, str) or not VERSIONS.fullmatch(version):
         return None
     return Entry(kind, environment, version, at, failed=outcome == "failure")
 

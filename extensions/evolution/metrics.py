@@ -2,8 +2,9 @@
 why it isn't known.
 
 Sources of deployments are tried in this order, and the first that has one in the window is taken: the
-deployment log, GitHub's deployments, the runs of the workflow that config/evolution.yml names, release tags.
-Merges are never passed off as deployments.
+deployment log together with the record that deploys leave on their host, GitHub's deployments, the runs of
+the workflow that config/evolution.yml names, release tags. Where that record can't be read, the log alone
+lacks what workflows deployed, and comes after GitHub's. Merges are never passed off as deployments.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ..project.git_and_files import shown
+from ..template import answers
 from . import deployment_log, document, settings
 from .registry import METRICS
-from .sources import deployments, git_history, github, prometheus, rates, web
+from .sources import deployments, git_history, github, host, prometheus, rates, stack, web
 
 WINDOW = f"{rates.WEEKS} weeks"
 NO_LOG = f"there is no deployment log ({deployment_log.FILE})"
@@ -52,12 +54,13 @@ def measure(
 ) -> dict[str, Measured]:
     """Every metric of the registry, by name, for the repository at `project`.
 
-    `recorded` are its answers; `now` needs a time zone; `offline` asks neither GitHub nor Prometheus. Raises
-    Refused for a config/evolution.yml that can't be taken; whatever else is missing makes a metric unknown.
+    `recorded` are its answers; `now` needs a time zone; `offline` asks neither GitHub, Prometheus nor a host.
+    Raises Refused for a config/evolution.yml that can't be taken; whatever else is missing makes a metric
+    unknown.
     """
     at = now.timestamp()
     wanted = settings.read(project)
-    read = deployment_log.read(project, at + rates.SLACK)
+    read = _deployment_log(project, wanted.environment, at, offline)
     try:
         git_history.readable(project)
         git = None
@@ -66,11 +69,11 @@ def measure(
     deployed, asked = _deployments(project, recorded, wanted, read, at, offline, git)
     found = [
         _team_size(project, wanted, at, git),
-        _frequency(deployed, asked, at),
+        _frequency(deployed, asked, read.unread, at),
         _lead_time(project, deployed, at, git),
         _production(deployed, asked),
         *_from_log(read, wanted.environment, at),
-        *_from_prometheus(wanted, at, offline),
+        *_from_prometheus(project, recorded, wanted, at, offline),
         *_services(recorded),
         *(_declared(wanted, name) for name in settings.DECLARED),
     ]
@@ -144,6 +147,28 @@ def _listed(names: Sequence[str], most: int = 10) -> str:
 # Deployments
 
 
+def _deployment_log(
+    project: Path, environment: str, at: float, offline: bool
+) -> deployment_log.DeploymentLog:
+    """The deployment log, with the record on the environment's host where the project's deploys leave one."""
+    read = deployment_log.read(project, at + rates.SLACK)
+    if not host.has_record(project):
+        return read
+    if offline:
+        return replace(read, unread="not asked, offline")
+    try:
+        return deployment_log.with_host(read, host.record(project, environment), at + rates.SLACK)
+    except web.NotMeasured as error:
+        return replace(read, unread=str(error))
+
+
+def _to_read(unread: str) -> str:
+    """What to do about a record on the host that wasn't read."""
+    if "offline" in unread:
+        return "run this without `--offline`"
+    return "run this where the host can be reached: on a machine that deploys there"
+
+
 def _deployments(
     project: Path,
     recorded: Mapping[str, Any],
@@ -162,7 +187,7 @@ def _deployments(
 
     def of_log() -> deployments.Deployments | None:
         if not read.there:
-            raise web.NotMeasured("no such file")
+            raise web.NotMeasured("no such file" if read.files == deployment_log.FILE else "empty")
         return deployments.of_log(read, wanted.environment)
 
     def of_github(ask: Callable[[], deployments.Deployments | None]) -> deployments.Deployments | None:
@@ -183,7 +208,7 @@ def _deployments(
         )
 
     tried: list[tuple[str, Callable[[], deployments.Deployments | None]]] = [
-        (f"the deployment log ({deployment_log.FILE})", of_log),
+        (f"the {read.source}", of_log),
         (
             "GitHub's deployments",
             lambda: of_github(lambda: github.deployments(repository, wanted.environment, at)),
@@ -196,9 +221,12 @@ def _deployments(
                 lambda: of_github(lambda: github.runs(repository, wanted.workflow, at)),
             )
         )
+    asked: list[str] = []
+    if read.unread:
+        tried = [*tried[1:], tried[0]]
+        asked.append(f"{deployment_log.ON_HOST}: {read.unread}")
     tried.append(("release tags", of_tags))
     old: deployments.Deployments | None = None
-    asked: list[str] = []
     for name, ask in tried:
         try:
             found = ask()
@@ -218,10 +246,12 @@ def _deployments(
     return old, tuple(asked)
 
 
-def _frequency(deployed: deployments.Deployments | None, asked: tuple[str, ...], at: float) -> Measured:
+def _frequency(
+    deployed: deployments.Deployments | None, asked: tuple[str, ...], unread: str, at: float
+) -> Measured:
     name = "deployment_frequency"
     if deployed is None:
-        return _unknown(name, "; ".join(asked), evidence=asked)
+        return _unknown(name, "; ".join(asked), evidence=asked, do=_to_read(unread) if unread else "")
     noun = "release" if deployed.source == "release tags" else "deployment"
     evidence = (*deployed.evidence(at, noun), *asked)
 
@@ -287,23 +317,30 @@ def _from_log(read: deployment_log.DeploymentLog, environment: str, at: float) -
     """
     names = ("manual_errors", "time_to_restore", "change_failure_rate")
     here = [entry for entry in read.entries if entry.environment == environment]
-    source = f"deployment log ({deployment_log.FILE})"
+    unread = f"{deployment_log.ON_HOST} wasn't read ({read.unread})" if read.unread else ""
     if not here:
         reason = f"the deployment log has nothing of {environment}" if read.there else NO_LOG
-        return [_unknown(name, reason, source if read.there else "", read.left_out) for name in names]
+        do = _to_read(read.unread) if unread else ""
+        reason = f"{unread}, and {reason}" if unread else reason
+        return [
+            _unknown(name, reason, read.source if read.there else "", read.left_out, do=do) for name in names
+        ]
     troubles = deployments.errors(read, environment)
     lately = [trouble for trouble in troubles if rates.since(at) < trouble.start <= at]
     kinds = [trouble.what for trouble in lately]
     seen = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds))) or "nothing went wrong"
     still_open = sum(trouble.end is None for trouble in troubles)
-    told = Measured("", None, source, WINDOW, "high", (f"in {WINDOW}: {seen}", *read.left_out))
+    evidence = (f"in {WINDOW}: {seen}", *([unread] if unread else []), *read.left_out)
+    told = Measured("", None, read.source, WINDOW, "medium" if unread else "high", evidence)
 
     def known(
         name: str, value_at: Callable[[float], float | None], reason: str, do: str, *evidence: str
     ) -> Measured:
         value, lines, history = value_at(at), (*told.evidence, *evidence), rates.history(value_at, at)
+        if unread and not value:  # nothing went wrong in what is known here: elsewhere it may have
+            return _unknown(name, unread, read.source, lines, do=_to_read(read.unread))
         if value is None:
-            return _unknown(name, reason, source, lines, history, do)
+            return _unknown(name, reason, read.source, lines, history, do)
         return replace(told, metric=name, value=value, evidence=lines, history=history)
 
     starts, began = [trouble.start for trouble in troubles], read.entries[0].at
@@ -337,48 +374,107 @@ def _from_log(read: deployment_log.DeploymentLog, environment: str, at: float) -
 # Production
 
 
-def _from_prometheus(wanted: settings.Settings, at: float, offline: bool) -> list[Measured]:
-    names = {
-        "requests": "production_traffic.requests",
-        "users": "production_traffic.users",
-        "uptime": "measured_uptime",
-    }
-    queries = {"requests": prometheus.REQUESTS, **wanted.queries}
-    source = f"Prometheus ({shown(wanted.prometheus)})" if wanted.prometheus else ""
-    why, do = "no Prometheus is named: `sources: prometheus:` in config/evolution.yml", ""
+NAMES = {
+    "requests": "production_traffic.requests",
+    "uptime": "measured_uptime",
+    "users": "production_traffic.users",
+}
+
+
+def _from_prometheus(
+    project: Path, recorded: Mapping[str, Any], wanted: settings.Settings, at: float, offline: bool
+) -> list[Measured]:
+    """Traffic and uptime: by a query of the person's where config/evolution.yml has one, else from what
+    services serve from level 3 on.
+    """
+    stacked = host.has_prometheus(project)
+    if not wanted.prometheus and not stacked:
+        why = "no Prometheus is named: `sources: prometheus:` in config/evolution.yml"
+        return [_no_figure(key, wanted, why) for key in NAMES]
+    if offline:
+        return [
+            _no_figure(key, wanted, "not asked, offline", "run this without `--offline`") for key in NAMES
+        ]
+    name, services = str(recorded.get("project_name", "")), answers.recorded_services(dict(recorded))
+    try:
+        with host.way_to_prometheus(project, wanted.prometheus, wanted.environment) as (address, what):
+            source = f"Prometheus ({what})"
+
+            def ask_all(by: float) -> list[Measured]:
+                ask = prometheus.Ask(address, at, by)
+                return [
+                    _production_figure(ask, key, name, services, wanted, source, stacked) for key in NAMES
+                ]
+
+            return web.within(web.LIMIT, "Prometheus", ask_all)
+    except web.NotMeasured as error:
+        return [_no_figure(key, wanted, str(error), _to_reach(wanted)) for key in NAMES]
+
+
+def _production_figure(
+    ask: prometheus.Ask,
+    key: str,
+    project_name: str,
+    services: Sequence[Mapping[str, Any]],
+    wanted: settings.Settings,
+    source: str,
+    stacked: bool,
+) -> Measured:
+    """One of the three figures, from a Prometheus that is there to be asked."""
+    name, own = NAMES[key], wanted.queries.get(key, "")
+    how = f"look at the query below `sources: prometheus: {key}:` in config/evolution.yml"
+    query, why = own, ""
+    try:
+        if not own and stacked:
+            told = _from_stack(ask, key, project_name, services, wanted.environment)
+            if isinstance(told, stack.Told):
+                evidence = tuple(map(shown, told.evidence))
+                return Measured(
+                    name, told.value, source, told.window, told.confidence, evidence, history=told.history
+                )
+            why, how = told, f"let it run on, or write a query below `sources: prometheus: {key}:`"
+        if not own and key == "requests" and wanted.prometheus:
+            query = prometheus.REQUESTS
+        answer = prometheus.figure(ask, query) if query else why
+    except web.Answered as error:
+        answer = prometheus.refused(error)
+    except web.NotMeasured as error:
+        answer, how = str(error), _to_reach(wanted)
+    if isinstance(answer, str) and why and query != own:
+        answer = why  # what level 3's metrics lack says more than that there are none of another exporter
+    if not answer:
+        answer = f"no query is given: `sources: prometheus: {key}:` in config/evolution.yml"
+        how = f"write the query below `sources: prometheus: {key}:` in config/evolution.yml"
+    if not isinstance(answer, str) and key == "uptime" and not 0 <= answer[0] <= 1:
+        answer = f"the query gives {answer[0]:g}, expected a share from 0 to 1"
+    line = (shown(query),) if query else ()
+    if isinstance(answer, str):
+        return _unknown(name, answer, source, line, do=how)
+    return Measured(name, answer[0], source, "as the query has it", "high", line, history=answer[1])
+
+
+def _from_stack(
+    ask: prometheus.Ask, key: str, project_name: str, services: Sequence[Mapping[str, Any]], environment: str
+) -> stack.Told | str:
+    where = stack.labels(project_name, environment)
+    if key == "requests":
+        return stack.requests(ask, where, ask.now)
+    if key == "users":
+        return stack.users(ask, where, ask.now)
+    return stack.uptime(ask, where, [str(one["name"]) for one in services if one["kind"] == "web"], ask.now)
+
+
+def _to_reach(wanted: settings.Settings) -> str:
+    """What to do about a Prometheus that doesn't answer."""
     if wanted.prometheus:
-        why, do = "not asked, offline", "run this without `--offline`"
-    answers: Mapping[str, prometheus.Figure | str] = {}
-    if wanted.prometheus and not offline:
-        try:
-            answers = prometheus.ask(wanted.prometheus, queries, at)
-        except web.NotMeasured as error:
-            why, do = (
-                str(error),
-                "look whether the Prometheus of config/evolution.yml answers from this machine",
-            )
-    measured = []
-    for key, name in names.items():
-        line = (shown(queries[key]),) if key in queries else ()
-        answer = answers.get(key, why)
-        how = (
-            do
-            if answer == why
-            else f"look at the query below `sources: prometheus: {key}:` in config/evolution.yml"
-        )
-        if wanted.prometheus and key not in queries:
-            answer = f"no query is given: `sources: prometheus: {key}:` in config/evolution.yml"
-            how = f"write the query below `sources: prometheus: {key}:` in config/evolution.yml"
-        if not isinstance(answer, str) and key == "uptime" and not 0 <= answer[0] <= 1:
-            answer = f"the query gives {answer[0]:g}, expected a share from 0 to 1"
-        if isinstance(answer, str):
-            measured.append(_unknown(name, answer, source, line, do=how))
-        else:
-            value, history = answer
-            measured.append(
-                Measured(name, value, source, "as the query has it", "high", line, history=history)
-            )
-    return measured
+        return "look whether the Prometheus of config/evolution.yml answers from this machine"
+    return "run this on a machine that deploys there, or set PROMETHEUS_URL"
+
+
+def _no_figure(key: str, wanted: settings.Settings, why: str, how: str = "") -> Measured:
+    query = wanted.queries.get(key, prometheus.REQUESTS if key == "requests" and wanted.prometheus else "")
+    source = f"Prometheus ({shown(wanted.prometheus)})" if wanted.prometheus else ""
+    return _unknown(NAMES[key], why, source, (shown(query),) if query else (), do=how)
 
 
 # What is known without measuring

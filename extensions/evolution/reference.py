@@ -17,7 +17,8 @@ A trigger says when a level or a flag is due, as in `when_team_size > 2 OR deplo
 
 ## Metrics
 
-*Measured* ones are found by `levels`; *declared* ones nobody can measure: they stand in `config/evolution.yml` under `declared:`.
+*Measured* ones are found by `levels`, [measuring.md](measuring.md) says how: those of deployments, for example, in the deployment log and the
+record that deploys leave on their host. *Declared* ones nobody can measure: they stand in `config/evolution.yml` under `declared:`.
 
 | metric | unit | source | meaning | compared with, for example |
 | --- | --- | --- | --- | --- |

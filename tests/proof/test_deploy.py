@@ -12,14 +12,17 @@ import socket
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
+from extensions.evolution import metrics
 from tests.support.deployed import Jobs, Shop, wait_until
 from tests.support.engine import Target
 from tests.support.load import Counts
 from tests.support.projects import Project
 from tests.support.scale import scaled
+from tests.support.servers import free_port
 
 pytestmark = pytest.mark.proof
 pytest_plugins = ["tests.support.engine"]
@@ -192,3 +195,40 @@ def test_a_websocket_works_and_lives_on_while_another_release_comes(shop: Shop, 
                 assert connection.recv(4096) == frame
                 time.sleep(0.05)
             assert process.wait(60) == 0, shop.output()
+
+
+def test_the_detector_reads_the_record_on_the_host(
+    shop: Shop, versions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Deploys by hand stand in the project too, and count once; one of a workflow stands on the host alone."""
+    shop.make("deploy", "ENV=staging", f"VERSION={versions[0]}")
+    shop.make("deploy", "ENV=staging", f"VERSION={versions[1]}", CI="true", GITHUB_ACTOR="ada")
+    deploys = [line for line in shop.record() if line["kind"] == "deploy" and line["outcome"] == "success"]
+    assert deploys[-1]["by"].startswith("ada") and len(shop.log()) == len(shop.record()) - 1
+    shop.project.write("config/evolution.yml", "sources: {environment: staging}\n")
+    for name, value in shop.variables().items():
+        monkeypatch.setenv(name, value)
+
+    def measured() -> dict[str, metrics.Measured]:
+        return metrics.measure(shop.folder, shop.project.answers(), now=datetime.now(UTC))
+
+    began = time.monotonic()
+    found = measured()
+    print(f"measured in {time.monotonic() - began:.2f} s, {len(shop.record())} lines on the host")
+    frequency = found["deployment_frequency"]
+    assert frequency.source == "deployment log (the record on the host and config/deploys.jsonl)"
+    assert frequency.evidence[0].startswith(f"{len(deploys)} deployments in 12 weeks"), frequency
+    assert found["production_deployment"].confidence == "high"
+    (shop.folder / "config/deploys.jsonl").rename(shop.folder.parent / "deploys.jsonl")
+    assert (
+        measured()["deployment_frequency"].evidence[0].startswith(f"{len(deploys)} deployments in 12 weeks")
+    )
+    # The host is gone: what it has isn't taken for nothing.
+    monkeypatch.setenv("DEPLOY_HOST", f"root@127.0.0.1:{free_port()}")
+    began = time.monotonic()
+    gone = measured()
+    assert time.monotonic() - began < 5
+    for name in ("deployment_frequency", "manual_errors", "production_deployment"):
+        assert gone[name].value is None
+    assert "Connection refused" in gone["deployment_frequency"].reason
+    (shop.folder.parent / "deploys.jsonl").rename(shop.folder / "config/deploys.jsonl")

@@ -56,8 +56,8 @@ def of_log(read: deployment_log.DeploymentLog, environment: str) -> Deployments 
         return None
     well = [entry for entry in entries if not entry.failed]
     return Deployments(
-        source=f"deployment log ({deployment_log.FILE})",
-        confidence="high",
+        source=read.source,
+        confidence="medium" if read.unread else "high",
         times=[entry.at for entry in well],
         began=read.entries[0].at,
         versions=[(entry.at, entry.version) for entry in well],
@@ -83,7 +83,7 @@ def median_at(points: Sequence[tuple[float, float]], at: float) -> float | None:
 
 
 def errors(read: deployment_log.DeploymentLog, environment: str) -> list[deployment_log.Trouble]:
-    """What went wrong by hand: all that the deployment log has, because only people write it."""
+    """What went wrong: all that people, and the deploys themselves, wrote into the deployment log."""
     return deployment_log.troubles(read.entries, environment)
 
 

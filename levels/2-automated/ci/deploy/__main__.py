@@ -5,6 +5,7 @@
     rollback ENV           bring back the release that ran well before (or --release)
     status ENV             say which release runs there, and how it is
     logs ENV               print the last lines of its services
+    history ENV            print the record of deploys on its host, a line of JSON each
     smoke ENV              run tests/smoke against it
 
 --dry-run says what would change, and changes nothing. Settings and secrets come from config/<environment>.env,
@@ -36,7 +37,7 @@ def main() -> int:
     """Read the command line, do it, and return the exit code."""
     plain = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="deploy", description=__doc__, formatter_class=plain)
-    parser.add_argument("command", choices=["images", "deploy", "rollback", "status", "logs", "smoke"])
+    parser.add_argument("command", choices=["images", "deploy", "rollback", "status", "logs", "history", "smoke"])
     parser.add_argument("environment", nargs="?", default="", help="such as staging")
     parser.add_argument("--version", default="", help="the commit whose builds are deployed; this one, when not given")
     parser.add_argument("--release", default="", help="for rollback NUMBER, for deploy one of the first environment, or ENV/NUMBER")
@@ -55,6 +56,8 @@ def main() -> int:
                 status(target)
             elif asked.command == "logs":
                 logs(target, asked.service)
+            elif asked.command == "history":
+                print(host.read("cat log.jsonl 2> /dev/null || true"), end="")
             elif asked.command == "smoke":
                 pipeline.smoke_tests(host, told, rules, running(target))
             elif asked.command == "rollback":

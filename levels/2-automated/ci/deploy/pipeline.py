@@ -32,6 +32,8 @@ from .settings import Rules, Settings
 from .shell import Held, Stop
 
 LOG = uv.ROOT / "config" / "deploys.jsonl"
+# What the host keeps of its record: the last 5,000 lines. On a full disk the record before stays as it is.
+APPEND = "touch log.jsonl; { tail -n 4999 log.jsonl && cat; } > log.jsonl.new && mv log.jsonl.new log.jsonl"
 
 
 @dataclass
@@ -382,7 +384,7 @@ def record(deploy: Deploy, outcome: str, began: float, note: str) -> None:
     there = {**line, "builds": {one.service: one.digest for one in release.builds}}
     there["seconds"] = round(time.monotonic() - began, 1)
     try:
-        deploy.host.do("cat >> log.jsonl", json.dumps(there, ensure_ascii=False) + "\n")
+        deploy.host.do(APPEND, json.dumps(there, ensure_ascii=False) + "\n", "log.jsonl")
     except (Stop, LeaseLost) as error:
         print(f"not recorded on the host: {error}")
     if not os.environ.get("CI"):
