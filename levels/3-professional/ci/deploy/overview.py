@@ -43,7 +43,7 @@ def main() -> int:
             seen = [look(name) for name in ([asked.environment] if asked.environment else ENVIRONMENTS)]
         document = {"project": uv.PROJECT["project"], "environments": seen}
         if asked.html:
-            run([sys.executable, "ci/levels.py", "road", asked.html], json.dumps(document))
+            print(run([sys.executable, "ci/levels.py", "road", asked.html], json.dumps(document)), end="", file=sys.stderr)
         print(json.dumps(document, indent=2) if asked.json else "\n".join(map(text, seen)))
     except Stop as stop:
         print(stop, file=sys.stderr)
