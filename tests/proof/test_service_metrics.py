@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import json
 import math
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +15,6 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -150,9 +146,19 @@ def start(tmp_path: Path) -> Iterator[Start]:
         if "CHECKS" in env:
             (package / "checks.py").write_text(env.pop("CHECKS"))
         ports = (free_port(), port or free_port())
-        words = ["gunicorn", "--no-control-socket", f"--bind=127.0.0.1:{ports[0]}", *options, "services.shop.app:app"]
+        words = [
+            "gunicorn",
+            "--no-control-socket",
+            f"--bind=127.0.0.1:{ports[0]}",
+            *options,
+            "services.shop.app:app",
+        ]
         said = [word.format(port=ports[0]) for word in command.split()]
-        settings = {"FEATURE_FLAGS": "mine,service_metrics", "METRICS_PORT": str(ports[1]), "DRAIN_SECONDS": "0"}
+        settings = {
+            "FEATURE_FLAGS": "mine,service_metrics",
+            "METRICS_PORT": str(ports[1]),
+            "DRAIN_SECONDS": "0",
+        }
         with (folder / "log.txt").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", *(said or words)],
