@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.proof
+
 ROOT = Path(__file__).parent.parent.parent
 RULES = ROOT / "levels/3-professional/monitoring/rules.yml"
 ALERTS = {

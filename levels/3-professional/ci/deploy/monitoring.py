@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import sys
+from typing import Any
 
 import flags
 import uv
@@ -34,7 +35,7 @@ IMAGES = {
     "node-exporter": "prom/node-exporter:v1.9.1@sha256:d00a542e409ee618a4edc67da14dd48c5da66726bbd5537ab2af9c1dfc442c8a",
     "blackbox-exporter": "prom/blackbox-exporter:v0.27.0@sha256:a50c4c0eda297baa1678cd4dc4712a67fdea713b832d43ce7fcc5f9bea05094d",
 }
-SERVICES = {
+SERVICES: dict[str, dict[str, Any]] = {
     "prometheus": {
         "command": [
             "--config.file=/etc/prometheus/prometheus.yml",
