@@ -2,8 +2,8 @@
 
 import uv
 
-from deploy import signing
-from deploy.pipeline import Deploy, Step
+from .. import signing
+from ..pipeline import Deploy, Step
 
 
 def check(deploy: Deploy) -> None:
