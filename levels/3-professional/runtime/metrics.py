@@ -165,8 +165,8 @@ class Metrics:
 
     def begin(self) -> None:
         """Join the group, and serve. Raises ImportError without prometheus_client, OSError, ValueError."""
-        self.client, values = import_module("prometheus_client"), import_module("prometheus_client.values")
-        self.port, self.group = port(), Group()
+        values: Any = import_module("prometheus_client.values")
+        self.client, self.port, self.group = import_module("prometheus_client"), port(), Group()
         # Metrics of your own that have labels, or are made from now on, are those of all processes too.
         values.ValueClass = values.MultiProcessValue(self.group.name)
         labels = ["http_request_method", "http_route", "http_response_status_code"]
