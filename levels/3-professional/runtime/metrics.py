@@ -7,7 +7,7 @@ and readiness are measured without a change of your code. Users of a day are tol
     metrics = serve_health("name").get_app().extensions["service_metrics"]
     with metrics.job():       # or job(since), the time.time() at which it was put into its queue
         ...
-    metrics.heartbeat()       # in a loop that may find nothing to do; a job is a heartbeat too
+    metrics.heartbeat()       # each time that the loop comes round: from then on its absence is a fault
 """
 
 import fcntl
@@ -20,7 +20,6 @@ import re
 import shutil
 import signal
 import socket
-import socketserver
 import struct
 import sys
 import tempfile
@@ -34,7 +33,6 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 FLAG = "service_metrics"
 # OpenTelemetry's buckets of http.server.request.duration, and the methods that it knows.
@@ -151,18 +149,6 @@ class Request:
                 self.metrics.count(labels, time.perf_counter() - self.begun)
 
 
-class Server(socketserver.ThreadingMixIn, WSGIServer):
-    """Serves the metrics, a thread for each request."""
-
-    daemon_threads = True
-
-    def server_bind(self) -> None:
-        """Bind the port, without asking DNS for this machine's name: that may take seconds."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = "metrics", self.server_address[1]
-        self.setup_environ()
-
-
 class Metrics:
     """What this process measures while it is `on`; one for all services that stand in it."""
 
@@ -179,8 +165,8 @@ class Metrics:
 
     def begin(self) -> None:
         """Join the group, and serve. Raises ImportError without prometheus_client, OSError, ValueError."""
-        self.client, values = import_module("prometheus_client"), import_module("prometheus_client.values")
-        self.port, self.group = port(), Group()
+        values: Any = import_module("prometheus_client.values")
+        self.client, self.port, self.group = import_module("prometheus_client"), port(), Group()
         # Metrics of your own that have labels, or are made from now on, are those of all processes too.
         values.ValueClass = values.MultiProcessValue(self.group.name)
         labels = ["http_request_method", "http_route", "http_response_status_code"]
@@ -239,10 +225,10 @@ class Metrics:
             self.app.teardown_request(self.visited)
         if "celery" in sys.modules:
             tasks = import_module("celery.signals")
-            tasks.task_prerun.connect(lambda task_id, **_: self.job_begins(task_id), weak=False, dispatch_uid=FLAG)
-            tasks.task_postrun.connect(
-                lambda task_id, state, **_: self.job_ends(task_id, str(state).lower()), weak=False, dispatch_uid=FLAG
-            )
+            once: Any = {"weak": False, "dispatch_uid": FLAG}
+            tasks.heartbeat_sent.connect(lambda **_: self.heartbeat(), **once)
+            tasks.task_prerun.connect(lambda task_id, **_: self.track(task_id, began=time.time()), **once)
+            tasks.task_postrun.connect(lambda task_id, state, **_: self.track(task_id, str(state).lower()), **once)
 
     def measured(self, application: Any) -> Any:
         """Return the WSGI application, measured."""
@@ -308,18 +294,22 @@ class Metrics:
 
     @cached_property
     def work(self) -> SimpleNamespace:
-        """The metrics of a worker, there once it tells of its work."""
+        """The metrics of jobs, there once there is one."""
         jobs = self.client.Counter("worker_jobs", "Jobs that have ended", ["outcome"], registry=None)
         return SimpleNamespace(
             ended={outcome: jobs.labels(outcome) for outcome in ("success", "failure")},
             oldest=self.gauge("worker_oldest_job_age_seconds", "Of the jobs under way", "livemax"),
-            beat=self.gauge("worker_heartbeat_timestamp_seconds", "When the worker last told of itself", "livemax"),
         )
+
+    @cached_property
+    def beat(self) -> Any:
+        """When the worker's loop last came round, there once it tells."""
+        return self.gauge("worker_heartbeat_timestamp_seconds", "When the loop last came round", "livemax")
 
     def heartbeat(self) -> None:
         """Tell that the worker's loop goes on. A thread of ours couldn't: it lives on beside a loop that hangs."""
         if self.on:
-            self.work.beat.set(time.time())
+            self.beat.set(time.time())
 
     @contextmanager
     def job(self, since: float | None = None) -> Iterator[None]:
@@ -328,44 +318,34 @@ class Metrics:
         Its age counts from `since`, the time.time() at which it was put into its queue, or from now.
         """
         outcome, me = "failure", object()
-        self.job_begins(me, since)
+        self.track(me, began=since or time.time())
         try:
             yield
             outcome = "success"
         finally:
-            self.job_ends(me, outcome)
+            self.track(me, outcome)
 
-    def job_begins(self, job: object, since: float | None = None) -> None:
-        """Tell that a job is under way."""
-        self.jobs[job] = since or time.time()
-        self.jobs_changed()
-
-    def job_ends(self, job: object, outcome: str) -> None:
-        """Tell that a job is over. Another `outcome` than success or failure, as Celery's retry, isn't counted."""
-        self.jobs.pop(job, None)
-        self.jobs_changed()
-        if self.on and outcome in self.work.ended:
-            self.work.ended[outcome].inc()
-
-    def jobs_changed(self) -> None:
-        """Keep when the oldest job began; 0 is none."""
-        self.heartbeat()
+    def track(self, job: object, outcome: str = "", began: float = 0) -> None:
+        """Keep when a job began, or count how it ended: `success`, `failure`, or what isn't counted, as a retry."""
         if self.on:
             with self.lock:
-                self.work.oldest.set(max((FAR - began for began in list(self.jobs.values())), default=0))
+                self.jobs.pop(job, None)
+                if began:
+                    self.jobs[job] = began
+                self.work.oldest.set(max((FAR - at for at in self.jobs.values()), default=0))
+            if outcome in self.work.ended:
+                self.work.ended[outcome].inc()
 
     def serve(self) -> None:
         """Serve for as long as this process lives, once no other of the group does."""
         registry = self.client.CollectorRegistry()
         registry.register(self)
-        quiet = type("Quiet", (WSGIRequestHandler,), {"log_message": lambda *_: None})
         while True:
             try:
                 self.requests.set(len(self.active))
                 if self.group.lock(0):
-                    self.group.server = Server(("", self.port), quiet)
-                    self.group.server.set_app(self.client.make_wsgi_app(registry))
-                    self.group.server.serve_forever()
+                    self.group.server, thread = self.client.start_http_server(self.port, registry=registry)
+                    thread.join()
             except OSError as error:
                 self.tell("METRICS_PORT=%s: no metrics are served until that is free: %s", self.port, error)
             time.sleep(LOOK)
@@ -383,26 +363,22 @@ class Metrics:
                 ages = [(one, now - (FAR - one.value) if one.value else 0) for one in metric.samples]
                 metric.samples = [one._replace(value=max(0.0, age)) for one, age in ages]
             yield metric
-        build = [self.service, os.getenv("SERVICE_VERSION", "unknown"), os.getenv("ENVIRONMENT", "local")]
-        yield family(core, "service_build_info", "What runs", ["service", "version", "environment"], {tuple(build): 1})
-        yield family(core, "service_workers", "Processes that are alive", [], {(): len(living)})
+        about = {"version": os.getenv("SERVICE_VERSION", "unknown"), "environment": os.getenv("ENVIRONMENT", "local")}
+        build = core.GaugeMetricFamily("service_build_info", "What runs", labels=["service", *about])
+        build.add_metric([self.service, *about.values()], 1)
+        yield build
+        yield core.GaugeMetricFamily("service_workers", "Processes that are alive", len(living))
         with suppress(OSError):  # no Linux, or a master of another user
-            seconds, memory, open_files, start = used(self.group.leader, set(living.values()))
-            yield core.CounterMetricFamily("process_cpu_seconds", "Of all processes, ended ones too", value=seconds)
-            yield family(core, "process_resident_memory_bytes", "Of all processes", [], {(): memory})
-            yield family(core, "process_open_fds", "Of all processes", [], {(): open_files})
-            yield family(core, "process_start_time_seconds", "Of the oldest process", [], {(): start})
+            cpu, memory, opened, start = used(self.group.leader, set(living.values()))
+            yield core.CounterMetricFamily("process_cpu_seconds", "Of all processes, ended ones too", cpu)
+            yield core.GaugeMetricFamily("process_resident_memory_bytes", "Of all processes", memory)
+            yield core.GaugeMetricFamily("process_open_fds", "Of all processes", opened)
+            yield core.GaugeMetricFamily("process_start_time_seconds", "Of the oldest process", start)
         if self.secret():
-            registers = {(str(number),): rank for number, rank in enumerate(users(self.group.folder))}
-            yield family(core, "users_daily_sketch", "HyperLogLog of today's users", ["register"], registers)
-
-
-def family(core: Any, name: str, about: str, labels: list[str], values: dict[tuple[str, ...], float]) -> Any:
-    """Return a gauge as prometheus_client writes it."""
-    gauge = core.GaugeMetricFamily(name, about, labels=labels)
-    for of, value in values.items():
-        gauge.add_metric(of, value)
-    return gauge
+            sketch = core.GaugeMetricFamily("users_daily_sketch", "HyperLogLog of today's users", labels=["register"])
+            for register, rank in enumerate(users(self.group.folder)):
+                sketch.add_metric([str(register)], rank)
+            yield sketch
 
 
 def logged_in() -> Any:
