@@ -30,6 +30,7 @@ STAND_INS = {
     ),
     "actions/setup-python": "python3 --version",
     "astral-sh/setup-uv": "uv --version",
+    "sigstore/cosign-installer": "cosign version",
     "docker/login-action": (
         'printf %s "${{ inputs.password }}" |'
         ' docker login --username "${{ inputs.username }}" --password-stdin "${{ inputs.registry }}"'
