@@ -12,4 +12,4 @@ threat-model:
 	@$(PYTHON) ci/levels.py threat-model $${CHECK:+--check}
 
 sign:
-	@$(DEPLOY).signing
+	@$(DEPLOY).steps.signatures
