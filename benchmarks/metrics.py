@@ -1,7 +1,7 @@
 """What the metrics of level 3 cost: CPU seconds of a service through gunicorn, with the flag on and off.
 
-Both services run at the same time, one worker each, and are asked in turn for an empty route, one that returns
-{}; the ratio is that of the CPU seconds of their workers, round by round. At most 1.05 is asked for.
+Both services run at the same time, one worker each, and are asked in turn for an empty route, one that
+returns {}; the ratio is that of the CPU seconds of their workers, round by round. At most 1.05 is asked for.
 
     .venv/bin/python -m benchmarks.metrics [--worker-class gthread] [--rounds 200] [--requests 100]
 """

@@ -24,9 +24,11 @@ from .commands import (
     preview,
     propose,
     record,
+    road,
     service,
     set,
     setup,
+    slo,
     stubs,
     threat_model,
     todo,
@@ -39,7 +41,7 @@ from .project import environment
 # In the order in which `levels --help` lists them.
 COMMANDS = (
     *(new, upgrade, update, preview, owner, set, service),
-    *(record, todo, evolution, flags, env, setup, propose, api_docs, threat_model, stubs),
+    *(record, todo, evolution, flags, env, setup, slo, road, propose, api_docs, threat_model, stubs),
 )
 
 

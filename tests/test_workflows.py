@@ -36,11 +36,25 @@ def test_nothing_is_built_or_deployed_that_the_checks_of_that_commit_have_not_pa
         (file, name)
         for file, one in workflows.items()
         for name, job in one["jobs"].items()
-        if graph.acts(job)
+        if graph.acts(job) and not graph.promotes(one)
     }
     assert acting == {(STAGING, "images"), (STAGING, "deploy")}
     assert {"check", "integration"} <= suites(level)
     assert graph.unchecked(workflows, suites(level)) == []
+
+
+def test_a_promotion_waits_for_its_approval_and_builds_nothing(fresh: AtLevel) -> None:
+    workflows = graph.read(fresh(3).folder)
+    assert graph.events(workflows[STAGING])["push"]["paths-ignore"] == ["config/releases/**"]
+    jobs = workflows["promote.yml"]["jobs"]
+    assert [name for name, job in jobs.items() if graph.acts(job)] == ["deploy-production"]
+    assert list(graph.called(jobs["deploy-production"])) == ["deploy ENV=production"]
+    assert jobs["approved"]["permissions"] == {"contents": "read", "pull-requests": "read"}
+    assert jobs["deploy-production"]["permissions"] == {"contents": "read"}
+    jobs["deploy-production"]["needs"] = []
+    assert graph.unchecked(workflows, suites(3)) == [
+        "promote.yml: deploy-production doesn't wait for approved"
+    ]
 
 
 Jobs = dict[str, Any]

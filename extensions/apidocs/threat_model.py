@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..evolution.environments import SECRET, names
+from ..environments.settings import SECRET, names
 from ..evolution.facts import Facts
 from ..project.git_and_files import counted
 from ..source import dependencies, routes

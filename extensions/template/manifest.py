@@ -97,6 +97,7 @@ class Manifest:
     required: list[str] = field(default_factory=list)  # check runs that a merge waits for
     suites: list[Suite] = field(default_factory=list)
     pushes: str | None = None  # the workflow that has the checks of a push from this level on
+    dependencies: list[str] = field(default_factory=list)  # that services have beside level 1's
     after_images: str = ""  # steps, as YAML, for the job that has built the images of a push
     not_built: list[str] = field(default_factory=list)  # folders that no image is built from
     runtime: list[str] = field(default_factory=list)  # flags that running services are told of

@@ -37,6 +37,7 @@ class GitHub:
         self.rights = {"issues", "pull_requests"}
         self.numbered: list[dict[str, Any]] = []  # issues and pull requests share their numbers
         self.writes: list[str] = []
+        self.may: dict[str, str] = {}  # login to permission; everybody may read
         self.reviews: dict[int, list[dict[str, Any]]] = {}  # by the number of the pull request
 
     def add(self, body: str, association: str = "NONE", title: str = "Hello") -> dict[str, Any]:
@@ -64,6 +65,8 @@ class GitHub:
         if token != f"Bearer {TOKEN}":
             raise Refuses(401, "Bad credentials")
         url = urlsplit(address)
+        if found := re.fullmatch(rf"/repos/{REPOSITORY}/collaborators/([\w-]+)/permission", url.path):
+            return {"permission": self.may.get(found[1], "read"), "user": {"login": found[1]}}
         if method == "GET" and (more := self._of_a_commit(url.path)) is not None:
             if "pull_requests" not in self.rights:
                 raise Refuses(403, "Resource not accessible by integration")
@@ -123,18 +126,14 @@ class GitHub:
         return {"pull_request_url": f"https://api.github.com/repos/{REPOSITORY}/pulls/{number}", **review}
 
     def review(
-        self,
-        number: int,
-        login: str,
-        state: str = "APPROVED",
-        association: str = "MEMBER",
-        kind: str = "User",
+        self, number: int, login: str, state: str = "APPROVED", may: str = "write", kind: str = "User"
     ) -> None:
-        """Somebody says what they think of a pull request as it stands."""
+        """Somebody with this permission says what they think of a pull request as it stands."""
+        self.may[login] = may
         one = self.numbered[number - 1]
         user = {"login": login, "type": kind}
         head = one["head"]["sha"] or git(self.bare, "rev-parse", one["head"]["ref"]).strip()
-        said = {"user": user, "state": state, "author_association": association, "commit_id": head}
+        said = {"user": user, "state": state, "commit_id": head}
         self.reviews.setdefault(number, []).append(said)
 
     def merge(self, number: int) -> str:

@@ -56,6 +56,8 @@ def way_to_prometheus(project: Path, named: str, environment: str) -> Iterator[t
     if named:
         yield named, shown(named)
         return
+    if not has_prometheus(project):
+        raise web.NotMeasured("no Prometheus is named: `sources: prometheus:` in config/evolution.yml")
     process = _started(project, "prometheus", environment)
     assert process.stdin and process.stdout
     try:

@@ -40,7 +40,7 @@ class Ask:
     def number(self, query: str) -> float | None:
         """The number that a query gives now; None where it gives none that can be compared, or several."""
         series = self.instant(query)
-        return _number(series[0]["value"]) if len(series) == 1 else None
+        return number_of(series[0]["value"]) if len(series) == 1 else None
 
     def range(
         self, query: str, start: float, end: float, step: float
@@ -49,7 +49,7 @@ class Ask:
         span = {"query": query, "start": start, "end": end, "step": step}
         found = []
         for one in self._series("query_range", span):
-            points = [(float(point[0]), _number(point)) for point in one["values"]]
+            points = [(float(point[0]), number_of(point)) for point in one["values"]]
             labels = dict(one.get("metric") or {})
             found.append((labels, [(at, number) for at, number in points if number is not None]))
         return found
@@ -78,7 +78,7 @@ def figure(ask: Ask, query: str) -> Figure | str:
     series = ask.instant(query)
     if len(series) > 1:
         return f"the query gives {len(series)} series, expected one number: put sum(…) around it"
-    value = _number(series[0]["value"]) if series else None
+    value = number_of(series[0]["value"]) if series else None
     if value is None:
         return "Prometheus has no samples for the query"
     return value, ask.weeks(query)
@@ -89,7 +89,7 @@ def refused(error: web.Answered) -> str:
     return f"Prometheus refuses the query ({error})"
 
 
-def _number(point: Any) -> float | None:
+def number_of(point: Any) -> float | None:
     """The number of a sample [time, "number"]; None where it is none that can be compared, as that of 0/0."""
     try:
         number = float(point[1])

@@ -1,6 +1,6 @@
 STATUS = $(DEPLOY).overview $${ENV:+"$$ENV"} $${HTML:+--html "$$HTML"}
 
-.PHONY: promote approved security sign threat-model
+.PHONY: promote approved security sign threat-model slo monitoring
 
 promote approved:
 	@$(DEPLOY).promote $@
@@ -10,6 +10,12 @@ security:
 
 threat-model:
 	@$(PYTHON) ci/levels.py threat-model $${CHECK:+--check}
+
+monitoring:
+	@$(DEPLOY).monitoring
+
+slo:
+	@$(PYTHON) ci/levels.py slo $${ENV:+"$$ENV"}
 
 sign:
 	@$(DEPLOY).steps.signatures

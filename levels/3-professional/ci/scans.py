@@ -160,7 +160,7 @@ def gitleaks(*arguments: str, folder: Path = uv.ROOT) -> list[dict[str, Any]]:
     """Return what gitleaks finds. Raises DidNotRun."""
     own = uv.ROOT / ".gitleaks.toml"
     settings = {"GITLEAKS_CONFIG": str(own)} if own.is_file() else {"GITLEAKS_CONFIG_TOML": SETTINGS}
-    options = ["--report-format", "json", "--report-path", "-", "--exit-code", "0", "--no-banner", "--log-level", "error"]
+    options = "--report-format json --report-path - --exit-code 0 --no-banner --log-level error".split()
     done = run([the_gitleaks(), *arguments, *options], folder, **settings)
     if done.returncode:
         raise DidNotRun(why(done.stderr))
@@ -253,8 +253,8 @@ def of_package(name: str, text: str, id: str = "", aliases: tuple[str, ...] = ()
 def code() -> Iterator[Finding]:
     """Look at Python by ruff's rules S, at it and at YAML by semgrep, at Dockerfiles, and at workflows by zizmor."""
     names = files()
-    ruff = [*check.ruff("check"), "--isolated", "--no-cache", "--select", "S", "--ignore", NOT_ASKED, "--output-format", "json"]
-    ruff += ["--target-version", f"py{uv.PROJECT['python'].replace('.', '')}"]
+    ruff = [*check.ruff("check"), "--select", "S", "--ignore", NOT_ASKED, "--output-format", "json"]
+    ruff += ["--isolated", "--no-cache", "--target-version", f"py{uv.PROJECT['python'].replace('.', '')}"]
     for hit in answer([*ruff, "--per-file-ignores", "**/tests/**:S", "."]):
         path, line = os.path.relpath(hit["filename"], uv.ROOT), hit["location"]["row"]
         if not (hit["code"] in PASSWORDS and re.search(NO_SECRET, "".join(lines_of(path)[line - 1 : line]))):
@@ -269,7 +269,7 @@ def code() -> Iterator[Finding]:
         yield found("code", hit["path"], hit["start"]["line"], f"{rule}: {hit['extra']['message']}")
     for name in filter(IS_DOCKERFILE.search, names):
         if line := runs_as_root(lines_of(name)):
-            yield found("code", name, line, "root-image: what runs in this image is root: end it with USER and a number")
+            yield found("code", name, line, "root-image: what runs in it is root: end it with USER and a number")
     of_github = list(filter(IS_WORKFLOW.search, names))
     zizmor = [*uv.tool(*ZIZMOR), "--offline", "--quiet", "--format", "json", *of_github]
     for hit in answer(zizmor) if of_github else []:

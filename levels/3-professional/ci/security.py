@@ -116,7 +116,9 @@ def track(told: dict[str, str]) -> None:
 
     Raises OSError where GitHub doesn't answer or refuses.
     """
-    base = f"{os.environ.get('GITHUB_API_URL', 'https://api.github.com')}/repos/{os.environ['GITHUB_REPOSITORY']}/issues"
+    base = (
+        f"{os.environ.get('GITHUB_API_URL', 'https://api.github.com')}/repos/{os.environ['GITHUB_REPOSITORY']}/issues"
+    )
 
     def ask(method: str, address: str, **body: str) -> Any:
         headers = {"Authorization": f"Bearer {os.environ['GITHUB_TOKEN']}", "Accept": "application/vnd.github+json"}

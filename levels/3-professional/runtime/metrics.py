@@ -1,13 +1,13 @@
 """Metrics: what the service does, for Prometheus, at http://HOST:9464/metrics (METRICS_PORT), never on its own port.
 
 `init_service` calls `init`; it does something only while FEATURE_FLAGS holds `service_metrics`. Requests, processes
-and readiness are measured without a change of your code. Users of a day are told by flask-login, or by your
-`user_id()` in checks.py: called once a request, it returns a text, or None for nobody. Work is told by the worker:
+and readiness are measured without a change of your code. Users of a day are told by flask-login, or by a
+`user_id()` of yours in checks.py, asked after each request: a text, or None for nobody. A worker tells of its work:
 
     metrics = serve_health("name").get_app().extensions["service_metrics"]
-    with metrics.job():       # or `since=` the time.time() at which it was put into its queue
+    with metrics.job():       # or job(since), the time.time() at which it was put into its queue
         ...
-    metrics.heartbeat()       # by a loop that may have nothing to do; a job is a heartbeat too
+    metrics.heartbeat()       # each time that the loop comes round: from then on its absence is a fault
 """
 
 import fcntl
@@ -20,7 +20,6 @@ import re
 import shutil
 import signal
 import socket
-import socketserver
 import struct
 import sys
 import tempfile
@@ -29,55 +28,57 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from importlib import import_module
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 FLAG = "service_metrics"
-# OpenTelemetry's http.server.request.duration has these buckets and methods.
+# OpenTelemetry's buckets of http.server.request.duration, and the methods that it knows.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
-LOOK = 0.5  # seconds between two looks at whether who serves the metrics is still there
-REGISTERS = 256  # of the HyperLogLog: a standard error of 1.04 / sqrt(256), 6.5%
+LOOK = 0.5  # seconds between two looks at whether somebody serves the metrics
+REGISTERS = 256  # of the HyperLogLog: its standard error is 1.04 / sqrt(256), 6.5%
+FAR = 2.0**40  # seconds after 1970; less the time at which a job began, it is the larger, the older the job
 log = logging.getLogger("metrics")
 
 
 class Group:
-    """The processes that count together: gunicorn's, or one alone; they share a folder, in which each has a place.
+    """The processes that count together, gunicorn's or one alone: they share a folder, in which each has a place.
 
-    A place is a number whose byte in the file `places` its process has locked; the kernel gives the lock back
-    however that process ends. The next one takes the place with its files, and counts on where they end.
+    A place is a number, and a byte of the file `places` that its process has locked until it ends, however that
+    happens. The next process takes the place over with its files, and counts on where they end: no count is lost.
     """
 
     def __init__(self) -> None:
-        worker = hasattr(getattr(signal.getsignal(signal.SIGABRT), "__self__", None), "ppid")  # of gunicorn's
-        self.preloaded = "gunicorn.arbiter" in sys.modules and not worker  # this is the master, which will fork
-        reloader = os.environ.get("WERKZEUG_RUN_MAIN") == "true"
-        self.leader = os.getppid() if worker or reloader else os.getpid()
-        self.place, self.file = 0, -1
-        self.server: Any = None
-        mine = f"{tempfile.gettempdir()}/metrics-of-{socket.gethostname()}-"
-        given = os.environ.get("PROMETHEUS_MULTIPROC_DIR", mine)  # one of ours is that of who started this process
-        for old in glob.glob(f"{glob.escape(mine)}*"):
-            of = re.fullmatch(r"(\d+)-(\d+)", old.removeprefix(mine))
-            if of and started_at(int(of[1])) != int(of[2]):
-                shutil.rmtree(old, ignore_errors=True)
-        self.folder = given if not given.startswith(mine) else f"{mine}{self.leader}-{started_at(self.leader)}"
-        Path(self.folder).mkdir(mode=0o700, exist_ok=True)
+        worker = hasattr(getattr(signal.getsignal(signal.SIGABRT), "__self__", None), "ppid")  # one of gunicorn's
+        self.preloaded = "gunicorn.arbiter" in sys.modules and not worker  # this is its master, and will fork
+        reloaded = os.environ.get("WERKZEUG_RUN_MAIN") == "true"
+        self.leader = os.getppid() if worker or reloaded else os.getpid()
+        self.place, self.file, self.server = 0, -1, None
+        ours = f"{tempfile.gettempdir()}/metrics-of-{socket.gethostname()}-"
+        for path in glob.glob(f"{glob.escape(ours)}*"):
+            old = re.fullmatch(r"(\d+)-(\d+)", path.removeprefix(ours))
+            if old and started_at(int(old[1])) != int(old[2]):
+                shutil.rmtree(path, ignore_errors=True)
+        given = os.environ.get("PROMETHEUS_MULTIPROC_DIR", ours)  # one of ours is that of who started this process
+        self.folder = f"{ours}{self.leader}-{started_at(self.leader)}" if given.startswith(ours) else given
+        os.makedirs(self.folder, 0o700, exist_ok=True)
         if os.lstat(self.folder).st_uid != os.geteuid():
             raise PermissionError(f"{self.folder} belongs to somebody else")
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = self.folder
-        if not self.preloaded:
-            self.enter()
+        self.name()
 
-    def enter(self) -> None:
-        """Take the first place that no living process has."""
-        self.file = os.open(f"{self.folder}/places", os.O_RDWR | os.O_CREAT, 0o600)
-        self.place = next(number for number in count(1) if self.lock(number))
-        for file in glob.glob(f"{glob.escape(self.folder)}/gauge_live*_{self.place}.db"):
-            os.unlink(file)  # what a process that is gone was doing
-        os.pwrite(self.file, struct.pack("q", os.getpid()), 8 * self.place)
+    def name(self) -> int:
+        """Return this process's place, by which its files are called. The first one that is free is taken."""
+        if not self.place and not self.preloaded:
+            self.file = os.open(f"{self.folder}/places", os.O_RDWR | os.O_CREAT, 0o600)
+            self.place = next(number for number in count(1) if self.lock(number))
+            for path in glob.glob(f"{glob.escape(self.folder)}/gauge_live*_{self.place}.db"):
+                os.unlink(path)  # what a process was doing that is gone
+            os.pwrite(self.file, struct.pack("q", os.getpid()), 8 * self.place)
+        return self.place
 
     def lock(self, number: int) -> bool:
         """Lock a place, or 0 to serve; return whether no other process has it."""
@@ -87,10 +88,10 @@ class Group:
         return False
 
     def living(self) -> dict[int, int]:
-        """Return the places that are taken, and by which process."""
-        pids = [pid for (pid,) in struct.iter_unpack("q", os.pread(self.file, os.fstat(self.file).st_size, 0))]
+        """Return which places are taken, and by which process."""
         found = {self.place: os.getpid()}
-        for number, pid in enumerate(pids):
+        pids = struct.iter_unpack("q", os.pread(self.file, os.fstat(self.file).st_size, 0))
+        for number, (pid,) in enumerate(pids):
             if number not in (0, self.place):
                 if self.lock(number):
                     fcntl.lockf(self.file, fcntl.LOCK_UN, 1, number)
@@ -99,20 +100,14 @@ class Group:
         return found
 
     def forked(self) -> bool:
-        """Forget, in a process that was forked, what its parent has; return whether it is a worker of a master."""
+        """Forget what the process has of which this is a fork; return whether this is a worker of a master."""
         if self.server is not None:
             self.server.socket.close()
         if self.file >= 0:
             os.close(self.file)
         worker = self.preloaded and os.getppid() == self.leader
-        self.server, self.file, self.place, self.preloaded = None, -1, 0, False
+        self.place, self.file, self.server, self.preloaded = 0, -1, None, False
         return worker
-
-    def name(self) -> int:
-        """Return what the files of this process are called by."""
-        if not self.place and not self.preloaded:
-            self.enter()
-        return self.place
 
 
 class Request:
@@ -128,9 +123,9 @@ class Request:
         metrics.active.add(self)
 
     def start(self, status: str, headers: Any, exc_info: Any = None) -> Any:
-        """Pass on what the application answers, and keep the status, and which of Flask's rules matched."""
+        """Pass on what the application answers; keep its status, and the rule by which Flask came to it."""
         self.status = status[:3]
-        if rule := getattr(self.environ.get("werkzeug.request"), "url_rule", None):  # gone when Flask is done
+        if rule := getattr(self.environ.get("werkzeug.request"), "url_rule", None):  # gone once Flask is done
             self.route = rule.rule
         return self.start_response(status, headers, *([exc_info] if exc_info else []))
 
@@ -142,83 +137,61 @@ class Request:
             raise
 
     def close(self) -> None:
-        """Count the request: the server calls this once the body is sent, or can't be."""
+        """Count the request: a server calls this when it has sent the body, or can't."""
         try:
             if self.close_body:
                 self.close_body()
         finally:
-            self.end()
-
-    def end(self) -> None:
-        """Count the request, once."""
-        if self in self.metrics.active:
-            self.metrics.active.discard(self)
-            method = self.environ["REQUEST_METHOD"]
-            labels = (method if method in METHODS else "_OTHER", self.route, self.status)
-            self.metrics.count(labels, time.perf_counter() - self.begun)
-
-
-class Server(socketserver.ThreadingMixIn, WSGIServer):
-    """Serves the metrics, a thread for each request."""
-
-    daemon_threads = True
-
-    def server_bind(self) -> None:
-        """Bind the port, without asking DNS for the name of this machine, which may take seconds."""
-        socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = "metrics", self.server_address[1]
-        self.setup_environ()
+            if self in self.metrics.active:
+                self.metrics.active.discard(self)
+                method = self.environ["REQUEST_METHOD"]
+                labels = (method if method in METHODS else "_OTHER", self.route, self.status)
+                self.metrics.count(labels, time.perf_counter() - self.begun)
 
 
 class Metrics:
-    """What this process measures, while it is `on`; one for the process, however many services stand in it."""
+    """What this process measures while it is `on`; one for all services that stand in it."""
 
     def __init__(self) -> None:
-        self.on, self.lock = False, threading.Lock()
+        self.on, self.lock, self.service = False, threading.Lock(), ""
+        self.client: Any
         self.app: Any = None
-        self.service = ""
         self.user_id: Callable[[], Any] | None = None
-        self.jobs: dict[object, float] = {}  # those under way, by when they began
         self.active: set[Request] = set()
         self.children: dict[tuple[str, str, str], Any] = {}
-        self.registers: tuple[str, Any] = ("", None)  # by day
+        self.registers: tuple[str, Any] = ("", None)  # those of a day
+        self.jobs: dict[object, float] = {}  # when those began that are under way
         self.told: set[str] = set()
 
     def begin(self) -> None:
-        """Join the group, and serve. Raises ImportError without prometheus_client, and OSError."""
-        import prometheus_client
-        from prometheus_client import values
-
-        self.port, self.client, self.group = port(), prometheus_client, Group()
-        # Metrics of your own that are made from now on, or have labels, count for all processes too.
-        values.ValueClass = values.MultiProcessValue(self.group.name)  # type: ignore[assignment]
-        names = ["http_request_method", "http_route", "http_response_status_code"]
-        self.durations = prometheus_client.Histogram(
-            "http_server_request_duration_seconds", "Until the body is sent", names, buckets=BUCKETS, registry=None
+        """Join the group, and serve. Raises ImportError without prometheus_client, OSError, ValueError."""
+        values: Any = import_module("prometheus_client.values")
+        self.client, self.port, self.group = import_module("prometheus_client"), port(), Group()
+        # Metrics of your own that have labels, or are made from now on, are those of all processes too.
+        values.ValueClass = values.MultiProcessValue(self.group.name)
+        labels = ["http_request_method", "http_route", "http_response_status_code"]
+        self.durations = self.client.Histogram(
+            "http_server_request_duration_seconds", "Until the body is sent", labels, buckets=BUCKETS, registry=None
         )
         self.requests = self.gauge("http_server_active_requests", "Requests under way", "livesum")
-        self.up = self.gauge("readiness_check_up", "Last answer that a probe got", "mostrecent", "check")
+        self.up = self.gauge("readiness_check_up", "What a probe was told last", "mostrecent", "check")
         self.required = self.gauge("readiness_check_required", "Else it only warns", "mostrecent", "check")
         os.register_at_fork(after_in_child=self.forked)
         self.on = True
         if not self.group.preloaded:
-            self.start()
-
-    def start(self) -> None:
-        """Serve from a thread, as soon as nobody else does."""
-        threading.Thread(target=self.serve, name="metrics", daemon=True).start()
+            threading.Thread(target=self.serve, name="metrics", daemon=True).start()
 
     def forked(self) -> None:
-        """Begin anew in a process that was forked."""
+        """Begin anew in a fork; in one of a master's, a worker, at once."""
         self.lock, self.registers = threading.Lock(), ("", None)
         self.jobs.clear()
         self.active.clear()
         if self.group.forked():
-            self.group.enter()
-            self.start()
+            self.group.name()
+            threading.Thread(target=self.serve, name="metrics", daemon=True).start()
 
-    def gauge(self, name: str, about: str, mode: Any, *labels: str) -> Any:
-        """Return a gauge; `mode` is how those of several processes are merged."""
+    def gauge(self, name: str, about: str, mode: str, *labels: str) -> Any:
+        """Return a gauge; `mode` is how those of several processes become one."""
         return self.client.Gauge(name, about, labels, multiprocess_mode=mode, registry=None)
 
     def tell(self, text: str, *values: object) -> None:
@@ -227,23 +200,35 @@ class Metrics:
             self.told.add(text)
             log.warning(text, *values)
 
-    # What is measured
-
     def attach(self, app: Any, service_name: str) -> None:
-        """Measure the service that `app`, as init_service returns it, is."""
+        """Measure a service; `app` is as init_service has it."""
         health = app.extensions["levels_health"]
-        self.app, self.service = health.app, service_name
+        self.app, self.service, ask = health.app, service_name, health.readiness
         if health.inner is not None:
             health.inner = self.measured(health.inner)
-        health.readiness = self.remembered(health)
-        code = type(health).__call__.__globals__  # of health.py, in whatever way it was imported
+
+        def readiness(environ: dict[str, Any]) -> dict[str, Any]:
+            answer: dict[str, Any] = ask(environ)  # when a probe asks: nothing is asked for metrics alone
+            with suppress(OSError):
+                for name, state in answer["checks"].items():
+                    if name not in health.refusals:
+                        self.up.labels(name).set(state["status"] == "pass")
+                        self.required.labels(name).set(state["required"])
+            return answer
+
+        health.readiness = readiness
+        code = type(health).__call__.__globals__  # of health.py, in whatever way that was imported
         own = code["HERE"].with_name("checks.py")
         if own.is_file() and b"def user_id(" in own.read_bytes():
             self.user_id = lambda: code["load"](own, code["__package__"]).user_id()
         if hasattr(self.app, "teardown_request") and (self.user_id or "flask_login" in sys.modules):
             self.app.teardown_request(self.visited)
         if "celery" in sys.modules:
-            self.follow_celery()
+            tasks = import_module("celery.signals")
+            once: Any = {"weak": False, "dispatch_uid": FLAG}
+            tasks.heartbeat_sent.connect(lambda **_: self.heartbeat(), **once)
+            tasks.task_prerun.connect(lambda task_id, **_: self.track(task_id, began=time.time()), **once)
+            tasks.task_postrun.connect(lambda task_id, state, **_: self.track(task_id, str(state).lower()), **once)
 
     def measured(self, application: Any) -> Any:
         """Return the WSGI application, measured."""
@@ -252,16 +237,17 @@ class Metrics:
             if "HTTP_UPGRADE" in environ and environ["HTTP_UPGRADE"].lower() == "websocket":
                 return application(environ, start_response)  # which lasts as long as somebody has a page open
             request = Request(self, environ, start_response)
+            body: Any
             try:
                 body = request.body = application(environ, request.start)
             except BaseException:
                 request.status = "500"
-                request.end()
+                request.close()
                 raise
             request.close_body, file = getattr(body, "close", None), environ.get("wsgi.file_wrapper")
-            if not isinstance(file, type) or not isinstance(body, file):
+            if not isinstance(file, type) or not isinstance(request.body, file):
                 return request
-            body.close = request.close  # a server sends a file faster, if it is still of that class
+            body.close = request.close  # a server knows a file, which it can send faster, by its class
             return body
 
         return measure
@@ -273,26 +259,10 @@ class Metrics:
                 self.children[labels] = self.durations.labels(*labels)
             self.children[labels].observe(seconds)
         except OSError as error:
-            self.tell("not measured: %s", error)
-
-    def remembered(self, health: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """Return the readiness probe, whose answers are kept: nothing is asked for metrics alone."""
-        ask = health.readiness
-
-        def answer(environ: dict[str, Any]) -> dict[str, Any]:
-            found: dict[str, Any] = ask(environ)
-            for name, state in found["checks"].items():
-                if name not in health.refusals:
-                    self.up.labels(name).set(state["status"] == "pass")
-                    self.required.labels(name).set(state["required"])
-            return found
-
-        return answer
-
-    # Users of a day
+            self.tell("requests aren't counted: %s", error)
 
     def secret(self) -> bytes | None:
-        """Return what the processes of all hosts share, or None where it isn't known who a user is."""
+        """Return what the processes of all hosts share; None where that, or who a user is, isn't known."""
         if self.user_id is None and not hasattr(self.app, "login_manager"):
             return None
         secret = os.environ.get("METRICS_KEY") or getattr(self.app, "config", {}).get("SECRET_KEY")
@@ -302,19 +272,19 @@ class Metrics:
         return secret if isinstance(secret, bytes) else str(secret).encode()
 
     def visited(self, _: BaseException | None) -> None:
-        """Count the user of a request of Flask's that is over: so no header changes and no query is made for it."""
+        """Count the user of a request when Flask is done with it, so that this changes no header of the response."""
         if secret := self.secret():
             try:
                 if user := self.user_id() if self.user_id else logged_in():
-                    self.add(secret, str(user))
+                    self.add_user(secret, str(user))
             except Exception as error:
                 self.tell("users aren't counted: %s: %s", type(error).__name__, error)
 
-    def add(self, secret: bytes, user: str) -> None:
-        """Add a user to the day's HyperLogLog. Its key is the day's own: nobody can be followed over two days."""
-        day = today()
-        digest = hmac.digest(secret, f"users of {day}: {user}".encode(), "sha256")
-        register, rank = digest[0], 57 - (int.from_bytes(digest[1:8], "big")).bit_length()
+    def add_user(self, secret: bytes, user: str) -> None:
+        """Add a user to the day's HyperLogLog. Its key is of that day alone: nobody is followed over two days."""
+        key = hmac.digest(secret, f"users of {(day := today())}".encode(), "sha256")
+        digest = hmac.digest(key, user.encode(), "sha256")
+        register, rank = digest[0], 57 - int.from_bytes(digest[1:8], "big").bit_length()
         with self.lock:
             if self.registers[0] != day:
                 with open(f"{self.group.folder}/users-{day}-{self.group.name()}", "a+b") as file:
@@ -322,23 +292,19 @@ class Metrics:
                     self.registers = (day, mmap.mmap(file.fileno(), REGISTERS))
             self.registers[1][register] = max(rank, self.registers[1][register])
 
-    # Workers
-
     @cached_property
-    def oldest(self) -> Any:
-        """When the oldest job under way began, infinity without one; there from the first job on."""
-        return self.gauge("worker_oldest_job_age_seconds", "Of the jobs under way", "livemin")
-
-    @cached_property
-    def outcomes(self) -> dict[str, Any]:
-        """The counters of jobs."""
+    def work(self) -> SimpleNamespace:
+        """The metrics of jobs, there once there is one."""
         jobs = self.client.Counter("worker_jobs", "Jobs that have ended", ["outcome"], registry=None)
-        return {outcome: jobs.labels(outcome) for outcome in ("success", "failure")}
+        return SimpleNamespace(
+            ended={outcome: jobs.labels(outcome) for outcome in ("success", "failure")},
+            oldest=self.gauge("worker_oldest_job_age_seconds", "Of the jobs under way", "livemax"),
+        )
 
     @cached_property
     def beat(self) -> Any:
-        """When the worker last showed that it goes on."""
-        return self.gauge("worker_heartbeat_timestamp_seconds", "When the worker last went on", "livemax")
+        """When the worker's loop last came round, there once it tells."""
+        return self.gauge("worker_heartbeat_timestamp_seconds", "When the loop last came round", "livemax")
 
     def heartbeat(self) -> None:
         """Tell that the worker's loop goes on. A thread of ours couldn't: it lives on beside a loop that hangs."""
@@ -347,105 +313,79 @@ class Metrics:
 
     @contextmanager
     def job(self, since: float | None = None) -> Iterator[None]:
-        """Count what stands in the `with`, or a function that this decorates, as one job: a failure where it raises.
+        """Count what stands in the `with`, or a function that this decorates, as a job: a failure where it raises.
 
-        Its age is counted from `since`, the time.time() at which it was put into its queue, or from now.
+        Its age counts from `since`, the time.time() at which it was put into its queue, or from now.
         """
-        me = object()
-        self.job_begins(me, since)
+        outcome, me = "failure", object()
+        self.track(me, began=since or time.time())
         try:
             yield
-        except BaseException:
-            self.job_ends(me, "failure")
-            raise
-        self.job_ends(me, "success")
+            outcome = "success"
+        finally:
+            self.track(me, outcome)
 
-    def job_begins(self, job: object, since: float | None = None) -> None:
-        """Tell that a job is under way."""
-        if self.on:
-            with self.lock:
-                self.jobs[job] = since or time.time()
-                self.oldest.set(min(self.jobs.values()))
-            _ = self.outcomes  # there as 0, before one has ended
-            self.heartbeat()
-
-    def job_ends(self, job: object, outcome: str) -> None:
-        """Tell that it is no more; an `outcome` beside success and failure, such as Celery's retry, isn't counted."""
+    def track(self, job: object, outcome: str = "", began: float = 0) -> None:
+        """Keep when a job began, or count how it ended: `success`, `failure`, or what isn't counted, as a retry."""
         if self.on:
             with self.lock:
                 self.jobs.pop(job, None)
-                self.oldest.set(min(self.jobs.values(), default=float("inf")))
-            if outcome in self.outcomes:
-                self.outcomes[outcome].inc()
-            self.heartbeat()
-
-    def follow_celery(self) -> None:
-        """Count tasks of Celery's as jobs."""
-        from celery import signals
-
-        signals.task_prerun.connect(lambda task_id, **_: self.job_begins(task_id), weak=False, dispatch_uid=FLAG)
-        signals.task_postrun.connect(
-            lambda task_id, state, **_: self.job_ends(task_id, str(state).lower()), weak=False, dispatch_uid=FLAG
-        )
-
-    # What is told
+                if began:
+                    self.jobs[job] = began
+                self.work.oldest.set(max((FAR - at for at in self.jobs.values()), default=0))
+            if outcome in self.work.ended:
+                self.work.ended[outcome].inc()
 
     def serve(self) -> None:
-        """Serve, for as long as this process lives, once no other of the group does."""
+        """Serve for as long as this process lives, once no other of the group does."""
         registry = self.client.CollectorRegistry()
         registry.register(self)
-        quiet = type("Quiet", (WSGIRequestHandler,), {"log_message": lambda *_: None})
         while True:
-            if self.group.lock(0):
-                try:
-                    self.group.server = Server(("", self.port), quiet)
-                    self.group.server.set_app(self.client.make_wsgi_app(registry))
-                    self.group.server.serve_forever()
-                except OSError as error:
-                    self.tell("METRICS_PORT=%s: no metrics are served until it is free: %s", self.port, error)
-            self.requests.set(len(self.active))
+            try:
+                self.requests.set(len(self.active))
+                if self.group.lock(0):
+                    self.group.server, thread = self.client.start_http_server(self.port, registry=registry)
+                    thread.join()
+            except OSError as error:
+                self.tell("METRICS_PORT=%s: no metrics are served until that is free: %s", self.port, error)
             time.sleep(LOOK)
 
     def collect(self) -> Iterator[Any]:
-        """Yield the metrics of all processes of the group. prometheus_client calls it for each request."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-        from prometheus_client.multiprocess import MultiProcessCollector
-
+        """Yield the metrics of all processes. prometheus_client calls this for each answer."""
         self.requests.set(len(self.active))
-        living, now, files = self.group.living(), time.time(), []
-        for file in glob.glob(f"{glob.escape(self.group.folder)}/*.db"):
-            live = re.fullmatch(r".*/gauge_live[a-z]+_(\d+)\.db", file)
-            if os.path.getsize(file) and (live is None or int(live[1]) in living):
-                files.append(file)
-        for metric in MultiProcessCollector.merge(files):
+        core, now, living, files = import_module("prometheus_client.core"), time.time(), self.group.living(), []
+        for path in glob.glob(f"{glob.escape(self.group.folder)}/*.db"):
+            live = re.fullmatch(r".*/gauge_live[a-z]+_(\d+)\.db", path)
+            if os.path.getsize(path) and (live is None or int(live[1]) in living):
+                files.append(path)
+        for metric in import_module("prometheus_client.multiprocess").MultiProcessCollector.merge(files):
             if metric.name == "worker_oldest_job_age_seconds":
-                metric.samples = [one._replace(value=max(0.0, now - one.value)) for one in metric.samples]
+                ages = [(one, now - (FAR - one.value) if one.value else 0) for one in metric.samples]
+                metric.samples = [one._replace(value=max(0.0, age)) for one, age in ages]
             yield metric
-        yield GaugeMetricFamily("service_workers", "Processes that are alive", value=len(living))
         about = {"version": os.getenv("SERVICE_VERSION", "unknown"), "environment": os.getenv("ENVIRONMENT", "local")}
-        build = GaugeMetricFamily("service_build_info", "What runs", labels=["service", *about])
+        build = core.GaugeMetricFamily("service_build_info", "What runs", labels=["service", *about])
         build.add_metric([self.service, *about.values()], 1)
         yield build
-        with suppress(OSError):
-            cpu, *rest = used(self.group.leader, set(living.values()))
-            yield CounterMetricFamily("process_cpu_seconds", "User and system CPU time, of all processes", value=cpu)
-            for name, value in zip(("resident_memory_bytes", "open_fds", "start_time_seconds"), rest, strict=True):
-                yield GaugeMetricFamily(f"process_{name}", "Sum of all processes; their start: the first's", value=value)
+        yield core.GaugeMetricFamily("service_workers", "Processes that are alive", len(living))
+        with suppress(OSError):  # no Linux, or a master of another user
+            cpu, memory, opened, start = used(self.group.leader, set(living.values()))
+            yield core.CounterMetricFamily("process_cpu_seconds", "Of all processes, ended ones too", cpu)
+            yield core.GaugeMetricFamily("process_resident_memory_bytes", "Of all processes", memory)
+            yield core.GaugeMetricFamily("process_open_fds", "Of all processes", opened)
+            yield core.GaugeMetricFamily("process_start_time_seconds", "Of the oldest process", start)
         if self.secret():
-            sketch = GaugeMetricFamily("users_daily_sketch", "HyperLogLog of today's users", labels=["register"])
+            sketch = core.GaugeMetricFamily("users_daily_sketch", "HyperLogLog of today's users", labels=["register"])
             for register, rank in enumerate(users(self.group.folder)):
                 sketch.add_metric([str(register)], rank)
             yield sketch
 
 
 def logged_in() -> Any:
-    """Return the id of flask-login's user, if somebody is logged in: from the session, or from who was asked for."""
-    from flask import g, session
-
-    if user := session.get("_user_id"):
-        return user
-    user = g.get("_login_user")
-    return user.get_id() if getattr(user, "is_authenticated", False) else None
+    """Return the id of flask-login's user: by the session, which asks no database, else as the request had it."""
+    flask = import_module("flask")
+    user = flask.g.get("_login_user")
+    return flask.session.get("_user_id") or (user.get_id() if getattr(user, "is_authenticated", False) else None)
 
 
 def today() -> str:
@@ -456,11 +396,11 @@ def today() -> str:
 def users(folder: str) -> list[int]:
     """Return the registers of today's users, merged; those of other days go."""
     found = [0] * REGISTERS
-    for file in map(Path, glob.glob(f"{glob.escape(folder)}/users-*")):
-        if f"-{today()}-" in file.name:
-            found = list(map(max, found, file.read_bytes() or found))
+    for path in map(Path, glob.glob(f"{glob.escape(folder)}/users-*")):
+        if path.name.startswith(f"users-{today()}-"):
+            found = list(map(max, found, path.read_bytes() or found))
         else:
-            file.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
     return found
 
 
@@ -470,30 +410,27 @@ def stat(pid: int) -> list[str]:
 
 
 def started_at(pid: int) -> int:
-    """Return when a process started, in ticks since boot; 0 where that isn't known or there is none."""
+    """Return when a process started, in ticks since the machine did; 0 where there is none, or no Linux."""
     with suppress(OSError):
         return int(stat(pid)[19])
     return 0
 
 
-def used(leader: int, workers: set[int]) -> tuple[float, float, float, float]:
-    """Return CPU seconds, bytes of memory and open files of all processes, and the leader's start. Raises OSError.
+def used(leader: int, workers: set[int]) -> tuple[float, int, int, float]:
+    """Return CPU seconds, bytes of memory and open files of all processes, and when the leader started. Raises OSError.
 
-    The leader has the time of workers that have ended, so a counter never goes back: if one ends meanwhile, look again.
+    The leader has the CPU time of workers that ended: where one does meanwhile, look again, or a counter goes back.
     """
-    while True:
-        first, seconds, memory, files = stat(leader), 0, 0, 0
-        for pid in workers | {leader}:
+    figures: list[str] = []
+    while figures[13:15] != (figures := stat(leader))[13:15]:
+        ticks = memory = files = 0
+        for pid in {leader, *workers}:
             with suppress(FileNotFoundError, ProcessLookupError):
-                figures = stat(pid)
-                seconds += sum(map(int, figures[11:15]))
-                memory += int(figures[21]) * os.sysconf("SC_PAGE_SIZE")
+                of = stat(pid)
+                ticks, memory = ticks + sum(map(int, of[11:15])), memory + int(of[21]) * mmap.PAGESIZE
                 files += len(os.listdir(f"/proc/{pid}/fd"))
-        if stat(leader)[13:15] == first[13:15]:
-            break
-    ticks = os.sysconf("SC_CLK_TCK")
-    booted = next(int(line[6:]) for line in Path("/proc/stat").read_text().splitlines() if line.startswith("btime"))
-    return seconds / ticks, memory, files, booted + int(first[19]) / ticks
+    second, since = os.sysconf("SC_CLK_TCK"), re.search(r"^btime (\d+)", Path("/proc/stat").read_text(), re.MULTILINE)
+    return ticks / second, memory, files, int(since[1] if since else 0) + int(figures[19]) / second
 
 
 def port() -> int:
@@ -508,7 +445,7 @@ metrics = Metrics()
 
 
 def init(app: Any, service_name: str) -> Metrics:
-    """Measure the service while the flag is on; put it into app.extensions["service_metrics"], and return it."""
+    """Measure the service while the flag is on; put the metrics into app.extensions["service_metrics"]."""
     app.extensions[FLAG] = metrics
     if FLAG in map(str.strip, os.environ.get("FEATURE_FLAGS", "").split(",")):
         try:
@@ -516,5 +453,5 @@ def init(app: Any, service_name: str) -> Metrics:
                 metrics.begin()
             metrics.attach(app, service_name)
         except (ImportError, OSError) as error:
-            metrics.tell("%s: metrics are off: %s", service_name, error)
+            metrics.tell("%s: no metrics: %s", service_name, error)
     return metrics

@@ -12,6 +12,7 @@ FILE = Path(__file__).resolve().parents[1] / "config" / "security.toml"
 # What the file may hold, and Flask's defaults; Flask-Login's cookie has the same ones after REMEMBER_COOKIE_.
 KINDS: dict[str, Any] = {"enabled": bool, "max_body_bytes": int, "cookies": dict, "headers": dict}
 COOKIES: dict[str, Any] = {"secure": False, "httponly": True, "samesite": None}
+ALLOWED = {"samesite": (False, "Lax", "Strict", "None")}
 
 
 class SecurityError(ValueError):
@@ -29,10 +30,11 @@ def read() -> dict[str, Any]:
         if not isinstance(value, str) or not value.isprintable():
             wrong[f"headers.{key}"] = value
     for key, value in told.get("cookies", {}).items() if not wrong else ():
-        if key not in COOKIES or value not in ((False, "Lax", "Strict", "None") if key == "samesite" else (True, False)):
+        if key not in COOKIES or value not in ALLOWED.get(key, (True, False)):
             wrong[f"cookies.{key}"] = value
     for key, value in wrong.items():
-        expected = "a text of one line" if "headers." in key else "what its comments say" if "." in key else ", ".join(KINDS)
+        expected = "a text of one line" if "headers." in key else "what its comments say"
+        expected = expected if "." in key else ", ".join(KINDS)
         raise SecurityError(f"{FILE}: {key} = {value!r:.60}: expected {expected}")
     return told
 

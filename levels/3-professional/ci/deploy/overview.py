@@ -43,7 +43,7 @@ def main() -> int:
             seen = [look(name) for name in ([asked.environment] if asked.environment else ENVIRONMENTS)]
         document = {"project": uv.PROJECT["project"], "environments": seen}
         if asked.html:
-            run([sys.executable, "ci/levels.py", "road", asked.html], json.dumps(document))
+            print(run([sys.executable, "ci/levels.py", "road", asked.html], json.dumps(document)), end="", file=sys.stderr)
         print(json.dumps(document, indent=2) if asked.json else "\n".join(map(text, seen)))
     except Stop as stop:
         print(stop, file=sys.stderr)
@@ -124,7 +124,7 @@ def of_containers(target: Compose, release: Release) -> list[str]:
     for line in host.read(CONTAINERS).splitlines():
         container, labels, image, networks = json.loads(line)
         container, labels = container.strip("/"), labels or {}
-        service, ours = labels.get("com.docker.compose.service"), labels.get("com.docker.compose.project") == name
+        service, ours = labels.get("com.docker.compose.service", ""), labels.get("com.docker.compose.project") == name
         aliases = [alias for one in networks.values() for alias in one["Aliases"] or []]
         beside = f"{name}_default" in networks or any(one.startswith(f"{name}-") for one in [container, *aliases])
         if beside and (not ours or labels["com.docker.compose.oneoff"] == "True"):

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -27,10 +27,9 @@ from .__main__ import running, status
 from .compose import Compose
 from .host import Host
 from .promotion import ENVIRONMENTS, file_of, line_of
-from .shell import Failed, Stop, by_workflow, run
+from .shell import Stop, by_workflow, run
 
 BRANCH: str = uv.PROJECT["default_branch"]
-KNOWN = ("OWNER", "MEMBER", "COLLABORATOR")  # in a public repository anybody can approve
 
 
 def main(words: list[str]) -> int:
@@ -50,9 +49,8 @@ def main(words: list[str]) -> int:
 def promote(origin: str, to: str, reason: str, dry_run: bool) -> None:
     """Open a pull request that has `to` run what `origin` runs, or show it. Raises Stop."""
     if to not in ENVIRONMENTS[1:]:
-        raise Stop(
-            f"TO is {to!r}, expected {' or '.join(ENVIRONMENTS[1:]) or 'an environment more'}; a merge goes to {ENVIRONMENTS[0]}"
-        )
+        known = " or ".join(ENVIRONMENTS[1:]) or "one more of the answer `environments`"
+        raise Stop(f"TO is {to!r}, expected {known}; {ENVIRONMENTS[0]} gets each merge")
     before = ENVIRONMENTS[: ENVIRONMENTS.index(to)]
     if (origin := origin or before[-1]) not in before:
         raise Stop(f"FROM is {origin!r}, expected one before {to}: {' or '.join(before)}")
@@ -66,59 +64,34 @@ def promote(origin: str, to: str, reason: str, dry_run: bool) -> None:
     line: dict[str, Any] = {"version": release.version, "from": f"{origin}/{release.number}"}
     line |= {"builds": {one.service: one.digest for one in release.builds}}
     line |= {"at": pipeline.now(), "by": pipeline.who(), **({"reason": reason} if reason else {})}
-    remote = "origin" if "origin" in source.git("remote").stdout.split() else ""
-    if remote and (done := source.git("fetch", "--quiet", remote, BRANCH)).returncode:
-        raise Stop(f"git fetch {remote} {BRANCH}: {(done.stderr.strip().splitlines() or ['failed'])[-1]}", 1)
-    base = source.git(
-        "rev-parse", "--verify", "--quiet", "FETCH_HEAD" if remote else f"refs/heads/{BRANCH}"
-    ).stdout.strip()
-    if not base:
-        raise Stop(f"there is no branch {BRANCH}, which the pull request would go to")
+    if (done := source.git("fetch", "--quiet", "origin", BRANCH)).returncode:
+        said = (done.stderr.strip().splitlines() or ["it failed"])[-1]
+        raise Stop(f"git fetch origin {BRANCH}, which the pull request goes to: {said}", 1)
+    base = source.git("rev-parse", "FETCH_HEAD").stdout.strip()
     text = source.git("show", f"{base}:{file_of(to)}").stdout
     runs = line_of(to, text)
     if runs.get("builds") == line["builds"] and not reason:
-        print(f"{to} has the builds of release {release.number} of {origin} already, by {file_of(to)} of {BRANCH}")
+        print(f"{file_of(to)} of {BRANCH} has the builds of release {release.number} of {origin} already")
         return
-    new = f"release: {json.dumps(line, ensure_ascii=False)}"
-    text = (
-        re.sub(r"(?m)^release: .*$", lambda _: new, text)
-        if runs
-        else (
-            f"# What {to} runs. `{uv.MAKE} promote TO={to}` writes the line, and a pull request brings it: docs/promotion.md\n{new}\n"
-        )
-    )
+    how = f"`{uv.MAKE} promote TO={to}` writes the line, and a pull request brings it: docs/promotion.md"
+    new, text = f"release: {json.dumps(line, ensure_ascii=False)}", text or f"# What {to} runs. {how}\nrelease: \n"
+    text = re.sub(r"(?m)^release: .*$", lambda _: new, text)
+    at = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{uv.PROJECT['repository'] or 'OWNER/NAME'}/compare"
+    branch = f"promote/{to}-{re.sub('[^0-9]', '', line['at'])}"
     title = f"Promote release {release.number} of {origin} to {to}"
-    body = f"{to} gets what {origin} runs, {release.version}, as the very images; it has {runs.get('version', 'nothing by its line')} so far.\n"
-    log = (
-        source.git("log", "--max-count=50", "--format=    %h %s", f"{runs['version']}..{release.version}")
-        if runs
-        else None
-    )
-    body += f"\n{log.stdout}" if log and log.stdout else ""
+    body = f"{to} gets what {origin} runs, {release.version}: the very images, nothing is built.\n"
+    body += f"What that changes: {at}/{runs['version']}...{release.version}\n" if runs else ""
     body += f"\nReason to go past what holds a deploy up:\n\n    {reason}\n" if reason else ""
     body += f"\nSomebody else has to approve it. After the merge {to} is deployed, and nothing else.\n"
-    branch = f"promote/{to}-{re.sub('[^0-9]', '', line['at'])}"
     if why := "" if reason else promotion.closed(to):
         print(f"now the deploy would be held: {why}")
     if dry_run:
         print(f"would open, from the branch {branch}: {title}\n\n{body}\n{file_of(to)}:\n{text}", end="")
         return
-    commit = committed(base, file_of(to), text, title)
-    try:
-        run(
-            ["git", "push", "--quiet", remote, f"{commit}:refs/heads/{branch}"]
-            if remote
-            else ["git", "branch", branch, commit]
-        )
-    except Failed:
-        raise Stop(f"the branch {branch} couldn't be made: git says why, above", 1) from None
+    run(["git", "push", "--quiet", "origin", f"{committed(base, file_of(to), text, title)}:refs/heads/{branch}"])
     request = ["gh", "pr", "create", "--head", branch, "--base", BRANCH, "--title", title, "--body", body]
-    if remote and shutil.which("gh") and subprocess.run(request, cwd=uv.ROOT, check=False).returncode == 0:
-        return
-    at = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{uv.PROJECT['repository'] or 'OWNER/NAME'}"
-    print(
-        f"the branch {branch} {'is pushed' if remote else 'is made here: push it'}; open its pull request: {at}/compare/{BRANCH}...{branch}?expand=1"
-    )
+    if not shutil.which("gh") or subprocess.run(request, cwd=uv.ROOT, check=False).returncode:
+        print(f"the branch {branch} is pushed; open its pull request: {at}/{BRANCH}...{branch}?expand=1")
 
 
 def committed(base: str, path: str, text: str, message: str) -> str:
@@ -138,17 +111,13 @@ def approved(environment: str, before: str) -> None:
         raise Stop(f"what is promoted stands on {BRANCH}, and this is {ref}")
     if environment and environment not in ENVIRONMENTS[1:]:
         raise Stop(f"ENV is {environment!r}, expected {' or '.join(ENVIRONMENTS[1:])}")
-    names = [environment]
+    names, found = [environment], []
     if not environment:
-        changed = (
-            source.git("diff", "--name-only", "--no-renames", "-z", before, "HEAD", "--")
-            if re.fullmatch("[0-9a-f]{40}", before)
-            else None
-        )
-        if changed is None or changed.returncode:
+        since = before if re.fullmatch("[0-9a-f]{40}", before) else "0" * 40
+        changed = source.git("diff", "--name-only", "--no-renames", "-z", since, "HEAD", "--")
+        if changed.returncode:
             raise Stop(f"BEFORE is {before!r}, expected the commit before the push; ENV= names an environment instead")
         names = [one for one in ENVIRONMENTS[1:] if file_of(one) in changed.stdout.split("\0")]
-    found = []
     for name in names:
         if not (line := line_of(name)):
             flags.tell(f"{file_of(name)} isn't there, so nothing is deployed to {name}.")
@@ -167,27 +136,33 @@ def approval(environment: str, commit: str) -> str:
     for one in requests:
         said: dict[str, str] = {}
         for review in pages(f"pulls/{one['number']}/reviews"):
-            who = review["user"] or {"login": "ghost", "type": "User"}  # whose account is gone
-            counts = (
-                who["type"] == "User" and review["author_association"] in KNOWN and who["login"] != one["user"]["login"]
-            )
-            if counts and review["state"] in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
+            state, who = review["state"], review["user"] or {"login": "", "type": ""}  # whose account is gone
+            if state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED") and who["type"] == "User":
                 # An approval is one of what was to be seen then.
-                stale = review["state"] == "APPROVED" and review["commit_id"] != one["head"]["sha"]
-                said[who["login"]] = "" if stale else review["state"]
+                said[who["login"]] = "" if state == "APPROVED" and review["commit_id"] != one["head"]["sha"] else state
+        said.pop(one["user"]["login"], None)
+        # In a public repository anybody can approve.
+        said = {name: state for name, state in said.items() if state in ("APPROVED", "CHANGES_REQUESTED") and may_write(name)}
         if "APPROVED" in said.values() and "CHANGES_REQUESTED" not in said.values():
-            return (
-                f"{', '.join(sorted(name for name, state in said.items() if state == 'APPROVED'))} in #{one['number']}"
-            )
-    if not requests:
-        raise Stop(
-            f"{environment} isn't deployed: {commit} came to {BRANCH} by no pull request, so nobody approved its line",
-            1,
-        )
-    which = f"#{requests[0]['number']}, as it was merged"
-    raise Stop(
-        f"{environment} isn't deployed: nobody but its author has approved {which}, or somebody asked for changes", 1
-    )
+            return f"{', '.join(sorted(said))} in #{one['number']}"
+    why = f"{commit} came to {BRANCH} by no pull request"
+    if requests:
+        why = f"of those who may write, nobody but its author approved #{requests[0]['number']} as it was merged"
+        why += ", or somebody asked for changes"
+    raise Stop(f"{environment} isn't deployed: {why}", 1)
+
+
+def may_write(name: str) -> bool:
+    """Return whether somebody may write to the repository. Raises Stop."""
+    return ask(f"collaborators/{urllib.parse.quote(name, safe='')}/permission")["permission"] in ("admin", "write")
+
+
+def pages(path: str) -> Iterator[Any]:
+    """Yield what GitHub's API lists, all pages of it. Raises Stop."""
+    for page in range(1, 100):
+        yield from (listed := ask(f"{path}?per_page=100&page={page}"))
+        if len(listed) < 100:
+            return
 
 
 class Stays(urllib.request.HTTPRedirectHandler):
@@ -197,33 +172,19 @@ class Stays(urllib.request.HTTPRedirectHandler):
         """Follow no redirect."""
 
 
-def pages(path: str) -> Iterator[Any]:
-    """Yield what GitHub's API lists for the repository, all pages of it. Raises Stop."""
-    repository = os.environ.get("GITHUB_REPOSITORY") or uv.PROJECT["repository"]
-    url = f"{os.environ.get('GITHUB_API_URL', 'https://api.github.com')}/repos/{repository}/{path}?per_page=100&page="
-    if not (token := os.environ.get("GITHUB_TOKEN")) or not repository:
+def ask(path: str) -> Any:
+    """Return what GitHub's API says of the repository. Raises Stop."""
+    repository, token = os.environ.get("GITHUB_REPOSITORY") or uv.PROJECT["repository"], os.environ.get("GITHUB_TOKEN")
+    if not token or not repository:
         raise Stop("whether it was approved is asked of GitHub: expected GITHUB_TOKEN, and GITHUB_REPOSITORY")
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "Accept": "application/vnd.github+json",
-        "User-Agent": "copier-levels",
-    }
-    for page in range(1, 100):
-        try:
-            with urllib.request.build_opener(Stays).open(
-                urllib.request.Request(f"{url}{page}", headers=headers), timeout=30
-            ) as answer:
-                listed = json.load(answer)
-        except (OSError, ValueError) as error:
-            needs = (
-                " (the token needs to read contents and pull requests)"
-                if getattr(error, "code", 0) in (401, 403, 404)
-                else ""
-            )
-            raise Stop(f"whether it was approved can't be told: GitHub's API, {path}: {error}{needs}", 1) from None
-        yield from listed
-        if len(listed) < 100:
-            return
+    url = f"{os.environ.get('GITHUB_API_URL', 'https://api.github.com')}/repos/{repository}/{path}"
+    headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json", "User-Agent": "copier-levels"}
+    try:
+        with urllib.request.build_opener(Stays).open(urllib.request.Request(url, headers=headers), timeout=30) as answer:
+            return json.load(answer)
+    except (OSError, ValueError) as error:
+        needs = "; the token has to read contents and pull requests" if getattr(error, "code", 0) in (401, 403, 404) else ""
+        raise Stop(f"whether it was approved can't be told: GitHub, {path.partition('?')[0]}: {error}{needs}", 1) from None
 
 
 if __name__ == "__main__":

@@ -39,16 +39,12 @@ def line_of(environment: str, text: str | None = None) -> dict[str, Any]:
         text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     if not text.strip():
         return {}
-    found, line = re.findall(r"(?m)^release: (.*)$", text), None
+    found = re.findall(r"(?m)^release: (.*)$", text)
     try:
-        line = json.loads(found[0]) if len(found) == 1 else None
-        digests = all(builds.DIGEST.fullmatch(str(one)) for one in line["builds"].values()) if line else False
-        if (
-            digests
-            and re.fullmatch(r"\w[\w.-]{0,127}", line["version"], re.ASCII)
-            and isinstance(line.get("reason", ""), str)
-        ):
-            return dict(line)
+        line = dict(json.loads(found[0] if len(found) == 1 else ""))
+        digests = all(builds.DIGEST.fullmatch(str(one)) for one in line["builds"].values())
+        if digests and re.fullmatch(r"\w[\w.-]{0,127}", line["version"], re.ASCII) and isinstance(line.get("reason", ""), str):
+            return line
     except (ValueError, LookupError, TypeError, AttributeError):
         pass
     raise Stop(f"{file_of(environment)}: expected one line `release: {{...}}`, as `{uv.MAKE} promote` writes it")
@@ -121,7 +117,8 @@ def rules() -> dict[str, Any]:
         entries = told.get(kind, [])
         for number, one in enumerate(entries if isinstance(entries, list) else [entries], 1):
             where = f"{WINDOWS}: {kind} {number}"
-            if not isinstance(one, dict) or {key: type(value) for key, value in one.items()} != keys:
+            aware = isinstance(one, dict) and any(getattr(value, "tzinfo", None) for value in one.values())
+            if not isinstance(one, dict) or aware or {key: type(value) for key, value in one.items()} != keys:
                 raise Stop(f"{where}: expected {', '.join(keys)}; times as in its examples, without a zone")
             if one["environment"] not in ENVIRONMENTS:
                 raise Stop(f"{where}: environment is {one['environment']!r}, expected {' or '.join(ENVIRONMENTS)}")

@@ -3,6 +3,7 @@
 from .. import promotion
 from ..builds import Build
 from ..pipeline import Deploy, Step
+from ..shell import Held, Stop
 
 
 def decided(environment: str) -> tuple[list[Build], str] | None:
@@ -12,8 +13,12 @@ def decided(environment: str) -> tuple[list[Build], str] | None:
 
 
 def look(deploy: Deploy) -> None:
-    """Hold the deploy up where config/promotion.toml says so. Raises Held, Stop."""
-    if why := promotion.closed(deploy.release.environment):
+    """Hold the deploy up where config/promotion.toml says so, or can't be read. Raises Held."""
+    try:
+        why = promotion.closed(deploy.release.environment)
+    except Stop as stop:
+        raise Held(str(stop)) from None
+    if why:
         promotion.hold(deploy, why)
 
 
