@@ -160,7 +160,7 @@ def gitleaks(*arguments: str, folder: Path = uv.ROOT) -> list[dict[str, Any]]:
     """Return what gitleaks finds. Raises DidNotRun."""
     own = uv.ROOT / ".gitleaks.toml"
     settings = {"GITLEAKS_CONFIG": str(own)} if own.is_file() else {"GITLEAKS_CONFIG_TOML": SETTINGS}
-    options = "--report-format json --report-path - --exit-code 0 --no-banner --log-level error".split()
+    options = ["--report-format=json", "--report-path=-", "--exit-code=0", "--no-banner", "--log-level=error"]
     done = run([the_gitleaks(), *arguments, *options], folder, **settings)
     if done.returncode:
         raise DidNotRun(why(done.stderr))
