@@ -18,4 +18,4 @@ slo:
 	@$(PYTHON) ci/levels.py slo $${ENV:+"$$ENV"}
 
 sign:
-	@$(DEPLOY).signing
+	@$(DEPLOY).steps.signatures
