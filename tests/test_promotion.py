@@ -320,6 +320,7 @@ def test_a_window_is_in_its_own_time_zone(
         'timezone = "Mars/Base"\n': "timezone is 'Mars/Base', expected one such as Europe/Berlin",
         'timezone = "../../etc/passwd"\n': "timezone is '../../etc/passwd'",
         toml("freeze", **FREEZE).partition("\n")[2]: "expected timezone, such as Europe/Berlin",
+        toml("freeze", **FREEZE).replace("[[freeze]]", "[freeze]"): "expected [[freeze]], with two brackets",
         toml("freeze", **{**FREEZE, "from": FUTURE, "to": PAST}): "freeze 1: expected days of",
         toml(
             "freeze", **{**FREEZE, "environment": '"prod"'}
