@@ -14,6 +14,7 @@ import pytest
 from extensions.cli import main
 from extensions.evolution import slo
 from extensions.evolution.slo import Budget
+from tests.support.held import Deploys
 from tests.support.histories import DAY, Past, running_prometheus, written
 from tests.support.projects import Project
 
@@ -120,3 +121,49 @@ def test_little_data_is_unknown_and_says_how_much(
     # It is gone.
     assert main(["slo", "staging"]) == 3
     assert "can't be reached" in capsys.readouterr().out
+
+
+def test_an_exhausted_budget_holds_a_deploy_and_a_reason_goes_past_it(
+    at_level: Callable[..., Project], tmp_path: Path
+) -> None:
+    """The step's own query, asked of a real Prometheus; ssh and docker are stand-ins."""
+    now = time.time()
+    pasts = {}
+    for name, days, a_minute, left in (
+        ("staging", 30, 10, -9.0),
+        ("exhausted", 30, 10, -0.25),
+        ("fine", 30, 10, 0.25),
+        ("young", 0.9, 1000, -9.0),
+        ("quiet", 30, 0.01, -9.0),
+    ):
+        past = pasts[name] = Past(name, now - days * DAY, now)
+        past.served("api", lambda at, a_minute=a_minute: (a_minute, 0))
+        rule(past, "slo_budget_left:ratio", left, "api", "availability")
+        rule(past, "slo_budget_left:ratio", 0.5, "api", "latency")
+        rule(past, "slo_objective:ratio", 0.999, "api", "availability")
+        rule(past, "slo_objective:ratio", 0.95, "api", "latency")
+    written(tmp_path / "prometheus", *pasts.values())
+    with running_prometheus(tmp_path / "prometheus") as (address, _):
+        deploy = Deploys(at_level(3), tmp_path, [*pasts, "elsewhere"], address)
+        assert deploy("staging")[0] == 0, "the first environment isn't held"
+        code, out, errors = deploy("exhausted")
+        assert code == 1 and out.splitlines()[-1].startswith("budget: ")
+        held = "exhausted is held: the error budget of 30 days is exhausted (api availability -25.0% is left)"
+        assert errors.startswith(held) and "REASON=" in errors
+        assert deploy.record("exhausted") == [], "nothing was done, so nothing went wrong"
+        code, out, errors = deploy("exhausted", REASON="the fix of what used it up")
+        assert (code, errors) == (0, "")
+        (line,) = deploy.record("exhausted")
+        assert "api availability -25.0%" in line["note"] and "the fix of what used it up" in line["note"]
+        code, out, _ = deploy("fine")
+        assert code == 0 and "left of the error budgets: api availability 25.0%, api latency 50.0%" in out
+        # 432 requests: one failure of them is more than 0.1%, and less than 5%.
+        code, out, _ = deploy("quiet")
+        assert code == 0 and "left of the error budgets: api latency 50.0%\n" in out
+        for name in ("young", "elsewhere"):
+            assert deploy(name)[0] == 0
+            assert deploy.record(name)[-1]["note"].startswith(
+                "error budget unknown: no rules, less than a day"
+            )
+    assert deploy("exhausted")[0] == 0, "a Prometheus that is gone holds nothing"
+    assert "Connection refused" in deploy.record("exhausted")[-1]["note"]

@@ -29,8 +29,11 @@ def named(told: Settings) -> str:
 
 
 @contextlib.contextmanager
-def through(host: Host) -> Iterator[str]:
-    """Give an address here that leads to the Prometheus of a host that is connected. Raises Stop."""
+def address(told: Settings, host: Host) -> Iterator[str]:
+    """Give the address meanwhile at which Prometheus is reached from here; `host` is connected. Raises Stop."""
+    if url := named(told):
+        yield url
+        return
     host.read("true", what="asking the host for its Prometheus")  # the way goes through the connection that this opens
     with host.addresses({"prometheus": ("", PORT)}, "127.0.0.1") as found:
         yield found["prometheus"]
@@ -44,7 +47,7 @@ def main() -> int:
         if url := named(told):
             print(url, url)
             return 0
-        with Host(told).connected() as host, through(host) as url:
+        with Host(told).connected() as host, address(told, host) as url:
             print(url, f"port {PORT} of the host of {told.environment}", flush=True)
             sys.stdin.read()
     except Stop as stop:

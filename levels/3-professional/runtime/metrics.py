@@ -7,7 +7,7 @@ and readiness are measured without a change of your code. Users of a day are tol
     metrics = serve_health("name").get_app().extensions["service_metrics"]
     with metrics.job():       # or job(since), the time.time() at which it was put into its queue
         ...
-    metrics.heartbeat()       # in a loop that may find nothing to do; a job is a heartbeat too
+    metrics.heartbeat()       # each time that the loop comes round: from then on its absence is a fault
 """
 
 import fcntl
@@ -165,8 +165,8 @@ class Metrics:
 
     def begin(self) -> None:
         """Join the group, and serve. Raises ImportError without prometheus_client, OSError, ValueError."""
-        self.client, values = import_module("prometheus_client"), import_module("prometheus_client.values")
-        self.port, self.group = port(), Group()
+        values: Any = import_module("prometheus_client.values")
+        self.client, self.port, self.group = import_module("prometheus_client"), port(), Group()
         # Metrics of your own that have labels, or are made from now on, are those of all processes too.
         values.ValueClass = values.MultiProcessValue(self.group.name)
         labels = ["http_request_method", "http_route", "http_response_status_code"]
@@ -226,6 +226,7 @@ class Metrics:
         if "celery" in sys.modules:
             tasks = import_module("celery.signals")
             once: Any = {"weak": False, "dispatch_uid": FLAG}
+            tasks.heartbeat_sent.connect(lambda **_: self.heartbeat(), **once)
             tasks.task_prerun.connect(lambda task_id, **_: self.track(task_id, began=time.time()), **once)
             tasks.task_postrun.connect(lambda task_id, state, **_: self.track(task_id, str(state).lower()), **once)
 
@@ -293,18 +294,22 @@ class Metrics:
 
     @cached_property
     def work(self) -> SimpleNamespace:
-        """The metrics of a worker, there once it tells of its work."""
+        """The metrics of jobs, there once there is one."""
         jobs = self.client.Counter("worker_jobs", "Jobs that have ended", ["outcome"], registry=None)
         return SimpleNamespace(
             ended={outcome: jobs.labels(outcome) for outcome in ("success", "failure")},
             oldest=self.gauge("worker_oldest_job_age_seconds", "Of the jobs under way", "livemax"),
-            beat=self.gauge("worker_heartbeat_timestamp_seconds", "When the worker last told of itself", "livemax"),
         )
+
+    @cached_property
+    def beat(self) -> Any:
+        """When the worker's loop last came round, there once it tells."""
+        return self.gauge("worker_heartbeat_timestamp_seconds", "When the loop last came round", "livemax")
 
     def heartbeat(self) -> None:
         """Tell that the worker's loop goes on. A thread of ours couldn't: it lives on beside a loop that hangs."""
         if self.on:
-            self.work.beat.set(time.time())
+            self.beat.set(time.time())
 
     @contextmanager
     def job(self, since: float | None = None) -> Iterator[None]:
@@ -323,7 +328,6 @@ class Metrics:
     def track(self, job: object, outcome: str = "", began: float = 0) -> None:
         """Keep when a job began, or count how it ended: `success`, `failure`, or what isn't counted, as a retry."""
         if self.on:
-            self.heartbeat()
             with self.lock:
                 self.jobs.pop(job, None)
                 if began:

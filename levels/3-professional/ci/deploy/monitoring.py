@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import sys
+from typing import Any
 
 import flags
 import uv
@@ -35,7 +36,7 @@ IMAGES = {
     "blackbox-exporter": "prom/blackbox-exporter:v0.27.0",
 }
 KEEP = "35d"  # of samples: an error budget is of 30 days
-SERVICES = {
+SERVICES: dict[str, dict[str, Any]] = {
     "prometheus": {
         "command": [
             "--config.file=/etc/prometheus/prometheus.yml",

@@ -1,8 +1,9 @@
 """Before an image is started, see who signed it; in the first environment it comes from the build of the same run."""
 
 import uv
-from deploy import signing
-from deploy.pipeline import Deploy, Step
+
+from .. import signing
+from ..pipeline import Deploy, Step
 
 
 def check(deploy: Deploy) -> None:
