@@ -373,7 +373,10 @@ def test_code_in_which_no_service_is_found_is_refused_with_what_to_say(
     """An example service and a pyproject.toml of ours are nothing to put beside it unasked."""
     repository(
         tmp_path / "repo",
-        {"main.py": "from fastapi import FastAPI\n\napp = FastAPI()\n", "setup.cfg": "[tool:pytest]\n"},
+        {
+            "main.py": "import tornado.web\n\napp = tornado.web.Application()\n",
+            "setup.cfg": "[tool:pytest]\n",
+        },
     )
     with pytest.raises(
         UserMessageError, match="services: none was found in the code that stands here: say which there are"
