@@ -186,7 +186,7 @@ class Metrics:
         threading.Thread(target=self.serve, name="metrics", daemon=True).start()
 
     def forked(self) -> None:
-        """Begin anew in a fork, and serve in a worker of a master: in gevent's loop, as it is yet to replace threads."""
+        """Begin anew in a fork, and serve in a master's worker: by gevent's loop, as that is yet to replace threads."""
         self.lock, self.registers = threading.Lock(), ("", None)
         self.jobs.clear()
         self.active.clear()
