@@ -3,8 +3,8 @@
     monitoring ENV         start it on the environment's host, or bring it up to date; DRY_RUN=1 says what there would be
 
 They listen on the host's own 127.0.0.1 alone: the command ends with how to reach them through ssh. What is the
-project's own is in files of its name, in ~/deploy/monitoring: its rules, where its containers are, which host
-names have certificates, and the address that alerts go to (ALERT_WEBHOOK in config/<environment>.env).
+project's own is in files of its name, in ~/deploy/monitoring: its objectives, where its containers are, and the
+address that alerts go to (ALERT_WEBHOOK in config/<environment>.env). The rules are the same for all projects.
 """
 
 import json
@@ -29,19 +29,19 @@ HOME = "../monitoring"  # from the environment's folder on the host
 # Each listens on the port of the same number on the host.
 PORTS = {"prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
 IMAGES = {
-    "prometheus": "prom/prometheus:v3.5.0",
-    "alertmanager": "prom/alertmanager:v0.28.1",
-    "grafana": "grafana/grafana:12.1.0",
-    "node-exporter": "prom/node-exporter:v1.9.1",
-    "blackbox-exporter": "prom/blackbox-exporter:v0.27.0",
+    "prometheus": "prom/prometheus:v3.13.3@sha256:6976aa8a60fec930796ce5772b8d12da7a318a5daa8d40d69c5c7819a05eeed7",
+    "alertmanager": "prom/alertmanager:v0.28.1@sha256:27c475db5fb156cab31d5c18a4251ac7ed567746a2483ff264516437a39b15ba",
+    "grafana": "grafana/grafana:12.1.1@sha256:a1701c2180249361737a99a01bc770db39381640e4d631825d38ff4535efa47d",
+    "node-exporter": "prom/node-exporter:v1.9.1@sha256:d00a542e409ee618a4edc67da14dd48c5da66726bbd5537ab2af9c1dfc442c8a",
+    "blackbox-exporter": "prom/blackbox-exporter:v0.27.0@sha256:a50c4c0eda297baa1678cd4dc4712a67fdea713b832d43ce7fcc5f9bea05094d",
 }
-KEEP = "35d"  # of samples: an error budget is of 30 days
 SERVICES: dict[str, dict[str, Any]] = {
     "prometheus": {
         "command": [
             "--config.file=/etc/prometheus/prometheus.yml",
             "--storage.tsdb.path=/prometheus",
-            f"--storage.tsdb.retention.time={KEEP}",
+            "--storage.tsdb.retention.time=90d",  # an error budget is of 30 days; the detector looks at ten weeks
+            "--storage.tsdb.retention.size=5GB",
         ],
         "volumes": [".:/etc/prometheus:ro", "prometheus:/prometheus"],
     },
@@ -64,7 +64,7 @@ SERVICES: dict[str, dict[str, Any]] = {
             "grafana:/var/lib/grafana",
         ],
     },
-    "node-exporter": {"command": ["--path.rootfs=/host"], "volumes": ["/:/host:ro,rslave"]},
+    "node-exporter": {"command": ["--path.rootfs=/host"], "volumes": ["/:/host:ro"]},
     "blackbox-exporter": {},
 }
 # Where Grafana finds Prometheus, and the dashboards.
@@ -113,14 +113,12 @@ def files_of(host: Host, told: Settings) -> dict[str, str]:
     """Return the files that stand in ~/deploy/monitoring, by name. Raises Stop for an address that is none."""
     own, project = uv.ROOT / "monitoring", uv.PROJECT["project"]
     files = {"prometheus.yml": (own / "prometheus.yml").read_text(encoding="utf-8")}
-    files["rules/host.yml"] = (own / "host-rules.yml").read_text(encoding="utf-8")
-    files[f"rules/{project}.yml"] = (own / "rules.yml").read_text(encoding="utf-8")
+    files["rules/levels.yml"] = (own / "rules.yml").read_text(encoding="utf-8")
+    files[f"rules/{project}.yml"] = (own / "objectives.yml").read_text(encoding="utf-8")
     for file in sorted((own / "dashboards").glob("*.json")):
         files[f"dashboards/{file.name}"] = file.read_text(encoding="utf-8")
     files["grafana/datasources/levels.yml"] = json.dumps(SOURCES)
     files["grafana/dashboards/levels.yml"] = json.dumps(DASHBOARDS)
-    names = [f"https://{name}/-/health" for name, _ in proxy.reached(told).values() if name]
-    files[f"certificates/{host.name}.json"] = json.dumps([{"targets": names, "labels": labels(told.environment)}])
     for key, kind in WEBHOOKS.items():
         url = told.plain(key)
         if url and not url.startswith(("https://", "http://")):
@@ -146,7 +144,7 @@ def compose_file() -> str:
 def start(host: Host, files: dict[str, str]) -> None:
     """Write the files, and have the stack run with them. Raises Stop."""
     folders = sorted({name.rpartition("/")[0] for name in files} - {""})
-    host.read(f"mkdir -p {' '.join(f'{HOME}/{name}' for name in [*folders, 'targets'])}")
+    host.read(f"mkdir -p {' '.join(f'{HOME}/{name}' for name in [*folders, 'targets', 'probes'])}")
     for name, text in files.items():
         write(host, name, text)
     # Containers have users of their own, who read all but the addresses that alerts go to.
@@ -169,6 +167,7 @@ def alertmanager(host: Host) -> dict[str, object]:
             "receiver": name,
             "matchers": ['severity="heartbeat"'],
             "group_wait": "0s",
+            "group_interval": "1m",
             "repeat_interval": "2m",
             "continue": True,
         }
@@ -193,8 +192,14 @@ def alertmanager(host: Host) -> dict[str, object]:
 
 def watch(target: Compose, releases: list[Release]) -> None:
     """Have Prometheus watch the containers of these releases, and no others of the environment. Raises Stop."""
-    host, entries = target.host, []
+    host, entries, probes = target.host, [], []
+    reached = proxy.reached(target.settings)
+    if flags.off("monitoring_dashboards", host.environment, f"the monitoring of {host.environment}"):
+        releases = []
     for release in releases:
+        if "service_metrics" not in release.flags.split(","):
+            print(f"release {release.number} isn't watched: service_metrics is off in it")
+            continue
         for build in release.builds:
             name = f"{host.name}-{release.number}-{build.service}"
             # The container joins Prometheus' network; it may have done so before.
@@ -202,9 +207,14 @@ def watch(target: Compose, releases: list[Release]) -> None:
             join = f"docker network connect --alias {name} {NETWORK} $one 2>&1 | grep -v 'already exists'"
             host.read(f"for one in $({ids}); do {join}; done; true", what="having Prometheus reach the containers")
             of_it = {"service": build.service, "release": str(release.number), "version": build.version}
-            entries.append({"targets": [f"{name}:{METRICS}"], "labels": {**labels(host.environment), **of_it}})
-    write(host, f"targets/{host.name}.json", json.dumps(entries, indent=2))
-    host.read(f"chmod 644 {HOME}/targets/{host.name}.json")
+            said = {**labels(host.environment), **of_it}
+            entries.append({"targets": [f"{name}:{METRICS}"], "labels": said})
+            probes.append({"targets": [f"http://{name}:8000/-/readiness"], "labels": {**said, "probe": "readiness"}})
+            if release is releases[0] and (domain := reached.get(build.service, ("", ""))[0]):
+                probes.append({"targets": [f"https://{domain}/-/health"], "labels": {**said, "probe": "address"}})
+    for folder, found in (("targets", entries), ("probes", probes)):
+        write(host, f"{folder}/{host.name}.json", json.dumps(found, indent=2))
+        host.read(f"chmod 644 {HOME}/{folder}/{host.name}.json")
 
 
 def is_there(host: Host) -> bool:
