@@ -22,6 +22,7 @@ from .commands import (
     new,
     owner,
     preview,
+    promote,
     propose,
     record,
     road,
@@ -41,7 +42,7 @@ from .project import environment
 # In the order in which `levels --help` lists them.
 COMMANDS = (
     *(new, upgrade, update, preview, owner, set, service),
-    *(record, todo, evolution, flags, env, setup, slo, road, propose, api_docs, threat_model, stubs),
+    *(record, todo, evolution, flags, env, setup, slo, promote, road, propose, api_docs, threat_model, stubs),
 )
 
 

@@ -142,7 +142,7 @@ LAYOUTS = {
     ),
     "the same name twice": (
         {"backend/api/__init__.py": APP, "other/api/__init__.py": APP},
-        [("api", "backend/api", "web", "api:app"), ("api-2", "other/api", "web", "api:app")],
+        [("backend-api", "backend/api", "web", "api:app"), ("other-api", "other/api", "web", "api:app")],
     ),
     "tests, docs and examples beside the app": (
         {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 
 from tests.support.github_api import serving
 from tests.support.github_stand_in import REPOSITORY, TOKEN, GitHub
-from tests.support.projects import Project, git
+from tests.support.projects import ROOT, Project, git
 from tests.support.stand_ins import StandIns
 from tests.test_deploy import STAGING
 from tests.test_order import Pushed
@@ -43,7 +44,10 @@ class Shop(Pushed):
         (host.bin / "gh").chmod(0o755)
 
     def target(self, *words: str, **env: str) -> tuple[int, str, str]:
-        """A target of make; its own exit code in place of make's."""
+        """A target of make; its own exit code in place of make's. Of `promote` the command behind it."""
+        if words[0] == "promote":
+            options = [part for word in words[1:] for part in option(word)]
+            return self.run(sys.executable, "-m", "extensions", "promote", *options, PYTHONPATH=str(ROOT))
         given = [f"{name}={value}" for name, value in env.items() if name != "PYTHONPATH"]
         code, out, errors = self.make(*words, *given)
         ended = re.search(r"Error (\d+)\n", errors)
@@ -78,10 +82,17 @@ class Shop(Pushed):
         self.project.commit().move(level)
         self.project.replace("config/levels.json", '"repository": ""', '"repository": "Me/Shop"')
         self.project.commit()
+        (self.folder / ".venv/.installed").touch()
 
     def logged(self) -> list[dict[str, Any]]:
         file = self.host.host / "deploy/shop-production/log.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def option(word: str) -> list[str]:
+    """A variable of make as the option that level-3.mk makes of it."""
+    name, _, value = word.partition("=")
+    return ["--dry-run"] if name == "DRY_RUN" else [f"--{name.lower()}", value]
 
 
 @pytest.fixture
@@ -107,14 +118,14 @@ def test_a_promotion_is_a_branch_with_one_line_and_nothing_here_is_touched(shop:
     code, out, errors = shop.target("promote", "TO=production", "DRY_RUN=1")
     assert (code, errors) == (0, "") and "would open, from the branch promote/production-2" in out
     assert git(shop.bare, "for-each-ref", "refs/heads/promote") == ""
-    assert shop.target("promote", "FROM=staging", "TO=production", 'REASON=It "is" urgent')[0] == 0
+    assert shop.target("promote", "FROM=staging", "TO=production", 'REASON=It "is" urgent: $HOME')[0] == 0
     [branch] = git(shop.bare, "for-each-ref", "--format=%(refname:short)", "refs/heads/promote").split()
     assert git(shop.bare, "diff", "--name-only", "main", branch).split() == [LINE]
     text = git(shop.bare, "show", f"{branch}:{LINE}")
     line = json.loads(text.partition("release: ")[2])
     digests = {one["service"]: one["digest"] for one in shop.host.json("releases/1/release.json")["builds"]}
     assert (line["version"], line["from"], line["builds"]) == (runs, "staging/1", digests)
-    assert line["reason"] == 'It "is" urgent'
+    assert line["reason"] == 'It "is" urgent: $HOME'
     asked = (shop.folder / "gh.txt").read_text()
     assert asked.startswith(
         f"pr create --head {branch} --base main --title Promote release 1 of staging to production"
@@ -135,7 +146,7 @@ def test_without_gh_it_says_what_to_open(shop: Shop, runs: str) -> None:
     (shop.folder / "no-gh").touch()
     code, out, _ = shop.target("promote", "TO=production")
     [branch] = git(shop.bare, "for-each-ref", "--format=%(refname:short)", "refs/heads/promote").split()
-    how = f"open its pull request: https://github.com/Me/Shop/compare/main...{branch}?expand=1"
+    how = f"open its pull request: https://github.com/OWNER/NAME/compare/main...{branch}?expand=1"
     assert code == 0 and out.endswith(f"the branch {branch} is pushed; {how}\n")
 
 
@@ -146,12 +157,12 @@ def test_without_gh_it_says_what_to_open(shop: Shop, runs: str) -> None:
         "TO=": "TO is '', expected production; staging gets each merge\n",
         "TO=production FROM=production": "FROM is 'production', expected one before production: staging\n",
         f"TO=production REASON={'x' * 301}": "REASON: expected one line of 300 characters at most\n",
-        "TO=production": "nothing has been deployed to staging\n",
+        "TO=production": "staging can't be promoted: nothing has been deployed\n",
     }.items(),
 )
 def test_what_cannot_be_promoted_is_told_in_one_line(shop: Shop, given: str, told: str) -> None:
     code, out, errors = shop.target("promote", *given.split())
-    assert (code in (1, 2), out, errors) == (True, "", told)
+    assert (code, out, errors) == (1 if "can't be promoted" in told else 2, "", f"levels: {told}")
     assert git(shop.bare, "for-each-ref", "refs/heads/promote") == ""
 
 
@@ -309,6 +320,7 @@ def test_a_window_is_in_its_own_time_zone(
         'timezone = "Mars/Base"\n': "timezone is 'Mars/Base', expected one such as Europe/Berlin",
         'timezone = "../../etc/passwd"\n': "timezone is '../../etc/passwd'",
         toml("freeze", **FREEZE).partition("\n")[2]: "expected timezone, such as Europe/Berlin",
+        toml("freeze", **FREEZE).replace("[[freeze]]", "[freeze]"): "expected [[freeze]], with two brackets",
         toml("freeze", **{**FREEZE, "from": FUTURE, "to": PAST}): "freeze 1: expected days of",
         toml(
             "freeze", **{**FREEZE, "environment": '"prod"'}
@@ -424,7 +436,7 @@ def test_the_workflow_is_told_which_lines_changed(shop: Shop, runs: str, tmp_pat
             "python3",
             "-P",
             "-m",
-            "deploy.promote",
+            "deploy.approval",
             "approved",
             PYTHONPATH="ci",
             **{**workflow, "BEFORE": "", **given},

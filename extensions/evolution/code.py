@@ -58,7 +58,12 @@ def start_file(root: Path, service: Mapping[str, str]) -> str:
     """The file that starts a service, as far as the answers say, as a POSIX path from `root`; empty where
     they don't. Its module may be imported from above the service's folder.
     """
-    module = service["app"].partition(":")[0]
+    # A worker may be a command, as `celery -A shop.tasks worker`: the last of its words that is a module's.
+    words = service["app"].removeprefix("uvicorn ").partition(":")[0].split()
+    if len(words) > 1:
+        tried = [start_file(root, {**service, "app": word}) for word in words[1:] if word[0] != "-"]
+        return next(filter(None, tried), "")
+    module = words[0] if words else ""
     if not module:
         return ""
     name = module.removesuffix(".py") if module.endswith(".py") else module.replace(".", "/")

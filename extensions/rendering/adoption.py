@@ -1,48 +1,49 @@
 """Read a project that is about to be adopted: which services it holds.
 
 It runs inside Copier, before the first write. Nothing of the project is imported or run: Python files are
-parsed.
+parsed, each read once, and of other files the commands are read (running.py).
 """
 
 from __future__ import annotations
 
-import ast
+import itertools
 import os
 import posixpath
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..project.git_and_files import LARGEST, shown
+from ..source import makers
 from ..source.files import OTHER_REPOSITORY, aside, walk
-from ..template.answers import PATH, TAKEN
+from ..source.makers import APPS, ASGI, Queue, Start
+from ..template.answers import COMMAND, PATH, TAKEN
 from .proposals import kebab
 
 if TYPE_CHECKING:
-    from ..source.model import Module
+    pass
 
 EXAMPLES = {"examples", "example", "samples"}
 NOT_WORKERS = {"setup.py", "noxfile.py", "fabfile.py", "tasks.py", "dodo.py", "manage.py", "__init__.py"}
 WORKERS = ("worker", "main", "bot", "run", "app", "consumer", "scheduler")
-FACTORIES = ("create_app", "make_app", "create_application", "make_application")
-APPS = ("app", "application", *(f"{name}()" for name in FACTORIES))
-REGISTERS = {"route", "get", "post", "put", "patch", "delete", "add_url_rule", "register_blueprint"}
+# Folders whose names say nothing of what is in them: the one above does.
+UNTELLING = {"app", "src", "source", "application", "server", "code", "flask_app", "web_app", "main"}
+KEPT = 100_000_000  # bytes of source that are held to be looked at twice
+STARTED = 60  # evidence from here on says what is started, and not only what could be
 
 # A proposal that the door (answers.py) would refuse is left out here, and a note says so.
 TARGET = re.compile(
-    r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?|[A-Za-z0-9_][A-Za-z0-9_./-]*\.py", re.ASCII
+    r"(uvicorn )?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?|[A-Za-z0-9_][A-Za-z0-9_./-]*\.py", re.ASCII
 )
-
-# What a module that makes an app must contain: a call, a base class or another name of Flask, or a call of a
-# factory.
-_WORTH_PARSING = re.compile(
-    rb"Flask\s*\(|Flask\s+as\s|\(\s*(?:\w+\.)?\w*Flask\s*[,)]|(?:" + "|".join(FACTORIES).encode() + rb")\s*\("
-)
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _FLASK_IMPORT = re.compile(rb"^[ \t]*(?:from|import)[ \t]+flask\b", re.MULTILINE)
 _MAIN = re.compile(rb"^if\s+__name__\s*==\s*['\"]__main__['\"]", re.MULTILINE)
+_TAKES_APP = re.compile(rb"^[ \t]*def (\w+)\(\s*(?:self,\s*)?(app|application|flask_app)\b", re.MULTILINE)
+_DECORATES = re.compile(rb"^@(\w+)\.(?:route|get|post|put|patch|delete|errorhandler)\(", re.MULTILINE)
+_FROM = re.compile(rb"^[ \t]*from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]*)", re.MULTILINE)
 
 Files = Mapping[str, Mapping[str, None]]  # the Python files of each folder, in order
 
@@ -51,7 +52,8 @@ Files = Mapping[str, Mapping[str, None]]  # the Python files of each folder, in 
 class Found:
     """A service that stands already.
 
-    `app` is empty where how it starts could not be told; `evidence` is one line.
+    `app` is empty where how it starts could not be told; `evidence` is one line. `framework` is that of a web
+    service.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Found:
     kind: str
     app: str
     evidence: str
+    framework: str = field(default="", compare=False)
 
     def answer(self) -> dict[str, str]:
         """The entry of the answer `services`; without `app` where that is not known."""
@@ -79,25 +82,11 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class _Start:
-    """A place where a module makes a Flask app.
-
-    `call` follows the colon of gunicorn's target, where there is one.
-    """
-
-    line: int
-    call: str
-    needs: str = ""  # the parameters that a factory can't do without
-    idle: bool = False  # an app on which its module registers nothing
-    # Made by a factory that is imported from this package ("" for a relative import).
-    borrowed: str | None = None
-
-
-@dataclass(frozen=True)
-class _Source:
+class Source:
     """A Python file that may start something.
 
-    `path` is the folder of its service, `module` its dotted name there.
+    `path` is the folder of its service, `module` its dotted name there. `served` are the applications that
+    it serves when it is run, with the line, and `links` its imports.
     """
 
     file: str
@@ -106,83 +95,68 @@ class _Source:
     packaged: bool  # `path` is the top package itself
     guard: int  # line of `if __name__ == "__main__"`, or 0
     flask: bool
-    starts: tuple[_Start, ...]
+    starts: tuple[Start, ...]
+    served: tuple[tuple[str, int], ...] = ()
+    links: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    queues: tuple[Queue, ...] = ()
 
 
-# Services
+class Project:
+    """A project's Python files, each read once, and what they say."""
 
-
-def find_services(root: Path) -> list[Found]:
-    """The services that stand under `root`, in a stable order; empty where there are none. Never raises."""
-    return read(root).services
-
-
-def read(root: Path) -> Reading:
-    """find_services with its notes. Folders of services/ first, else apps by Flask, else one worker."""
-    reading = Reading()
-    refused: list[tuple[str, str]] = []
-    files = {folder: dict.fromkeys(names) for folder, names in walk(root, refused)}
-    for path, reason in refused:
-        other = reason == OTHER_REPOSITORY
-        reading.notes.append(
-            f"{shown(path)}: "
-            + (f"left out, {reason}: nothing is written there" if other else f"not readable ({reason})")
-        )
-    sources = [one for folder in files for one in _sources(root, folder, files, reading.notes)]
-    project = kebab(os.path.basename(os.path.realpath(root)))
-    names: set[str] = set()
-    for one in _in_services(sources, files) or _apps(sources, project) or _worker(sources, project):
-        # Copier compares names beyond ASCII wrongly, so such a service's files could not be kept.
-        if not PATH.fullmatch(one.path) or len(one.path) > 100 or one.path.split("/")[0].lower() in TAKEN:
-            reading.notes.append(
-                f"{shown(one.path)}: left out, a service's path takes ASCII letters, digits and . _ - /"
-                f" and is not {', '.join(sorted(TAKEN))}: rename the folder, or say the service by hand"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.notes: list[str] = []
+        refused: list[tuple[str, str]] = []
+        self.files: Files = {folder: dict.fromkeys(names) for folder, names in walk(root, refused)}
+        for path, reason in refused:
+            other = reason == OTHER_REPOSITORY
+            self.notes.append(
+                f"{shown(path)}: "
+                + (f"left out, {reason}: nothing is written there" if other else f"not readable ({reason})")
             )
-            continue
-        name, number = one.name or "service", 2
-        while name in names:
-            name, number = f"{one.name or 'service'}-{number}", number + 1
-        names.add(name)
-        app = one.app if TARGET.fullmatch(one.app) and len(one.app) <= 100 else ""
-        reading.services.append(replace(one, name=name, app=app))
-    within = tuple("" if one.path == "." else f"{one.path}/" for one in reading.services)
-    for choice in _choices(sources):
-        path = choice.path
-        if (
-            choice.target
-            and not _example(choice.home.file)
-            and not f"{path}/".startswith(within)
-            and PATH.fullmatch(path)
-        ):
-            reading.others.append(choice.found(kebab(posixpath.basename(path))))
-            within = (*within, f"{path}/")  # the best one of each folder comes first
-    return reading
+        self.texts: dict[str, bytes] = {}
+        self.sources: dict[str, Source] = {}
+        # Of an app, by its file and what follows the colon: how much says that it runs, and what.
+        self.evidence: dict[tuple[str, str], tuple[int, str]] = {}
+        self._classes: dict[str, str] = {}
+        self._factories: dict[str, str] = {}
+        held = 0
+        for file, text in self._read():
+            held += len(text)
+            if held <= KEPT:
+                self.texts[file] = text
+            self._take(file, text)
+        self._look_again()
+        self._uses()
 
+    def _read(self) -> Iterator[tuple[str, bytes]]:
+        for folder, names in self.files.items():
+            for name in names:
+                file = posixpath.join(folder, name)
+                if aside(file):
+                    continue
+                try:
+                    with open(os.path.join(self.root, file), "rb") as stream:
+                        text = stream.read(LARGEST + 1)
+                except OSError as error:
+                    self.notes.append(f"{shown(file)}: not readable ({error.strerror})")
+                    continue
+                yield file, text
 
-def _sources(root: Path, folder: str, files: Files, notes: list[str]) -> Iterator[_Source]:
-    """Read the files of one folder: those that speak of Flask, and scripts."""
-    for name in files[folder]:
-        file = posixpath.join(folder, name)
-        if aside(file):
-            continue
-        try:
-            with open(os.path.join(root, file), "rb") as stream:
-                text = stream.read(LARGEST + 1)
-        except OSError as error:
-            notes.append(f"{shown(file)}: not readable ({error.strerror})")
-            continue
+    def _take(self, file: str, text: bytes, anyway: bool = False) -> None:
+        """Keep a file that speaks of Flask or another framework, and scripts."""
         # Plain searches first: most files hold none of these words, and a regular expression takes ten times
         # as long.
-        worth = any(
-            word in text for word in (b"Flask", b"create_app", b"make_app")
-        ) and _WORTH_PARSING.search(text)
+        speaks = anyway or (
+            any(word in text for word in makers.WORDS) and bool(makers.WORTH_PARSING.search(text))
+        )
         flask = b"flask" in text and bool(_FLASK_IMPORT.search(text))
         main = _MAIN.search(text) if b"__main__" in text else None
-        if not (worth or main or flask or name == "__main__.py"):
-            continue
-        starts: tuple[_Start, ...] = ()
-        imports: set[str] = set()
-        if worth:
+        if not (speaks or main or flask or posixpath.basename(file) == "__main__.py"):
+            return
+        made = makers.Made()
+        if speaks or (main and makers.SERVES.search(text)):
             # Compiling the reader takes longer than rendering a new project can spare.
             from ..source import modules
 
@@ -191,27 +165,122 @@ def _sources(root: Path, folder: str, files: Files, notes: list[str]) -> Iterato
                 if len(text) <= LARGEST
                 else modules.Unread(file, f"more than {LARGEST:,} bytes")
             )
-            if isinstance(found, modules.Unread):
+            if not isinstance(found, modules.Unread):
+                made = makers.made(found, self._classes, self._factories)
+            elif speaks:
                 where = f", line {found.line}" if found.line else ""
-                notes.append(f"{shown(file)}: {found.reason}{where}; an app in it was not seen")
-            else:
-                starts, imports = _starts(found), _imports(found)
-        path, module = _home(file, files, imports)
+                note = f"{shown(file)}: {found.reason}{where}; an app in it was not seen"
+                self.notes += [note] if note not in self.notes else []
+        path, module = self.home(file, {one for one, _ in made.links.values()})
         packaged = (
-            path in files
-            and "__init__.py" in files[path]
+            path in self.files
+            and "__init__.py" in self.files[path]
             and module.split(".")[0] == posixpath.basename(path)
         )
         guard = text.count(b"\n", 0, main.start()) + 1 if main else 0
-        yield _Source(file, path, module, packaged, guard, flask or bool(starts), starts)
+        spoken = flask or any(one.framework == makers.FLASK for one in made.starts) or bool(made.starts)
+        self._classes |= made.classes
+        self._factories |= made.factories
+        self.sources[file] = Source(
+            *(file, path, module, packaged, guard, spoken, made.starts),
+            *(tuple(made.served), made.links, tuple(made.queues)),
+        )
 
+    def home(self, file: str, imported: set[str] | None = None) -> tuple[str, str]:
+        """The folder of the service that `file` is part of, and its module there."""
+        if imported is None:
+            text = self.texts.get(file, b"")
+            imported = {one.decode() for one in re.findall(rb"^(?:from|import)[ \t]+([\w.]+)", text, re.M)}
+        names = {one.split(".")[0] for one in imported}
+        return _home(file, self.files, set() if "" in names else names)
 
-def _imports(module: Module) -> set[str]:
-    """The top names that are imported; empty where a relative import shows that the file belongs to a
-    package.
-    """
-    names = {one.module.split(".")[0] for one in module.imports}
-    return set() if "" in names else names
+    def source(self, file: str) -> Source | None:
+        """A file as a source, whatever it speaks of."""
+        if file not in self.sources and file in self.texts:
+            self._take(file, self.texts[file], anyway=True)
+        return self.sources.get(file)
+
+    def find(self, module: str, folders: Iterable[str]) -> str:
+        """The file of a module that is imported from one of these folders, else from the only place where one
+        of its name stands; "" where there is none.
+        """
+        name = module.replace(".", "/")
+        for folder in folders:
+            for end in (".py", "/__init__.py", "/__main__.py"):
+                file = posixpath.normpath(posixpath.join(folder, name + end))
+                if self._is_file(file):
+                    return file
+        ends = (f"/{name}.py", f"/{name}/__init__.py")
+        found = [file for file in self.texts if file.endswith(ends)] if module else []
+        shortest = min((file.count("/") for file in found), default=0)
+        nearest = [file for file in found if file.count("/") == shortest]
+        return nearest[0] if len(nearest) == 1 else ""
+
+    def _is_file(self, file: str) -> bool:
+        folder, name = posixpath.split(file)
+        return name in self.files.get(folder, ())
+
+    def linked(self, source: Source, name: str) -> tuple[str, str]:
+        """The file and name of what `source` imports as `name`; "" for what is not the project's."""
+        if name not in source.links:
+            return "", ""
+        module, attribute = source.links[name]
+        dots = len(module) - len(module.lstrip("."))
+        folder = posixpath.dirname(source.file)
+        if dots:
+            folders = [posixpath.normpath(posixpath.join(folder, *[".."] * (dots - 1)))]
+        else:
+            parts = folder.split("/") if folder else []
+            folders = ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
+        rest = module.lstrip(".")
+        if not attribute:
+            return self.find(rest, folders), ""
+        inner = self.find(f"{rest}.{attribute}".lstrip("."), folders) if dots and not rest else ""
+        return (
+            (inner, "")
+            if inner
+            else (self.find(rest or ".", folders) or self.find("__init__", folders), attribute)
+        )
+
+    def _look_again(self) -> None:
+        """Look for apps of classes and factories that other modules define."""
+        seen: set[str] = set()
+        for _ in range(3):
+            names = {*self._classes, *self._factories} - seen - set(makers.FACTORIES)
+            if not names:
+                return
+            seen |= names
+            calls = re.compile(rb"\b(?:" + b"|".join(sorted(map(str.encode, names))) + rb")\b")
+            for file, text in self.texts.items():
+                if b"import" in text and calls.search(text):
+                    self._take(file, text, anyway=True)
+
+    def _uses(self) -> None:
+        """Mark apps on which another module registers routes, and those that are handed to what does."""
+        starts = [start for source in self.sources.values() for start in source.starts]
+        if len(starts) < 2:
+            return
+        takers: set[str] = set()
+        used: set[tuple[str, str]] = set()
+        for file, text in self.texts.items():
+            for match in _TAKES_APP.finditer(text) if b"def " in text and b"app" in text else ():
+                body = text[match.end() : match.end() + 4000].split(b"\ndef ")[0]
+                if re.search(rb"\b" + match[2] + rb"\.(?:route|add_url_rule|register_\w+|get|post)\b", body):
+                    takers.add(match[1].decode())
+            decorated = set(_DECORATES.findall(text)) if b"\n@" in text else set()
+            for module, names in _FROM.findall(text) if decorated else ():
+                for name in decorated & set(re.findall(rb"\w+", names)):
+                    where = Source(
+                        file, "", "", False, 0, False, (), links={"x": (module.decode(), name.decode())}
+                    )
+                    used.add(self.linked(where, "x"))
+        for file, source in self.sources.items():
+            marked = tuple(
+                replace(one, use=2) if (file, one.call) in used or one.handed & takers else one
+                for one in source.starts
+            )
+            if marked != source.starts:
+                self.sources[file] = replace(source, starts=marked)
 
 
 def _home(file: str, files: Files, imports: set[str]) -> tuple[str, str]:
@@ -228,7 +297,11 @@ def _home(file: str, files: Files, imports: set[str]) -> tuple[str, str]:
     tops = (n for n in range(base, len(folders) + 1) if "__init__.py" in files["/".join(folders[:n])])
     top = next((n for n in tops if folders[n - 1].isidentifier()), 0)
     # Some put an __init__.py into a folder whose files import each other by plain names, as scripts do.
-    siblings = any(f"{one}.py" in files[here] for one in imports - sys.stdlib_module_names)
+    # The sibling may be a package.
+    siblings = any(
+        f"{one}.py" in files[here] or bool(files.get(f"{here}/{one}"))
+        for one in imports - sys.stdlib_module_names
+    )
     loose = stem != "__init__" and siblings and not (top and folders[top - 1] in imports)
     if not top or loose:
         return here or ".", stem
@@ -236,107 +309,90 @@ def _home(file: str, files: Files, imports: set[str]) -> tuple[str, str]:
     return "/".join(folders[: top - 1 if base == 2 and top == 3 else top]), module
 
 
-def _starts(module: Module) -> tuple[_Start, ...]:
-    """Where a module makes a Flask app: at its top level, or in a function there."""
-    flasks: set[str] = set()  # names under which the module flask is known
-    # Names whose call gives an app; the package that a factory is imported from.
-    makers: dict[str, str | None] = {}
-    for one in module.imports:
-        if one.attribute is None:
-            flasks |= {one.name} if one.module == "flask" else set()
-        elif one.attribute.endswith("Flask") or (one.attribute == "*" and one.module == "flask"):
-            makers[one.name.replace("*", "Flask")] = None
-        elif one.attribute in FACTORIES:
-            makers[one.name] = one.module.split(".")[0]
-    attributes = (
-        node for node in ast.walk(module.tree) if isinstance(node, ast.Attribute) and node.attr in REGISTERS
-    )
-    # Names on which something is registered.
-    used = {node.value.id for node in attributes if isinstance(node.value, ast.Name)}
-
-    def maker(node: ast.expr) -> str:
-        """The name of the class or factory that `node` stands for; empty where it is none."""
-        if isinstance(node, ast.Name) and node.id in makers:
-            return node.id
-        is_flask = (
-            isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in flasks
-        )
-        return "flask." if is_flask and isinstance(node, ast.Attribute) and node.attr == "Flask" else ""
-
-    def maker_called(node: ast.AST | None) -> str:
-        return maker(node.func) if isinstance(node, ast.Call) else ""
-
-    starts: list[_Start] = []
-    for node in _within(module.tree.body):
-        if isinstance(node, ast.ClassDef):
-            if any(maker(base) for base in node.bases):  # class Shop(Flask)
-                makers[node.name] = None
-        elif isinstance(node, ast.FunctionDef):
-            inner = list(_within(node.body, whole=True))
-            calls = [one for one in inner if maker_called(one)]
-            if not calls or any("fixture" in ast.dump(decorator) for decorator in node.decorator_list):
-                continue
-            names = {
-                name for one in inner if maker_called(getattr(one, "value", None)) for name in _targets(one)
-            }
-            results = [one.value for one in inner if isinstance(one, ast.Return)]
-            returned = any(maker_called(r) or (isinstance(r, ast.Name) and r.id in names) for r in results)
-            call = f"{node.name}()" if returned or node.name in FACTORIES else ""
-            borrowed = makers.get(maker_called(calls[0]))
-            if call or borrowed is None:
-                starts.append(_Start(calls[0].lineno, call, needs=_needs(node.args), borrowed=borrowed))
-            if call:
-                makers.setdefault(node.name, borrowed)
-        elif name := maker_called(getattr(node, "value", None)):
-            starts += [
-                _Start(node.lineno, t, idle=t not in used, borrowed=makers.get(name)) for t in _targets(node)
-            ]
-    return tuple(starts)
+# Services
 
 
-def _within(body: list[ast.stmt], whole: bool = False) -> Iterator[Any]:
-    """The statements of one scope, in source order: into if, try and with, but not into the script's own
-    part.
+def find_services(root: Path) -> list[Found]:
+    """The services that stand under `root`, in a stable order; empty where there are none. Never raises."""
+    return read(root).services
 
-    With `whole` also the expressions in them. A function or class is yielded, and not entered.
+
+def read(root: Path) -> Reading:
+    """find_services with its notes. Folders of services/ first, else apps by what starts them, else one
+    worker; then what runs beside them.
     """
-    for statement in body:
-        nodes: list[ast.AST] = [statement]
-        while nodes:
-            node = nodes.pop()
-            if isinstance(node, ast.If) and _is_main(node.test):
-                continue
-            yield node
-            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
-                below = ast.iter_child_nodes(node)
-                nodes += reversed(
-                    [one for one in below if whole or isinstance(one, (ast.stmt, ast.ExceptHandler))]
-                )
+    project = Project(root)
+    reading = Reading(notes=project.notes)
+    if not project.texts:
+        return reading
+    from . import running  # a project without Python has no commands to look for
 
-
-def _is_main(test: ast.expr) -> bool:
-    return isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
-
-
-def _targets(node: ast.AST) -> list[str]:
-    """The plain names that an assignment binds."""
-    targets = (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, ast.AnnAssign)
-        else []
+    launches = running.weigh(project)
+    sources = [project.sources[file] for file in _in_order(project)]
+    name = kebab(os.path.basename(os.path.realpath(root)))
+    choices = _choices(project, sources)
+    found = _in_services(project, sources)
+    elsewhere = [one for one in choices if not found or one.evidence[0] >= STARTED]
+    found += _apps(
+        [one for one in elsewhere if not found or not one.source.file.startswith("services/")], name
     )
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+    found = [*found, *running.beside(project, launches, found)] or _worker(sources, name)
+    for one in _with_names(found):
+        # Copier compares names beyond ASCII wrongly, so such a service's files could not be kept.
+        if not PATH.fullmatch(one.path) or len(one.path) > 100 or one.path.split("/")[0].lower() in TAKEN:
+            reading.notes.append(
+                f"{shown(one.path)}: left out, a service's path takes ASCII letters, digits and . _ - /"
+                f" and is not {', '.join(sorted(TAKEN))}: rename the folder, or say the service by hand"
+            )
+            continue
+        fits = TARGET.fullmatch(one.app) or (
+            one.kind == "worker" and (_MODULE.fullmatch(one.app) or COMMAND.fullmatch(one.app))
+        )
+        app = one.app if fits and len(one.app) <= (200 if " " in one.app else 100) else ""
+        reading.services.append(replace(one, app=app))
+    within = tuple("" if one.path == "." else f"{one.path}/" for one in reading.services)
+    for choice in choices:
+        path = choice.path
+        if (
+            choice.target
+            and not _example(choice.home.file)
+            and not f"{path}/".startswith(within)
+            and PATH.fullmatch(path)
+        ):
+            reading.others.append(choice.found(kebab(posixpath.basename(path))))
+            within = (*within, f"{path}/")  # the best one of each folder comes first
+    return reading
 
 
-def _needs(args: ast.arguments) -> str:
-    """The parameters that a call can't leave out, as "config, name"."""
-    plain = [*args.posonlyargs, *args.args]
-    keyword_only = [
-        one for one, default in zip(args.kwonlyargs, args.kw_defaults, strict=True) if default is None
-    ]
-    return ", ".join(one.arg for one in [*plain[: len(plain) - len(args.defaults)], *keyword_only])
+def _in_order(project: Project) -> list[str]:
+    """The files of the sources, folder by folder."""
+    place = {folder: number for number, folder in enumerate(project.files)}
+    return sorted(project.sources, key=lambda file: (place.get(posixpath.dirname(file), 0), file))
+
+
+def _with_names(found: list[Found]) -> Iterator[Found]:
+    """The services with names of their own: two of one name are told apart by the folder above."""
+    wanted = [one.name or "service" for one in found]
+    taken: set[str] = set()
+    for one, said in zip(found, wanted, strict=True):
+        above = kebab(posixpath.basename(posixpath.dirname(one.path)))
+        told = wanted.count(said) > 1 and above and above not in ("src", "services") and one.kind == "web"
+        plain = f"{above}-{said}"[:45].rstrip("-") if told else said
+        names = (plain if number == 1 else f"{plain}-{number}" for number in itertools.count(1))
+        name = next(one for one in names if one not in taken)
+        taken.add(name)
+        yield replace(one, name=name)
+
+
+def naming(path: str, project: str) -> str:
+    """What the service in a folder is called: users/app is users."""
+    parts = path.split("/")
+    if path in (".", "src"):
+        return project
+    if len(parts) == 1:
+        return kebab(path)
+    telling = [one for one in parts if one.lower() not in UNTELLING]
+    return kebab(telling[-1]) if telling else project
 
 
 @dataclass(frozen=True)
@@ -344,50 +400,66 @@ class _Choice:
     """One way to start the service at `path`. `home` is a file that makes that folder a service."""
 
     path: str
-    home: _Source
-    source: _Source
-    start: _Start
+    home: Source
+    source: Source
+    start: Start
+    evidence: tuple[int, str] = (0, "")
+    others: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:
-        """What gunicorn starts; empty where it can't."""
+        """What gunicorn or uvicorn starts; empty where they can't."""
         app = f"{self.source.module}:{self.start.call}"
+        app = f"uvicorn {app}" if self.start.framework in ASGI else app
         return "" if self.start.needs or not TARGET.fullmatch(app) else app
 
     def rank(self) -> tuple[object, ...]:
-        """Smaller is better: what starts, public, in use, in the package itself, by a usual name."""
+        """Smaller is better: what can be started, what is started, public, in use, in the package itself,
+        by a usual name.
+        """
         start, module = self.start, self.source.module
         inner = not self.source.file.endswith("/__init__.py")
         by_name = (
+            start.framework.endswith("(ASGI)"),
             start.call not in APPS,
             start.borrowed is not None,
             module.count("."),
             self.source.file,
             start.line,
         )
-        return (not self.target, start.call.startswith("_"), start.idle and inner, inner, *by_name)
+        use = start.use if inner else max(start.use, 1)
+        return (not self.target, -self.evidence[0], start.call.startswith("_"), -use, inner, *by_name)
 
     def found(self, name: str) -> Found:
         at, call = f"{shown(self.source.file)}:{self.start.line}", self.start.call
+        a = f"a {self.start.framework} app"
         if not call:
-            said = "builds a Flask app in a function that doesn't return it: say how it starts"
+            said = f"builds {a} in a function that doesn't return it: say how it starts"
         elif self.start.needs:
-            said = f"builds a Flask app in {call[:-2]}, which needs {self.start.needs}: say how it starts"
+            said = f"builds {a} in {call[:-2]}, which needs {self.start.needs}"
+            said += ": say how it starts"
         else:
-            said = f"builds a Flask app in {call}" if call.endswith(")") else f"builds the Flask app {call}"
+            said = (
+                f"builds {a} in {call}"
+                if call.endswith(")")
+                else (f"builds the {self.start.framework} app {call}")
+            )
             said += (
                 "" if self.target else ", but its file has no name that can be imported: say how it starts"
             )
-        return Found(name, self.path, "web", self.target, f"{at} {said}")
+            said += f", {shown(self.evidence[1])}" if self.evidence[1] else ""
+        said += f"; not taken: {', '.join(self.others)}" if self.others else ""
+        return Found(name, self.path, "web", self.target, f"{at} {said}", self.start.framework)
 
 
-def _choices(sources: list[_Source]) -> list[_Choice]:
+def _choices(project: Project, sources: list[Source]) -> list[_Choice]:
     """All ways to start a web service, the best first."""
+
+    def choice(path: str, home: Source, one: Source, start: Start) -> _Choice:
+        return _Choice(path, home, one, start, project.evidence.get((one.file, start.call), (0, "")))
+
     real = [
-        _Choice(one.path, one, one, start)
-        for one in sources
-        for start in one.starts
-        if start.borrowed is None
+        choice(one.path, one, one, start) for one in sources for start in one.starts if start.borrowed is None
     ]
     homes = {one.path: one.home for one in real}
     # A wsgi.py that calls an imported factory is a way to start that factory's service: from its folder, or
@@ -396,19 +468,52 @@ def _choices(sources: list[_Source]) -> list[_Choice]:
     for one in sources:
         for start in one.starts:
             if start.borrowed is not None:
-                path = (
-                    one.path
-                    if one.path in homes
-                    else posixpath.normpath(posixpath.join(one.path, start.borrowed))
-                )
-                if path in homes and (path == one.path or homes[path].packaged):
-                    called.append(_Choice(path, homes[path], one, start))
+                beside = posixpath.normpath(posixpath.join(one.path, start.borrowed))
+                path = one.path if one.path in homes else beside
+                if beside in homes and homes[beside].packaged and one.path != beside:
+                    path = beside
+                # A module of that name in the package would be started in its place.
+                top = one.module.split(".")[0]
+                if path != one.path and (
+                    f"{top}.py" in project.files.get(path, ()) or f"{path}/{top}" in project.files
+                ):
+                    real.append(choice(one.path, one, one, start))
+                elif path in homes and (path == one.path or homes[path].packaged):
+                    called.append(choice(path, homes[path], one, start))
+                elif project.evidence.get((one.file, start.call)):
+                    real.append(choice(one.path, one, one, start))
     return sorted(real + called, key=_Choice.rank)
 
 
-def _in_services(sources: list[_Source], files: Files) -> list[Found]:
+def _first(choices: list[_Choice]) -> dict[str, _Choice]:
+    """The best choice of each path, which says what else there was where it isn't told what is started."""
+    first: dict[str, _Choice] = {}
+    for one in choices:
+        best = first.setdefault(one.path, one)
+        made_here = (
+            one.start.borrowed is None and one.target and (one.source, one.start) != (best.source, best.start)
+        )
+        same = (
+            one.source == best.source
+            and best.start.borrowed is None
+            and "()" in one.start.call + best.start.call
+        )
+        if (
+            made_here
+            and best.start.borrowed is None
+            and not same
+            and one.start.use
+            and one.start.call[0] != "_"
+        ):
+            other = f"{one.target} ({shown(one.source.file)}:{one.start.line})"
+            first[one.path] = replace(best, others=(*best.others, other)[:3])
+    return first
+
+
+def _in_services(project: Project, sources: list[Source]) -> list[Found]:
     """One service per folder of services/ that holds Python files."""
-    own: dict[str, list[_Source]] = {}
+    files = project.files
+    own: dict[str, list[Source]] = {}
     for folder, names in files.items():
         parts = folder.split("/")
         if parts[0] == "services" and parts[1:] and any(not aside(f"{folder}/{name}") for name in names):
@@ -419,11 +524,23 @@ def _in_services(sources: list[_Source], files: Files) -> list[Found]:
             own[parts[1]].append(one)
     found = []
     for name in sorted(own):
-        web = _choices(own[name])
+        web = _choices(project, own[name])
         if name[0] != "_":
-            found.append(web[0].found(kebab(name)) if web else _script(name, own[name], files))
+            best = _first(web)[web[0].path] if web else None
+            found.append(best.found(kebab(name)) if best else _script(name, own[name], files))
     # services/ can also be a package of an app, for its business logic.
     if "__init__.py" in files.get("services", ()) and all(one.kind == "worker" for one in found):
+        return []
+    started = [
+        one
+        for one in sources
+        if any(project.evidence.get((one.file, start.call), (0,))[0] >= STARTED for start in one.starts)
+    ]
+    if (
+        started
+        and not any(one.file.startswith("services/") for one in started)
+        and all(one.kind == "worker" for one in found)
+    ):
         return []
     return found
 
@@ -432,7 +549,7 @@ def _example(file: str) -> bool:
     return not EXAMPLES.isdisjoint(file.split("/")[:-1])
 
 
-def _script(name: str, own: list[_Source], files: Files) -> Found:
+def _script(name: str, own: list[Source], files: Files) -> Found:
     """The worker services/`name`, with the script that seems to start it."""
     path = f"services/{name}"
     scripts = [
@@ -466,7 +583,7 @@ def _usual(file: str, name: str) -> int:
     return usual.index(stem) if stem in usual else len(usual)
 
 
-def _script_evidence(one: _Source) -> str:
+def _script_evidence(one: Source) -> str:
     return (
         f"{shown(one.file)}:{one.guard} starts as a script"
         if one.guard
@@ -474,12 +591,14 @@ def _script_evidence(one: _Source) -> str:
     )
 
 
-def _apps(sources: list[_Source], project: str) -> list[Found]:
-    """Packages at the root or in src/ that build a Flask app; else modules there; else others; else
-    examples.
+def _apps(choices: list[_Choice], project: str) -> list[Found]:
+    """What is started; else packages at the root or in src/ that build an app; else modules there; else
+    others; else examples.
     """
 
     def tier(one: _Choice) -> int:
+        if one.evidence[0] >= STARTED:
+            return -1
         if _example(one.home.file):
             return 3
         if not one.start.call:
@@ -488,17 +607,14 @@ def _apps(sources: list[_Source], project: str) -> list[Found]:
             return 0
         return 1 if one.path in (".", "src") else 2
 
-    choices = [one for one in _choices(sources) if one.start.call or not _example(one.home.file)]
+    choices = [one for one in choices if one.start.call or not _example(one.home.file)]
     best = min(map(tier, choices), default=0)
-    first: dict[str, _Choice] = {}
-    for one in choices:
-        if tier(one) == best:
-            first.setdefault(one.path, one)
-    names = {path: project if path in (".", "src") else kebab(posixpath.basename(path)) for path in first}
-    return [first[path].found(names[path]) for path in sorted(first)]
+    first = _first(choices)
+    taken = [path for path, one in first.items() if tier(one) == best]
+    return [first[path].found(naming(path, project)) for path in sorted(taken)]
 
 
-def _worker(sources: list[_Source], project: str) -> list[Found]:
+def _worker(sources: list[Source], project: str) -> list[Found]:
     """The one worker of a project without Flask: a script at the root or in src/, or a package with
     __main__.py.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,11 +73,18 @@ def message(
         lines += ["", "Seen in the source, not checked:", *(f"  {line}" for line in found.seen)]
     theirs = [service for service in services if service["code"] == "theirs"]
     lines += _own_probes(folder, theirs)
-    where = {one.path: one.evidence for one in seen}
+    where = {(one.path, one.app): one.evidence for one in seen}
+    run = f"`{make} run SERVICE="
+    lines += [
+        f"  {one['name']}: {run}{one['name']}` serves its health beside {one['app'].split()[0]}"
+        for one in theirs
+        if beside(one)
+    ]
     to_add = [
-        f"  {where.get(service['path'], service['path'])}: add there {call(folder, service)}"
+        f"  {where.get((service['path'], service['app']), service['path'])}:"
+        f" add there {call(folder, service)}"
         for service in theirs
-        if not calls(folder, service, services)
+        if not beside(service) and not calls(folder, service, services)
     ]
     lines += ["", "Yours to add, by hand:", *to_add] if to_add else []
     lines += ["", "Next:", f"  cd {shlex.quote(str(folder))}"]
@@ -136,10 +144,18 @@ def left_out(reading: Reading, paths: Sequence[str]) -> list[str]:
     ]
 
 
+def beside(service: dict[str, Any]) -> bool:
+    """Whether a service's health is served beside it: a worker that is started by a command."""
+    return bool(service["kind"] == "worker" and " " in service["app"])
+
+
 def calls(project: Path, service: dict[str, Any], services: Sequence[dict[str, Any]]) -> list[str]:
     """Where a service of theirs calls the extension point already, as file:line."""
     from ..evolution.code import EXTENSION_POINT, read_code, start_file
 
+    asgi = service["app"].startswith("uvicorn ")
+    wanted = ("/-/health",) if asgi else EXTENSION_POINT
+    shares = any(one["path"] == service["path"] and one["name"] != service["name"] for one in services)
     inner = [one["path"] for one in services if one["path"] != service["path"]]
     inner = [path for path in inner if service["path"] == "." or path.startswith(service["path"] + "/")]
     path = "" if service["path"] == "." else service["path"]
@@ -150,10 +166,46 @@ def calls(project: Path, service: dict[str, Any], services: Sequence[dict[str, A
             others = any(file.startswith(one + "/") for one in inner)
             if name != "health.py" and not others and not aside(file):
                 text = text_of(str(project / file))
-                files += [file] if any(one in text for one in EXTENSION_POINT) else []
+                files += [file] if any(one in text for one in wanted) else []
     start = start_file(project, service)  # a wsgi.py beside a package, where it is that
+    if asgi:
+        return [f"{file}:1" for file in files]
     files += [start] if start and start not in files else []
-    return read_code(project, files).init_calls
+    found = read_code(project, files).init_calls
+    if not shares:
+        return found
+    # Each of the services of a folder makes a call of its own.
+    name = "serve_health" if service["kind"] == "worker" else "init_service"
+    return [one for one in found if name in line_of(project, one) or "create_health" in line_of(project, one)]
+
+
+def line_of(project: Path, place: str) -> str:
+    """The text at a place, file:line."""
+    file, _, number = place.rpartition(":")
+    return text_of(str(project / file)).splitlines()[int(number) - 1]
+
+
+def _wsgi(project: Path, service: dict[str, str]) -> bool:
+    """Whether a service's application is one of WSGI that is no Flask's."""
+    from ..evolution.code import start_file
+
+    file = start_file(project, service)
+    text = text_of(str(project / file)) if file else ""
+    return bool(re.search(r"get_wsgi_application|\b(Bottle|falcon\.\w+)\(", text)) and "Flask(" not in text
+
+
+def variable(project: Path, service: dict[str, str]) -> str:
+    """The name that the application has where it is made: what the factory returns, for one."""
+    from ..evolution.code import start_file
+
+    said = service["app"].partition(":")[2]
+    if not said.endswith("()"):
+        return said or "app"
+    text = text_of(str(project / start_file(project, service))) if start_file(project, service) else ""
+    body = re.split(rf"^(?:async )?def {said[:-2]}\b", text, maxsplit=1, flags=re.MULTILINE)[-1]
+    body = re.split(r"^(?:def|class|@)", body, maxsplit=1, flags=re.MULTILINE)[0]
+    returned = re.findall(r"^\s+return (\w+)\s*$", body, re.MULTILINE)
+    return returned[-1] if returned else "app"
 
 
 def call(project: Path, service: dict[str, str]) -> str:
@@ -161,18 +213,29 @@ def call(project: Path, service: dict[str, str]) -> str:
 
     How it is started says where its imports begin.
     """
+    if service["app"].startswith("uvicorn "):
+        return (
+            "routes at /-/health and /-/readiness that answer 200 with"
+            f' `{{"service": "{service["name"]}", "status": "healthy"}}` and `{{"ready": true}}`:'
+            " nothing can be put around an ASGI application from outside"
+        )
     line = (
-        f'init_service(app, "{service["name"]}")'
+        f'init_service({variable(project, service)}, "{service["name"]}")'
         if service["kind"] == "web"
         else f'serve_health("{service["name"]}")'
     )
+    function = line.partition("(")[0]
+    if service["kind"] == "web" and _wsgi(project, service):  # any other WSGI application is wrapped
+        line = f"{variable(project, service)} = {line}"
     folder = project / service["path"]
     top = service["app"].partition(":")[0].partition(".")[0]
-    # A module, as seen from the root.
+    # A module, as seen from the folder that holds its package.
     if service["kind"] == "worker" and service["app"] and not service["app"].endswith(".py"):
-        return (
-            f"`from {service['path'].replace('/', '.')}.health import {line.partition('(')[0]}` and `{line}`"
-        )
+        above = [folder, *folder.parents]
+        place = next((one for one in above if (one / top).is_dir() or (one / f"{top}.py").is_file()), project)
+        place = place if place.is_relative_to(project) else project
+        inner = ".".join([*folder.relative_to(place).parts, "health"])
+        return f"`from {inner} import {function}` and `{line}`"
     if service["kind"] == "worker":
         inside = service["app"] != "__main__.py" or service["path"] == "."
     elif top:
@@ -180,4 +243,4 @@ def call(project: Path, service: dict[str, str]) -> str:
     else:
         inside = not (folder / "__init__.py").is_file()
     package = "" if inside else f"{folder.name}."
-    return f"`from {package}health import {line.partition('(')[0]}` and `{line}`"
+    return f"`from {package}health import {function}` and `{line}`"

@@ -53,7 +53,7 @@ class Levels(Extension):
             },
             **{
                 part: (
-                    "[% yield service from each(group) %][[ service[named] ]][% endyield %]",
+                    "[% yield service from each(group, named) %][[ service[named] ]][% endyield %]",
                     {"group": group, "named": value},
                 )
                 for part, (group, value) in layers.FOR_EACH.items()
@@ -239,9 +239,9 @@ class Levels(Extension):
         return "." if context["level"] >= number else ""
 
     @pass_context
-    def each(self, context: Context, group: str) -> list[dict[str, Any]]:
-        """The services of a group, for a path part."""
-        return layers.groups(self.services_in_full(context))[group]
+    def each(self, context: Context, group: str, named: str) -> list[dict[str, Any]]:
+        """The services of a group, for a path part that is named by a value of theirs."""
+        return layers.each(layers.groups(self.services_in_full(context))[group], named)
 
     @pass_context
     def each_environment(self, context: Context) -> list[dict[str, str]]:

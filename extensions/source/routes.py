@@ -146,7 +146,7 @@ def find(root: Path, service: Mapping[str, str]) -> Routes:
     if service["kind"] == "worker":
         return Routes((), (), "")
     path = "" if service["path"] == "." else service["path"]
-    target, _, call = service.get("app", "").partition(":")
+    target, _, call = service.get("app", "").removeprefix("uvicorn ").partition(":")
     # A new service is a package, seen from the root.
     folders = ["", path] if service.get("code") == "ours" else _folders(root, path, target)
     follower = Follower(root, folders)

@@ -38,7 +38,10 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one, where Py
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 PATH = re.compile(r"\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
-APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?", re.ASCII)
+# After `uvicorn` one of ASGI, which gunicorn can't serve.
+APP = re.compile(r"(uvicorn )?[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\(\))?", re.ASCII)
+# A program of the project's environment with its words, where no shell is needed: celery -A shop worker.
+COMMAND = re.compile(r"[A-Za-z0-9_][\w./-]*( [\w./:=,@%+-]+)+", re.ASCII)
 SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./-]*\.py|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
@@ -185,7 +188,9 @@ def _services(where: str, value: Any) -> None:
         _path(f"{here}.path", path)
         _app(here, fields)
         for what, seen, one in (("name", names, fields["name"]), ("path", paths, path.casefold())):
-            if one in seen:
+            # A web service of theirs and its workers are often one folder.
+            shared = what == "path" and fields.get("code") == "theirs"
+            if one in seen and not (shared and value[seen[one]].get("code") == "theirs"):
                 raise Refused(
                     f"{here}.{what}: {one} stands at {where}[{seen[one]}] already (case doesn't count)"
                 )
@@ -235,15 +240,18 @@ def _app(here: str, fields: Mapping[str, Any]) -> None:
         return
     worker = fields.get("kind", "web") == "worker"
     pattern, expected = (
-        (SCRIPT, "a script or a module, as worker.py or services.bot.worker")
+        (
+            re.compile(f"{SCRIPT.pattern}|{COMMAND.pattern}", re.ASCII),
+            "a script, a module or a command, as worker.py, services.bot.worker or celery -A shop worker",
+        )
         if worker
         else (APP, "an application, as app:create_app()")
     )
     if (
         not isinstance(fields["app"], str)
-        or len(fields["app"]) > 100
+        or len(fields["app"]) > (200 if worker and " " in fields["app"] else 100)
         or not pattern.fullmatch(fields["app"])
-        or ".." in fields["app"]
+        or ".." in fields["app"].partition(" ")[0]
     ):
         _refuse(f"{here}.app", fields["app"], expected)
 

@@ -115,6 +115,11 @@ def groups(services: Iterable[Service]) -> dict[str, list[Service]]:
     }
 
 
+def each(services: Iterable[Service], value: str) -> list[Service]:
+    """The services whose `value` names a folder: one for each folder, which several may share."""
+    return list({service[value]: service for service in reversed(list(services))}.values())[::-1]
+
+
 def rendered_paths(
     names: Iterable[str],
     services: Iterable[Service],
@@ -138,7 +143,7 @@ def rendered_paths(
                 yield int(layer[1]), inner, inner.replace(ENVIRONMENT, one)
             continue
         group, value = FOR_EACH[token]
-        for service in lists[group]:
+        for service in each(lists[group], value):
             path = inner.replace(token, service[value], 1).removeprefix("./")
             for key in ("name", "module"):
                 path = path.replace(f"[[ service.{key} ]]", service[key])

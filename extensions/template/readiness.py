@@ -58,9 +58,13 @@ def propose(
     `find` reads the source of one, as source.dependencies does.
     """
     found = Proposal([], [], [])
+    paths: set[str] = set()
     for service in services:
-        if service["code"] != "theirs":
+        if (
+            service["code"] != "theirs" or service["path"] in paths
+        ):  # services of one folder share their checks
             continue
+        paths.add(service["path"])
         for one in find(service):
             where = f" ({'; '.join(one.evidence)})" if one.evidence else ""
             line = f"{service['name']}: {one.kind}" + (f" at {one.target}" if one.target else "")
@@ -118,16 +122,27 @@ def lacking(found: Iterable[Entry], recorded: Iterable[Entry]) -> list[int]:
     ]
 
 
+def _asks(entry: Entry | Mapping[str, Any]) -> tuple[str, str]:
+    return entry["kind"], str(entry.get("target") or entry.get("client") or "")
+
+
 def with_checks(
     services: Iterable[Mapping[str, str]], readiness: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """The services, each with `checks`: what readiness.json holds, named by their kinds, and by what is asked
     where a kind occurs twice.
     """
-    entries = list(readiness)
+    entries, services = list(readiness), list(services)
     full = []
     for service in services:
-        mine = [entry for entry in entries if entry["service"] == service["name"]]
+        # Services of one folder share the code, and with it the checks.
+        names = {one["name"] for one in services if one["path"] == service["path"]}
+        mine = [
+            entry
+            for number, entry in enumerate(entries)
+            if entry["service"] in names
+            and not any(_asks(one) == _asks(entry) and one["service"] in names for one in entries[:number])
+        ]
         kinds = [entry["kind"] for entry in mine]
         checks = [
             {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.support.engine import Target
 from tests.support.github_api import serving
 from tests.support.github_stand_in import REPOSITORY, TOKEN, GitHub
 from tests.support.load import Requests, under_load
-from tests.support.projects import Project, git
+from tests.support.projects import ROOT, Project, git
 from tests.support.proofs import find_uv
 
 pytestmark = pytest.mark.proof
@@ -67,6 +67,24 @@ class Promoted(Shop):
         (self.bin / "uv").symlink_to(find_uv(folder))
         self.github = GitHub(self.bare)
         self.api = ""
+
+    def make(self, *words: str, code: int = 0, **env: str) -> str:
+        """Of `make promote` the command behind it, which uv brings from the template elsewhere."""
+        if words[0] != "promote":
+            return super().make(*words, code=code, **env)
+        given = dict(word.partition("=")[::2] for word in words[1:]) | env
+        options = ["--dry-run"] if given.pop("DRY_RUN", "") else []
+        options += [part for name, value in given.items() for part in (f"--{name.lower()}", value)]
+        done = subprocess.run(
+            [sys.executable, "-m", "extensions", "promote", *options],
+            cwd=self.folder,
+            env=self.variables(PYTHONPATH=str(ROOT)),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
 
     def variables(self, **more: str) -> dict[str, str]:
         found = super().variables(GITHUB_API_URL=self.api, **more)
@@ -240,4 +258,27 @@ def test_drift_is_named(shop: Promoted, versions: list[str]) -> None:
     file.write_text(whole)
     shop.make("deploy", "ENV=production")
     assert "drift" not in shop.make("status")
-    print(threading.active_count())
+
+
+def test_down_to_level_2_with_a_promotion_open_and_up_again(shop: Promoted) -> None:
+    third = shop.commits("third")
+    shop.make("deploy", "ENV=staging")
+    requests = Requests(shop.url(environment="production"), pause=0.004)
+    with under_load(requests, 8) as counts:
+        number, _ = shop.promote("production")
+        shop.project.commit().move(2)
+        git(shop.project.commit("down").folder, "push", "--quiet", "origin", "HEAD:main")
+        version = shop.build("at level 2")
+        shop.make("deploy", "ENV=staging")
+        at_level_2 = shop.record()[-1]["release"]
+        shop.make("deploy", "ENV=production", f"RELEASE={at_level_2}")
+        assert shop.ask(environment="production")[1] == version
+        shop.project.commit().move(3)
+        git(shop.project.commit("up").folder, "push", "--quiet", "origin", "HEAD:main")
+        tip = git(shop.bare, "rev-parse", "main").strip()
+        shop.github.review(number, "colleague")
+        jobs = shop.merged(number)
+        assert jobs["deploy-production"].conclusion == "success", (tip, jobs["approved"].log)
+        assert shop.ask(environment="production")[1] == third
+    assert not counts.failed, str(counts)
+    print(f"down and up: {counts}")

@@ -81,10 +81,7 @@ def test_a_service_answers_with_headers_flags_and_a_limit(machine: Machine, at_l
         assert ask(address + "/echo", b"x" * 1_048_577)[0] == 200
     project.replace(FILE, "enabled = false", 'enabled = "no"')
     said = machine.run("PORT=1 timeout 60 make run || true", project.folder)
-    assert (
-        f"{FILE}: enabled = 'no': expected enabled, max_body_bytes, cookies, headers, each of its kind"
-        in said
-    )
+    assert f"{FILE}: enabled = 'no': expected enabled, max_body_bytes, cookies, headers" in said
 
 
 def module(folder: Path, text: str | None) -> Any:
@@ -121,8 +118,8 @@ def test_what_the_application_has_set_stays(tmp_path: Path) -> None:
         ('max_body_bytes = "1"', "max_body_bytes = '1': expected"),
         ("headers = {A = 1}", "headers.A = 1: expected a text of one line"),
         ('headers = {A = "b\\nC: d"}', "headers.A = 'b\\nC: d': expected a text of one line"),
-        ('cookies = {samesite = "lax"}', "cookies.samesite = 'lax': expected secure and httponly"),
-        ("cookies = {secur = true}", "cookies.secur = True: expected secure and httponly"),
+        ('cookies = {samesite = "lax"}', "cookies.samesite = 'lax': expected what its comments say"),
+        ("cookies = {secur = true}", "cookies.secur = True: expected what its comments say"),
         ("enabled =", "expected TOML: "),
     ],
 )

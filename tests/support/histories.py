@@ -22,7 +22,7 @@ DAY = 86_400
 
 
 class Past:
-    """Series of one environment: a sample each STEP from `begin` to `end`, at which `down` is not true."""
+    """Series of one environment: a sample each STEP from `begin` to `end`."""
 
     def __init__(self, environment: str, begin: float, end: float, project: str = "shop") -> None:
         self.begin, self.end = begin, end
@@ -35,11 +35,9 @@ class Past:
             yield at
             at += STEP
 
-    def add(
-        self, name: str, labels: str, value: Callable[[float], float | None], kind: str = "gauge"
-    ) -> None:
+    def add(self, name: str, labels: str, value: Callable[[float], float | None]) -> None:
         """Add a series; where `value` gives None there is no sample."""
-        lines = self.lines.setdefault(f"# TYPE {name.removesuffix('_count')} {kind}", [])
+        lines = self.lines.setdefault(name, [])
         for at in self.times():
             if (number := value(at)) is not None:
                 lines.append(f"{name}{{{labels},{self.labels}}} {number:.10g} {at:.0f}")
@@ -51,25 +49,29 @@ class Past:
         up: Callable[[float], float | None] = lambda at: 1.0,
         instance: str = "a:9464",
     ) -> None:
-        """A service that answers so many requests a minute, and so many by a failure, while it is `up`."""
+        """A service that answers so many requests a minute, and so many by a failure, while it is `up`; nine of
+        ten within half a second.
+        """
         job = f'job="services",service="{service}",instance="{instance}"'
         self.add("up", job, up)
-        self.add("service_build_info", job, lambda at: 1.0 if up(at) else None)
+        name = "http_server_request_duration_seconds"
         for status, which in (("200", 0), ("500", 1)):
-            labels = (
-                f'{job},http_route="/prices",http_request_method="GET",http_response_status_code="{status}"'
-            )
-            count = [0.0]
+            labels = f'{job},http_route="/prices",http_request_method="GET"'
+            labels += f',http_response_status_code="{status}"'
+            for series, more, share in ((f"{name}_count", "", 1.0), (f"{name}_bucket", ',le="0.5"', 0.9)):
+                count = [0.0]
 
-            def counted(at: float, which: int = which, count: list[float] = count) -> float | None:
-                count[0] += a_minute(at)[which] * STEP / 60
-                return count[0] if up(at) else None
+                def counted(
+                    at: float, which: int = which, share: float = share, count: list[float] = count
+                ) -> float | None:
+                    count[0] += a_minute(at)[which] * share * STEP / 60
+                    return count[0] if up(at) else None
 
-            self.add("http_server_request_duration_seconds_count", labels, counted, "histogram")
+                self.add(series, labels + more, counted)
 
     def saw(self, service: str, instance: str, at: float, users: Iterable[str]) -> None:
         """What an instance shows at a time of the users that it saw that day."""
-        lines = self.lines.setdefault("# TYPE users_daily_sketch gauge", [])
+        lines = self.lines.setdefault("users_daily_sketch", [])
         ranks = registers(users, str(int(at // DAY)))
         labels = f'job="services",service="{service}",instance="{instance}",{self.labels}'
         lines += [
@@ -93,12 +95,12 @@ def written(folder: Path, *pasts: Past) -> None:
     folder.mkdir(parents=True)
     together: dict[str, list[str]] = {}
     for past in pasts:
-        for kind, lines in past.lines.items():
-            together.setdefault(kind, []).extend(lines)
+        for name, lines in past.lines.items():
+            together.setdefault(name, []).extend(lines)
     with (folder / "samples").open("w") as file:
-        for kind, lines in together.items():
+        for name, lines in together.items():
             lines.sort(key=lambda line: float(line.rpartition(" ")[2]))
-            file.write(kind.replace("histogram", "unknown") + "\n" + "\n".join(lines) + "\n")
+            file.write(f"# TYPE {name} unknown\n" + "\n".join(lines) + "\n")
         file.write("# EOF\n")
     # In blocks of two hours, as it would by itself, this takes minutes.
     make = ["promtool", "tsdb", "create-blocks-from", "--max-block-duration=256h", "openmetrics"]
@@ -107,9 +109,11 @@ def written(folder: Path, *pasts: Past) -> None:
 
 @contextmanager
 def running_prometheus(
-    folder: Path, target: str = "", port: int = 0
+    folder: Path, target: str = "", port: int = 0, rules: Path | None = None
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Prometheus over the samples in `folder`, scraping `target` each second; yields its address and process."""
+    """Prometheus over the samples in `folder`, scraping `target` and evaluating `rules` each second; yields its
+    address and process.
+    """
     program = shutil.which("prometheus")
     assert program, "Prometheus from Debian: apt-get install prometheus"
     if not port:
@@ -118,9 +122,9 @@ def running_prometheus(
             port = free.getsockname()[1]
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [{"job_name": "api", "static_configs": [{"targets": [target]}]}] if target else []
-    (folder / "prometheus.yml").write_text(
-        json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs})
-    )
+    often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    told = {"global": often, "scrape_configs": jobs, "rule_files": [str(rules)] if rules else []}
+    (folder / "prometheus.yml").write_text(json.dumps(told))
     listen = [f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=400d"]
     command = [program, "--config.file=prometheus.yml", "--storage.tsdb.path=data", *listen]
     with (folder / "log").open("wb") as log:

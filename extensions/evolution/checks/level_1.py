@@ -30,8 +30,14 @@ def health_endpoints(facts: Facts) -> Answer:
         code, name = facts.code[service["name"]], service["name"]
         if not facts.text(_inside(service, "health.py")):
             return todo(f"{name} has no health.py", facts.missing(_inside(service, "health.py")))
-        if code.init_calls:
-            seen.append(f"{name}: called in {code.init_calls[0]}")
+        if closing.beside(service):
+            seen.append(f"{name}: served beside {service['app'].split()[0]}")
+            continue
+        shares = any(one["path"] == service["path"] and one is not service for one in facts.services)
+        special = shares or service["app"].startswith("uvicorn ")
+        found = closing.calls(facts.folder, service, facts.services) if special else code.init_calls
+        if found:
+            seen.append(f"{name}: called in {found[0]}")
             seen += [closing.own_probe(name, route) for route in routes.own_probes(facts.folder, service)]
         elif code.unparsed:
             unsure.append(f"{name}: {code.unparsed[0]} can't be parsed")

@@ -2,8 +2,11 @@ STATUS = $(DEPLOY).overview $${ENV:+"$$ENV"} $${HTML:+--html "$$HTML"}
 
 .PHONY: promote approved security sign threat-model slo monitoring
 
-promote approved:
-	@$(DEPLOY).promote $@
+promote:
+	@$(PYTHON) ci/levels.py promote $${FROM:+--from "$$FROM"} --to "$$TO" $${REASON:+--reason "$$REASON"} $${DRY_RUN:+--dry-run}
+
+approved:
+	@$(DEPLOY).approval
 
 security:
 	@$(PYTHON) ci/security.py "$${CHECK:-all}" $${RECORD:+--record} $${ISSUE:+--issue}
@@ -18,4 +21,4 @@ slo:
 	@$(PYTHON) ci/levels.py slo $${ENV:+"$$ENV"}
 
 sign:
-	@$(DEPLOY).signing
+	@$(DEPLOY).steps.signatures

@@ -4,6 +4,7 @@ One that can't look at everything raises DidNotRun: that is never a pass.
 """
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -159,17 +160,7 @@ def gitleaks(*arguments: str, folder: Path = uv.ROOT) -> list[dict[str, Any]]:
     """Return what gitleaks finds. Raises DidNotRun."""
     own = uv.ROOT / ".gitleaks.toml"
     settings = {"GITLEAKS_CONFIG": str(own)} if own.is_file() else {"GITLEAKS_CONFIG_TOML": SETTINGS}
-    options = [
-        "--report-format",
-        "json",
-        "--report-path",
-        "-",
-        "--exit-code",
-        "0",
-        "--no-banner",
-        "--log-level",
-        "error",
-    ]
+    options = ["--report-format=json", "--report-path=-", "--exit-code=0", "--no-banner", "--log-level=error"]
     done = run([the_gitleaks(), *arguments, *options], folder, **settings)
     if done.returncode:
         raise DidNotRun(why(done.stderr))
@@ -182,33 +173,29 @@ def the_gitleaks() -> str:
         said = re.match(r"v?(\d+)\.(\d+)", run([on_path, "version"]).stdout)
         if said and (int(said[1]), int(said[2])) >= (8, 30):
             return on_path
+    machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    target = f"{platform.system().lower()}_{machine}"
+    address = f"{RELEASES}/v{GITLEAKS}/gitleaks_{GITLEAKS}_{target}.tar.gz"
     program = uv.cache() / f"gitleaks-{GITLEAKS}" / "gitleaks"
     if not program.exists():
-        machine = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-        target = f"{platform.system().lower()}_{machine}"
-        address = f"{RELEASES}/v{GITLEAKS}/gitleaks_{GITLEAKS}_{target}.tar.gz"
-        way_out = f"or put gitleaks {GITLEAKS} or later on PATH"
-        if target not in SHA256:
-            raise DidNotRun(f"there is no gitleaks for {target}: {way_out}")
-        fetch(address, SHA256[target], program, way_out)
+        fetch(address, SHA256.get(target, "of a release for this machine"), program)
     return str(program)
 
 
-def fetch(address: str, sha256: str, program: Path, way_out: str) -> None:
+def fetch(address: str, sha256: str, program: Path) -> None:
     """Take a program from an archive that has this hash. Raises DidNotRun."""
-    with tempfile.TemporaryDirectory(dir=uv.cache()) as folder:
-        archive = Path(folder, "archive")
-        try:
-            with urllib.request.urlopen(address, timeout=60) as response, archive.open("wb") as file:
-                shutil.copyfileobj(response, file)
-        except OSError as error:
-            raise DidNotRun(f"{address} can't be had ({error}): run it again where it can, {way_out}") from error
-        if (got := hashlib.sha256(archive.read_bytes()).hexdigest()) != sha256:
-            raise DidNotRun(f"{address} has the SHA-256 {got}, expected {sha256}: take nothing from there")
-        with tarfile.open(archive) as tar:
-            tar.extract(program.name, folder, filter="data")
-        program.parent.mkdir(exist_ok=True)
-        Path(folder, program.name).rename(program)
+    try:
+        with urllib.request.urlopen(address, timeout=60) as response:
+            archive = response.read()
+    except OSError as error:
+        way_out = f"run it again where it can, or put gitleaks {GITLEAKS} or later on PATH"
+        raise DidNotRun(f"{address} can't be had ({error}): {way_out}") from error
+    if (got := hashlib.sha256(archive).hexdigest()) != sha256:
+        raise DidNotRun(f"{address} has the SHA-256 {got}, expected {sha256}: take nothing from there")
+    with tempfile.TemporaryDirectory(dir=uv.cache()) as folder, tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extract(program.name, folder, filter="data")
+        Path(folder).chmod(0o755)
+        shutil.copytree(folder, program.parent, dirs_exist_ok=True)
 
 
 # ---- dependencies ----
@@ -216,9 +203,13 @@ def fetch(address: str, sha256: str, program: Path, way_out: str) -> None:
 
 def audit() -> Iterator[Finding]:
     """Look up what is installed in .venv among the known vulnerabilities; what can't be looked up is a finding."""
-    frozen = run([uv.find(), "pip", "freeze", "--python", str(uv.VENV_PYTHON)]) if uv.VENV_PYTHON.exists() else None
-    if frozen is None or frozen.returncode or not frozen.stdout.strip():
-        raise DidNotRun(f"nothing is installed in .venv: run `{uv.MAKE} install`")
+    try:
+        uv.ensure()
+    except SystemExit as error:
+        raise DidNotRun("what the project needs can't be installed (see above)") from error
+    frozen = run([uv.find(), "pip", "freeze", "--python", str(uv.VENV_PYTHON)])
+    if frozen.returncode or not frozen.stdout.strip():
+        raise DidNotRun(f"what is installed in .venv can't be listed: {why(frozen.stderr)}")
     pinned = []
     for line in frozen.stdout.splitlines():
         if re.fullmatch(r"[\w.-]+==\S+", line):
@@ -260,20 +251,10 @@ def of_package(name: str, text: str, id: str = "", aliases: tuple[str, ...] = ()
 
 
 def code() -> Iterator[Finding]:
-    """Look at the Python by ruff's rules S, at it and at YAML by ci/security-rules.yml, and at Dockerfiles."""
+    """Look at Python by ruff's rules S, at it and at YAML by semgrep, at Dockerfiles, and at workflows by zizmor."""
     names = files()
-    ruff = [
-        *check.ruff("check"),
-        "--isolated",
-        "--no-cache",
-        "--select",
-        "S",
-        "--ignore",
-        NOT_ASKED,
-        "--output-format",
-        "json",
-    ]
-    ruff += ["--target-version", f"py{uv.PROJECT['python'].replace('.', '')}"]
+    ruff = [*check.ruff("check"), "--select", "S", "--ignore", NOT_ASKED, "--output-format", "json"]
+    ruff += ["--isolated", "--no-cache", "--target-version", f"py{uv.PROJECT['python'].replace('.', '')}"]
     for hit in answer([*ruff, "--per-file-ignores", "**/tests/**:S", "."]):
         path, line = os.path.relpath(hit["filename"], uv.ROOT), hit["location"]["row"]
         if not (hit["code"] in PASSWORDS and re.search(NO_SECRET, "".join(lines_of(path)[line - 1 : line]))):
@@ -288,9 +269,14 @@ def code() -> Iterator[Finding]:
         yield found("code", hit["path"], hit["start"]["line"], f"{rule}: {hit['extra']['message']}")
     for name in filter(IS_DOCKERFILE.search, names):
         if line := runs_as_root(lines_of(name)):
-            yield found(
-                "code", name, line, "root-image: what runs in this image is root: end it with USER and a number"
-            )
+            yield found("code", name, line, "root-image: what runs in it is root: end it with USER and a number")
+    of_github = list(filter(IS_WORKFLOW.search, names))
+    zizmor = [*uv.tool(*ZIZMOR), "--offline", "--quiet", "--format", "json", *of_github]
+    for hit in answer(zizmor) if of_github else []:
+        [place] = [one for one in hit["locations"] if one["symbolic"]["kind"] == "Primary"][:1]
+        path = os.path.normpath(place["symbolic"]["key"]["Local"]["verbatim_path"])
+        line = place["concrete"]["location"]["start_point"]["row"] + 1
+        yield found("code", path, line, f"{hit['ident']}: {hit['desc']}: {place['symbolic']['annotation']}")
     print(f"code: {len(names)} files looked at")
 
 
@@ -309,15 +295,4 @@ def runs_as_root(dockerfile: list[str]) -> int:
     return at if user.split(":")[0] in ("", "root", "0") else 0
 
 
-def workflows() -> Iterator[Finding]:
-    """Look at the workflows, actions and Dependabot's settings, as zizmor does offline."""
-    names = list(filter(IS_WORKFLOW.search, files()))
-    for hit in answer([*uv.tool(*ZIZMOR), "--offline", "--quiet", "--format", "json", *names]) if names else []:
-        [place] = [one for one in hit["locations"] if one["symbolic"]["kind"] == "Primary"][:1]
-        path = os.path.normpath(place["symbolic"]["key"]["Local"]["verbatim_path"])
-        line = place["concrete"]["location"]["start_point"]["row"] + 1
-        yield found("workflow", path, line, f"{hit['ident']}: {hit['desc']}: {place['symbolic']['annotation']}")
-    print(f"workflows: {len(names)} files looked at")
-
-
-ALL = {"secrets": secrets, "audit": audit, "code": code, "workflows": workflows}
+ALL = {"secrets": secrets, "audit": audit, "code": code}

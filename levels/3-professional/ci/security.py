@@ -1,6 +1,6 @@
 """The make target `security`: secrets, vulnerable packages, unsafe code, containers and workflows.
 
-    python3 ci/security.py [secrets|audit|code|workflows]   one of these, or all
+    python3 ci/security.py [secrets|audit|code]   one of these, or all
     python3 ci/security.py --record    accept what they find in config/security-exceptions.txt, for 90 days
     python3 ci/security.py --issue     keep one issue on GitHub that says how many findings there are
 
@@ -25,7 +25,7 @@ import uv
 
 EXCEPTIONS = uv.ROOT / scans.EXCEPTIONS
 # What the ids of a scanner's findings begin with; those of `audit` are the database's.
-KINDS = {"secret": "secrets", "code": "code", "workflow": "workflows"}
+KINDS = {"secret": "secrets", "code": "code"}
 DAYS = 90
 TITLE = "What `make security` finds"
 BOT = "github-actions[bot]"
@@ -167,7 +167,7 @@ def main() -> int:
     wrong = [KINDS.get(id.split("-")[0], "audit") for id in [*(finding.id for finding, _ in open_ones), *stale]]
     told = {name: f"{count} to fix" if (count := wrong.count(name)) else "ok" for name in names}
     told |= dict.fromkeys(missing, "didn't run")
-    print("\n".join(f"{name:9} {text}" for name, text in told.items()))
+    print("\n".join(f"{name:7} {text}" for name, text in told.items()))
     try:
         if asked.issue:
             track(told)

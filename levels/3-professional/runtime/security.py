@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).resolve().parents[1] / "config" / "security.toml"
+# What the file may hold, and Flask's defaults; Flask-Login's cookie has the same ones after REMEMBER_COOKIE_.
 KINDS: dict[str, Any] = {"enabled": bool, "max_body_bytes": int, "cookies": dict, "headers": dict}
-# Flask's names and defaults; Flask-Login's cookie has the same ones after REMEMBER_COOKIE_.
 COOKIES: dict[str, Any] = {"secure": False, "httponly": True, "samesite": None}
+ALLOWED = {"samesite": (False, "Lax", "Strict", "None")}
 
 
 class SecurityError(ValueError):
@@ -24,17 +25,17 @@ def read() -> dict[str, Any]:
         told = tomllib.loads(FILE.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SecurityError(f"{FILE}: expected TOML: {error}") from None
-    for key, value in told.items():
-        if type(value) is not KINDS.get(key):
-            raise SecurityError(f"{FILE}: {key} = {value!r:.60}: expected {', '.join(KINDS)}, each of its kind")
-    for key, value in told.get("headers", {}).items():
+    wrong = {key: value for key, value in told.items() if type(value) is not KINDS.get(key)}
+    for key, value in told.get("headers", {}).items() if not wrong else ():
         if not isinstance(value, str) or not value.isprintable():
-            raise SecurityError(f"{FILE}: headers.{key} = {value!r:.60}: expected a text of one line")
-    for key, value in told.get("cookies", {}).items():
-        allowed = (False, "Lax", "Strict", "None") if key == "samesite" else (True, False)
-        if key not in COOKIES or value not in allowed:
-            expected = 'secure and httponly, true or false, and samesite, "Lax", "Strict", "None" or false'
-            raise SecurityError(f"{FILE}: cookies.{key} = {value!r:.60}: expected {expected}")
+            wrong[f"headers.{key}"] = value
+    for key, value in told.get("cookies", {}).items() if not wrong else ():
+        if key not in COOKIES or value not in ALLOWED.get(key, (True, False)):
+            wrong[f"cookies.{key}"] = value
+    for key, value in wrong.items():
+        expected = "a text of one line" if "headers." in key else "what its comments say"
+        expected = expected if "." in key else ", ".join(KINDS)
+        raise SecurityError(f"{FILE}: {key} = {value!r:.60}: expected {expected}")
     return told
 
 

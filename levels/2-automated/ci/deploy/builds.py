@@ -81,7 +81,9 @@ def build_command(service: dict[str, str], name: str, version: str) -> list[str]
     """Return the command that builds and pushes one image, with labels, and its origin where docker can."""
     # A service with a Dockerfile of its own is built from its folder.
     own = (uv.ROOT / service["path"] / "Dockerfile").is_file()
-    what = [service["path"]] if own else ["--build-arg", f"SERVICE={service['path']}", "."]
+    # Two services from before may share a folder, and all of it is in the image.
+    said = service["name" if uv.PROJECT["theirs"] else "path"]
+    what = [service["path"]] if own else ["--build-arg", f"SERVICE={said}", "."]
     command = ["docker", "buildx", "build", "--push", "--tag", f"{name}:{version}"]
     origin = f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{uv.PROJECT['repository']}"
     for label, value in (("revision", version), ("source", origin), ("title", service["name"])):

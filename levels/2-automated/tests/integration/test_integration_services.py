@@ -31,7 +31,9 @@ def missing_call(service):
     """Return the call that code from before has still to make to have health endpoints; None when it is
     there.
     """
-    folder, module = ROOT / service["path"], service["app"].partition(":")[0].partition(".")[0]
+    if service["kind"] == "worker" and " " in service["app"]:  # its health is served beside its command
+        return None
+    folder, module = ROOT / service["path"], service["app"].rpartition(" ")[2].partition(":")[0].partition(".")[0]
     # A wsgi.py beside a package may start it, and hold the call.
     for file in [*sorted(folder.rglob("*.py")), *folder.parent.glob(f"{module}.py")]:
         text = "" if file.name == "health.py" else file.read_text(encoding="utf-8", errors="replace")
@@ -39,6 +41,8 @@ def missing_call(service):
             return None
     if service["kind"] == "worker":
         return f"serve_health({service['name']!r}, port)"
+    if service["app"].startswith("uvicorn "):
+        return "/-/health and /-/readiness of your own"
     return f"init_service(app, {service['name']!r})"
 
 

@@ -76,6 +76,7 @@ def look(environment: str) -> dict[str, Any]:
             seen["log"] = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
             if release := target.last():
                 seen |= {"release": release.number, "version": release.version, "since": release.at, "by": release.by}
+                seen["builds"] = {one.service: one.digest for one in release.builds}
                 wrong = [(one.service, target.wrong(release.number, one, 0)) for one in release.builds]
                 seen["wrong"] = [f"{service}: {why}" for service, why in wrong if why]
                 if target.serving() != release.number or target.running() != [release.number]:

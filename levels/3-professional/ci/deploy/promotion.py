@@ -114,8 +114,9 @@ def rules() -> dict[str, Any]:
     if not told.get("timezone") and told:
         raise Stop(f"{WINDOWS}: expected timezone, such as Europe/Berlin")
     for kind, keys in KEYS.items():
-        entries = told.get(kind, [])
-        for number, one in enumerate(entries if isinstance(entries, list) else [entries], 1):
+        if not isinstance(told.get(kind, []), list):
+            raise Stop(f"{WINDOWS}: expected [[{kind}]], with two brackets")
+        for number, one in enumerate(told.get(kind, []), 1):
             where = f"{WINDOWS}: {kind} {number}"
             aware = isinstance(one, dict) and any(getattr(value, "tzinfo", None) for value in one.values())
             if not isinstance(one, dict) or aware or {key: type(value) for key, value in one.items()} != keys:
