@@ -52,6 +52,7 @@ def on(text: str, environment: str, level: int) -> set[str]:
 
 LEVEL_1 = {"health_endpoints", "basic_testing"}
 LEVEL_2 = {*LEVEL_1, "staging_deployment", "integration_testing"}
+IN_PRODUCTION = {"security_scanning", "service_metrics", "monitoring_dashboards"}
 
 
 @pytest.mark.parametrize(
@@ -63,10 +64,10 @@ LEVEL_2 = {*LEVEL_1, "staging_deployment", "integration_testing"}
         ("local", 2, LEVEL_1),
         ("staging", 2, LEVEL_2),
         ("production", 2, {*LEVEL_1, "staging_deployment"}),
-        ("staging", 3, {*LEVEL_2, "service_metrics"}),
-        ("production", 3, {*LEVEL_1, "staging_deployment", "security_scanning", "service_metrics"}),
-        ("local", 4, {*LEVEL_1, "service_metrics"}),
-        ("production", 4, {*LEVEL_1, "staging_deployment", "security_scanning", "service_metrics"}),
+        ("staging", 3, {*LEVEL_2, "service_metrics", "monitoring_dashboards"}),
+        ("production", 3, {*LEVEL_1, "staging_deployment", *IN_PRODUCTION}),
+        ("local", 4, {*LEVEL_1, "service_metrics", "monitoring_dashboards"}),
+        ("production", 4, {*LEVEL_1, "staging_deployment", *IN_PRODUCTION}),
     ],
 )
 def test_what_is_on_in_a_new_project(environment: str, level: int, expected: set[str]) -> None:
