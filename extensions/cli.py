@@ -22,11 +22,16 @@ from .commands import (
     new,
     owner,
     preview,
+    promote,
     propose,
     record,
+    road,
     service,
     set,
+    setup,
+    slo,
     stubs,
+    threat_model,
     todo,
     update,
     upgrade,
@@ -37,7 +42,7 @@ from .project import environment
 # In the order in which `levels --help` lists them.
 COMMANDS = (
     *(new, upgrade, update, preview, owner, set, service),
-    *(record, todo, evolution, flags, env, propose, api_docs, stubs),
+    *(record, todo, evolution, flags, env, setup, slo, promote, road, propose, api_docs, threat_model, stubs),
 )
 
 

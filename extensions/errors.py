@@ -2,8 +2,8 @@
 is told to do.
 
 Exit codes: 0 done; 1 the answer is no (a conflict, an open item, documents out of date), which is a result
-and not a failure, so no class here has it; 2 bad input or usage; 130 stopped by the person, as a shell says
-it.
+and not a failure, so no class here has it; 2 bad input or usage; 3 the answer isn't known, where that must
+not be taken for yes (`slo`); 130 stopped by the person, as a shell says it.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ import re
 import runpy
 import shlex
 import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -184,6 +186,25 @@ def test_what_would_change_how_their_code_is_built_or_tested_stays_out(
     assert not (project.folder / "pyproject.toml").exists()
     assert not (project.folder / ".dockerignore").exists()
     assert project.answers()["keep"] == ["Dockerfile"]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_what_a_levels_services_need_is_installed_beside_their_own(
+    template: Path, tmp_path: Path, level: int
+) -> None:
+    manifests = layers.manifests(template)
+    needed = [one for manifest in manifests[:level] for one in manifest.dependencies]
+    assert bool(needed) == (level >= 3)
+    theirs, new = tmp_path / "theirs", Project(tmp_path / "new", template).copy(level=level)
+    repository(theirs, REPOSITORIES["a package at the root"][0])
+    Project(theirs, template).copy(level=level)
+    code = "import sys; sys.path.insert(0, 'ci'); import ways; print(*ways.added(), sep='\\n')"
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=theirs, capture_output=True, text=True, check=True
+    )
+    assert set(needed) <= set(said.stdout.splitlines())
+    own = tomllib.loads(new.read("pyproject.toml"))["project"]["dependencies"]
+    assert own == ["flask>=3.1,<4", "gunicorn>=27,<28", *needed]
 
 
 def test_the_closing_message_says_what_to_add_and_where(

@@ -104,7 +104,7 @@ BAD = [
     ("environments", [{"name": "staging", "colour": "red"}]),
     *[
         ("environments", [{"name": "staging", "url": url}])
-        for url in ("example.com", "https://u:p@x", "https://x/${{ secrets.KEY }}", "javascript:1", None)
+        for url in ("example.com", "https://u:p@x", "https://x/${{ vars.KEY }}", "javascript:1", None)
     ],
 ]
 

@@ -453,10 +453,14 @@ def test_what_github_knows_is_asked(at_level: AtLevel, github: dict[str, Any]) -
     github[f"{base}/environments/staging/secrets"] = {
         "secrets": [{"name": "STAGING_SSH_KEY"}, {"name": "STAGING_ENV"}]
     }
-    github[f"{base}/actions/variables/CODE_SCANNING"] = {"name": "CODE_SCANNING", "value": "true"}
+    github[f"{base}/code-scanning/default-setup"] = {
+        "state": "configured",
+        "languages": ["actions", "python"],
+    }
     found = items(project, repository="acme/shop")
     assert [found[key].state for key in waiting] == ["done", "done", "todo", "done"]
     assert found["deployment_secrets"].detail == "missing: STAGING_KNOWN_HOSTS"
+    assert found["code_scanning"].detail == "CodeQL's default setup is on: actions, python"
     github[f"{base}/actions/secrets"] = {"secrets": [{"name": "STAGING_KNOWN_HOSTS"}]}
     github[f"{base}/rules/branches/main"] = []
     assert items(project, repository="acme/shop")["deployment_secrets"].state == "done"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,9 @@ PAGES = os.getenv("PAGES", "3")
 
 
 @pytest.fixture
-def shop(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+def shop(at_level: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project at level 2 whose code reads three variables of its own, standing in it."""
-    project.copy(level=2, services=["api"])
+    project = at_level(2)
     project.write("services/api/payments.py", CODE)
     project.commit("payments")
     monkeypatch.chdir(project.folder)

@@ -63,10 +63,10 @@ LEVEL_2 = {*LEVEL_1, "staging_deployment", "integration_testing"}
         ("local", 2, LEVEL_1),
         ("staging", 2, LEVEL_2),
         ("production", 2, {*LEVEL_1, "staging_deployment"}),
-        ("staging", 3, LEVEL_2),
-        ("production", 3, {*LEVEL_1, "staging_deployment", "security_scanning"}),
-        ("local", 4, LEVEL_1),
-        ("production", 4, {*LEVEL_1, "staging_deployment", "security_scanning"}),
+        ("staging", 3, {*LEVEL_2, "service_metrics"}),
+        ("production", 3, {*LEVEL_1, "staging_deployment", "security_scanning", "service_metrics"}),
+        ("local", 4, {*LEVEL_1, "service_metrics"}),
+        ("production", 4, {*LEVEL_1, "staging_deployment", "security_scanning", "service_metrics"}),
     ],
 )
 def test_what_is_on_in_a_new_project(environment: str, level: int, expected: set[str]) -> None:
@@ -96,9 +96,9 @@ def test_what_no_level_has_yet_is_off_and_says_so() -> None:
         )
 
 
-def test_every_flag_of_the_file_belongs_to_one_level() -> None:
+def test_every_flag_belongs_to_one_level() -> None:
     belongs = [name for manifest in MANIFESTS for name in manifest.features + manifest.later]
-    assert sorted(belongs) == sorted(yaml.safe_load(SHIPPED)["features"])
+    assert sorted(belongs) == sorted([*yaml.safe_load(SHIPPED)["features"], "service_metrics"])
 
 
 def test_what_nothing_asks_for_is_on_whatever_the_file_says() -> None:
@@ -173,7 +173,7 @@ def test_what_the_file_does_not_name_is_on_with_its_level() -> None:
 def test_a_project_without_the_file_has_what_its_level_brings(at_level: AtLevel) -> None:
     project = at_level(4)
     (project.folder / code.FILE).unlink()
-    assert pipeline(project, "staging")["runtime"] == "a_b_testing"
+    assert pipeline(project, "staging")["runtime"] == "service_metrics,a_b_testing"
 
 
 def test_services_are_told_of_runtime_features_only() -> None:
@@ -182,7 +182,11 @@ def test_services_are_told_of_runtime_features_only() -> None:
     text = text.replace(
         "      integration_testing: true\n", "      integration_testing: true\n      a_b_testing: true\n"
     )
-    for level, expected in ((2, "dark_mode"), (3, "dark_mode"), (4, "a_b_testing,dark_mode")):
+    for level, expected in (
+        (2, "dark_mode"),
+        (3, "dark_mode,service_metrics"),
+        (4, "a_b_testing,dark_mode,service_metrics"),
+    ):
         stands = flags.where_it_stands(level)
         assert code.runtime(code.resolve(code.read(text), stands, "staging"), stands) == expected
 
@@ -434,7 +438,7 @@ def test_a_deployment_hands_the_flags_to_the_services(at_level: AtLevel, tmp_pat
     # What the settings of the environment say wins.
     shop.project.write("config/staging.env", STAGING + "FEATURE_FLAGS='mine'\n")
     shop.started("one")
-    for number, flags_on in ((1, "a_b_testing"), (2, "mine")):
+    for number, flags_on in ((1, "a_b_testing,service_metrics"), (2, "mine")):
         services = shop.host.json(f"releases/{number}/compose.json")["services"]
         assert services["api"]["environment"]["FEATURE_FLAGS"] == flags_on
     shop.project.write("config/qa.env", STAGING)

@@ -256,7 +256,7 @@ def test_preview_tells_just_what_the_move_then_does(at_level: AtLevel, levels: L
 def test_preview_for_people(at_level: AtLevel, levels: Levels) -> None:
     project = at_level(2)
     up = levels(project, "preview", "3")[1]
-    assert "Level 3, Professional" in up and "CODE_SCANNING" in up and ".github/workflows/security.yml" in up
+    assert "Level 3, Professional" in up and "CodeQL" in up and ".github/workflows/security.yml" in up
     assert "-current_level: 2" in up and "+current_level: 3" in up
     down = levels(project, "preview", "1")[1]
     assert "keeps running until you stop it" in down and "Files that go" in down

@@ -21,7 +21,8 @@ import pytest
 from extensions.errors import Refused
 from extensions.evolution import deployment_log, metrics, triggers
 from extensions.evolution.registry import METRICS
-from extensions.evolution.sources import git_history, people, rates, web
+from extensions.evolution.sources import git_history, people, rates, stack, web
+from tests.support.histories import registers
 from tests.support.projects import Project, git
 from tests.support.repositories import DAY, History
 from tests.support.stand_ins import StandIns
@@ -864,6 +865,74 @@ def test_a_record_that_was_read_and_is_empty_leaves_the_rest_known(deploying: De
     assert "the record on the host, which is empty" in measured["manual_errors"].source
     (deploying.project / deployment_log.FILE).unlink()
     assert "empty" in measure(deploying.project, offline=False)["deployment_frequency"].reason
+
+
+# Users of a day
+
+
+@pytest.mark.parametrize("users", [0, 1, 10, 200, 640, 1000, 5000, 100_000])
+def test_users_are_estimated_from_the_registers_within_three_errors(users: int) -> None:
+    ranks = registers((f"user {number}" for number in range(users)), "2026-11-24")
+    found = stack.estimate({str(number): float(rank) for number, rank in enumerate(ranks)})
+    assert found == pytest.approx(users, rel=3 * stack.ERROR, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    "registers", [{"256": 1.0}, {"": 1.0}, {"0": -1.0}, {"0": 65.0}, {"0": 0.5}, {"0": float("inf")}]
+)
+def test_what_is_no_sketch_is_no_number_of_users(registers: dict[str, float]) -> None:
+    assert stack.estimate(registers) is None
+
+
+# The Prometheus of level 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ("PROMETHEUS_URL=http://me:hunter2@p:9090\n", "PROMETHEUS_URL: expected an address such as"),
+        ("PROMETHEUS_URL=file:///etc/passwd\n", "PROMETHEUS_URL: expected an address such as"),
+        ("DEPLOY_HOST=ann@shop.example.org\n", "ssh: connect to host: Connection refused"),
+        ("", "DEPLOY_HOST is '', expected user@host"),
+        (None, "config/production.env is missing"),
+    ],
+)
+def test_without_a_way_to_prometheus_traffic_and_uptime_are_unknown(
+    at_level: Callable[..., Project],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: str,
+    reason: str,
+) -> None:
+    project = at_level(3)
+    if settings is not None:
+        project.write("config/production.env", settings)
+    there = StandIns(tmp_path / "stand-ins")
+    there.trouble(unreachable=True)
+    monkeypatch.setenv("PATH", f"{there.bin}:{os.environ['PATH']}")
+    for name in [name for name in os.environ if name == "CI" or name.startswith(("DEPLOY_", "PROMETHEUS"))]:
+        monkeypatch.delenv(name)
+    measured = metrics.measure(project.folder, project.answers(), now=NOW)
+    for name in ("production_traffic.requests", "production_traffic.users", "measured_uptime"):
+        one = measured[name]
+        assert one.value is None and one.reason.startswith(reason) and "hunter2" not in repr(one)
+        assert one.do == "run this on a machine that deploys there, or set PROMETHEUS_URL"
+    offline = metrics.measure(project.folder, project.answers(), now=NOW, offline=True)
+    assert offline["measured_uptime"].reason == "not asked, offline"
+
+
+def test_a_prometheus_that_is_set_by_its_address_needs_no_ssh(
+    at_level: Callable[..., Project], server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = at_level(3)
+    project.write("config/production.env", "")
+    address = server(body(200, '{"data": {"resultType": "vector", "result": []}}'))
+    monkeypatch.setenv("PROMETHEUS_URL", f"{address}/")
+    one = metrics.measure(project.folder, project.answers(), now=NOW)["measured_uptime"]
+    assert (one.source, one.reason) == (
+        f"Prometheus ({address})",
+        "Prometheus watches no service of this environment",
+    )
 
 
 # Servers that misbehave

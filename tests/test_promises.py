@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -324,6 +325,22 @@ def test_migrations_of_the_crossed_layers_run_in_order_and_can_run_twice(
         "level 3: config/security-exceptions.txt: the exception for PYSEC-2020-1 ended on 2020-01-31"
         in capfd.readouterr().err
     )
+
+
+def test_what_takes_the_place_of_codeqls_workflow_is_told_once(at_level: AtLevel) -> None:
+    project, path = at_level(3), ".github/workflows/code-scanning.yml"
+    spec = importlib.util.spec_from_file_location("level_3", ROOT / "levels/3-professional/_level/migrate.py")
+    assert spec and spec.loader
+    level_3 = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(level_3)
+    project.write(path, "on: push\n")
+    project.commit()
+    assert list(level_3.stay(project.folder)) == []
+    (project.folder / path).unlink()
+    [told] = level_3.stay(project.folder)
+    assert told.startswith(f"{path} is gone: ") and "default setup" in told
+    project.commit()
+    assert list(level_3.stay(project.folder)) == []
 
 
 def test_a_job_of_yours_in_the_checks_workflow_is_named_when_pushes_go_elsewhere(

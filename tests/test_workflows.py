@@ -36,11 +36,25 @@ def test_nothing_is_built_or_deployed_that_the_checks_of_that_commit_have_not_pa
         (file, name)
         for file, one in workflows.items()
         for name, job in one["jobs"].items()
-        if graph.acts(job)
+        if graph.acts(job) and not graph.promotes(one)
     }
     assert acting == {(STAGING, "images"), (STAGING, "deploy")}
     assert {"check", "integration"} <= suites(level)
     assert graph.unchecked(workflows, suites(level)) == []
+
+
+def test_a_promotion_waits_for_its_approval_and_builds_nothing(fresh: AtLevel) -> None:
+    workflows = graph.read(fresh(3).folder)
+    assert graph.events(workflows[STAGING])["push"]["paths-ignore"] == ["config/releases/**"]
+    jobs = workflows["promote.yml"]["jobs"]
+    assert [name for name, job in jobs.items() if graph.acts(job)] == ["deploy-production"]
+    assert list(graph.called(jobs["deploy-production"])) == ["deploy ENV=production"]
+    assert jobs["approved"]["permissions"] == {"contents": "read", "pull-requests": "read"}
+    assert jobs["deploy-production"]["permissions"] == {"contents": "read", "packages": "read"}
+    jobs["deploy-production"]["needs"] = []
+    assert graph.unchecked(workflows, suites(3)) == [
+        "promote.yml: deploy-production doesn't wait for approved"
+    ]
 
 
 Jobs = dict[str, Any]
@@ -181,7 +195,7 @@ def test_a_run_is_only_cancelled_where_it_is_a_pull_requests(fresh: AtLevel, lev
 @pytest.mark.parametrize("level", LEVELS)
 def test_jobs_have_the_rights_that_they_need_and_one_uv(fresh: AtLevel, level: int) -> None:
     [pinned] = re.findall(r'^PINNED = "(.*)"$', fresh(level).read("ci/uv.py"), re.MULTILINE)
-    written = {"images": {"packages"}, "code-scanning": {"security-events"}}
+    written = {"images": {"packages"}, "weekly": {"issues"}}
     for file, workflow in graph.read(fresh(level).folder).items():
         assert workflow["permissions"] == {}, file
         assert workflow["name"] in (workflow["name"].capitalize(), "quality"), "one spelling of names"

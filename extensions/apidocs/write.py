@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def run(project: Path, recorded: Mapping[str, Any], check: bool, as_json: bool) 
     services = read(project, answers.recorded_services(recorded))
     make = answers.make(recorded)
     files = texts(str(recorded.get("project_name") or "this project"), services, make)
-    _look(project, files)
+    refuse_others(project, files, ours, "levels api-docs")
     stale = _stale(project, files)
     if check:
         return _check(project, files, stale, services, as_json, make)
@@ -139,7 +139,7 @@ def run(project: Path, recorded: Mapping[str, Any], check: bool, as_json: bool) 
     tests = {one.test for one in services if one.test}
     for path, text in files.items():
         if path not in tests:
-            _put(project / path, text)
+            put(project / path, text)
     untested = {
         one.service["name"]: _test(project, one.test, files[one.test], make) for one in services if one.test
     }
@@ -151,13 +151,13 @@ def run(project: Path, recorded: Mapping[str, Any], check: bool, as_json: bool) 
     return 1 if wrong else 0
 
 
-def _look(project: Path, files: Mapping[str, str]) -> None:
-    for path in files:
+def refuse_others(project: Path, paths: Iterable[str], ours: Callable[[Path], bool], command: str) -> None:
+    """Raises Refused where one of `paths` is a file that the command didn't write, or leads elsewhere."""
+    for path in paths:
         file = project / path
         if (file.exists() or file.is_symlink()) and not (file.is_file() and ours(file)):
             raise Refused(
-                f"{path}: stands here and was not written by `levels api-docs`; move it away, then run this"
-                " again"
+                f"{path}: stands here and was not written by `{command}`; move it away, then run this again"
             )
         above = next(one for one in file.parents if one.exists())
         if not above.is_dir() or not above.resolve().is_relative_to(project.resolve()):
@@ -184,7 +184,7 @@ def _check(
     late = [
         path
         for path, text in files.items()
-        if _text(project / path) != text and not (path in tests and not (project / path).exists())
+        if text_at(project / path) != text and not (path in tests and not (project / path).exists())
     ]
     late += stale
     if as_json:
@@ -203,16 +203,17 @@ def _check(
     return 1 if late else 0
 
 
-def _text(file: Path) -> str:
+def text_at(file: Path) -> str:
+    """What a file holds; empty where it isn't there or isn't text."""
     try:
         return file.read_bytes().decode("utf-8")
     except (OSError, ValueError):
         return ""
 
 
-def _put(file: Path, text: str) -> None:
+def put(file: Path, text: str) -> None:
     """Write a file whole or not at all; one that holds the text already is left alone."""
-    if _text(file) == text:
+    if text_at(file) == text:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
@@ -239,7 +240,7 @@ def _test(project: Path, path: str, text: str, make: str) -> str:
         return f"there is no .venv to try it in: run `{make} install`, then this again"
     # Tried under a name that pytest doesn't collect by itself.
     trial = file.with_name(f"trial_{os.getpid()}_{file.name}")
-    _put(trial, text)
+    put(trial, text)
     try:
         # The name is last, so that no setting of theirs adds other tests; their addopts may ask for what
         # isn't there.
@@ -270,7 +271,7 @@ def _test(project: Path, path: str, text: str, make: str) -> str:
         if ours(file):
             file.unlink()
     else:
-        _put(file, text)
+        put(file, text)
     return why
 
 

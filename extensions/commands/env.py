@@ -19,13 +19,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..evolution import environments
+    from ..environments import settings
     from ..evolution.facts import Facts
 
     project = Path.cwd()
     facts = Facts(project, project_answers(project), datetime.now(UTC), offline=True)
-    seen = environments.report(facts, options.environment)
+    seen = settings.report(facts, options.environment)
     if not options.check:
-        environments.write(facts, seen)
-    print(json.dumps(environments.as_json(seen), indent=2) if options.json else environments.text(seen))
+        settings.write(facts, seen)
+    print(json.dumps(settings.as_json(seen), indent=2) if options.json else settings.text(seen))
     return 0 if seen.passed else 1

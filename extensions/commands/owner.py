@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from ..apidocs import write
+    from ..apidocs import threat_model, write
 
     project = Path.cwd()
     recorded = project_answers(project)
@@ -55,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
         raise Refused(
             f"{options.file}: there is no such file here, and the template brings none of that name"
         )
+    if not level and name == threat_model.PAGE and threat_model.ours(project / name):
+        owner, why = "shared", "written by `levels threat-model` from the source; what follows is yours"
     if options.json:
         print(json.dumps({"file": name, "owner": owner, "level": level or None, "why": why}))
     else:

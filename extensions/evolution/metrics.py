@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ..project.git_and_files import shown
+from ..template import answers
 from . import deployment_log, document, settings
 from .registry import METRICS
-from .sources import deployments, git_history, github, host, prometheus, rates, web
+from .sources import deployments, git_history, github, host, prometheus, rates, stack, web
 
 WINDOW = f"{rates.WEEKS} weeks"
 NO_LOG = f"there is no deployment log ({deployment_log.FILE})"
@@ -72,7 +73,7 @@ def measure(
         _lead_time(project, deployed, at, git),
         _production(deployed, asked),
         *_from_log(read, wanted.environment, at),
-        *_from_prometheus(wanted, at, offline),
+        *_from_prometheus(project, recorded, wanted, at, offline),
         *_services(recorded),
         *(_declared(wanted, name) for name in settings.DECLARED),
     ]
@@ -151,7 +152,7 @@ def _deployment_log(
 ) -> deployment_log.DeploymentLog:
     """The deployment log, with the record on the environment's host where the project's deploys leave one."""
     read = deployment_log.read(project, at + rates.SLACK)
-    if not host.is_asked(project):
+    if not host.has_record(project):
         return read
     if offline:
         return replace(read, unread="not asked, offline")
@@ -373,48 +374,107 @@ def _from_log(read: deployment_log.DeploymentLog, environment: str, at: float) -
 # Production
 
 
-def _from_prometheus(wanted: settings.Settings, at: float, offline: bool) -> list[Measured]:
-    names = {
-        "requests": "production_traffic.requests",
-        "users": "production_traffic.users",
-        "uptime": "measured_uptime",
-    }
-    queries = {"requests": prometheus.REQUESTS, **wanted.queries}
-    source = f"Prometheus ({shown(wanted.prometheus)})" if wanted.prometheus else ""
-    why, do = "no Prometheus is named: `sources: prometheus:` in config/evolution.yml", ""
+NAMES = {
+    "requests": "production_traffic.requests",
+    "uptime": "measured_uptime",
+    "users": "production_traffic.users",
+}
+
+
+def _from_prometheus(
+    project: Path, recorded: Mapping[str, Any], wanted: settings.Settings, at: float, offline: bool
+) -> list[Measured]:
+    """Traffic and uptime: by a query of the person's where config/evolution.yml has one, else from what
+    services serve from level 3 on.
+    """
+    stacked = host.has_prometheus(project)
+    if not wanted.prometheus and not stacked:
+        why = "no Prometheus is named: `sources: prometheus:` in config/evolution.yml"
+        return [_no_figure(key, wanted, why) for key in NAMES]
+    if offline:
+        return [
+            _no_figure(key, wanted, "not asked, offline", "run this without `--offline`") for key in NAMES
+        ]
+    name, services = str(recorded.get("project_name", "")), answers.recorded_services(dict(recorded))
+    try:
+        with host.way_to_prometheus(project, wanted.prometheus, wanted.environment) as (address, what):
+            source = f"Prometheus ({what})"
+
+            def ask_all(by: float) -> list[Measured]:
+                ask = prometheus.Ask(address, at, by)
+                return [
+                    _production_figure(ask, key, name, services, wanted, source, stacked) for key in NAMES
+                ]
+
+            return web.within(web.LIMIT, "Prometheus", ask_all)
+    except web.NotMeasured as error:
+        return [_no_figure(key, wanted, str(error), _to_reach(wanted)) for key in NAMES]
+
+
+def _production_figure(
+    ask: prometheus.Ask,
+    key: str,
+    project_name: str,
+    services: Sequence[Mapping[str, Any]],
+    wanted: settings.Settings,
+    source: str,
+    stacked: bool,
+) -> Measured:
+    """One of the three figures, from a Prometheus that is there to be asked."""
+    name, own = NAMES[key], wanted.queries.get(key, "")
+    how = f"look at the query below `sources: prometheus: {key}:` in config/evolution.yml"
+    query, why = own, ""
+    try:
+        if not own and stacked:
+            told = _from_stack(ask, key, project_name, services, wanted.environment)
+            if isinstance(told, stack.Told):
+                evidence = tuple(map(shown, told.evidence))
+                return Measured(
+                    name, told.value, source, told.window, told.confidence, evidence, history=told.history
+                )
+            why, how = told, f"let it run on, or write a query below `sources: prometheus: {key}:`"
+        if not own and key == "requests" and wanted.prometheus:
+            query = prometheus.REQUESTS
+        answer = prometheus.figure(ask, query) if query else why
+    except web.Answered as error:
+        answer = prometheus.refused(error)
+    except web.NotMeasured as error:
+        answer, how = str(error), _to_reach(wanted)
+    if isinstance(answer, str) and why and query != own:
+        answer = why  # what level 3's metrics lack says more than that there are none of another exporter
+    if not answer:
+        answer = f"no query is given: `sources: prometheus: {key}:` in config/evolution.yml"
+        how = f"write the query below `sources: prometheus: {key}:` in config/evolution.yml"
+    if not isinstance(answer, str) and key == "uptime" and not 0 <= answer[0] <= 1:
+        answer = f"the query gives {answer[0]:g}, expected a share from 0 to 1"
+    line = (shown(query),) if query else ()
+    if isinstance(answer, str):
+        return _unknown(name, answer, source, line, do=how)
+    return Measured(name, answer[0], source, "as the query has it", "high", line, history=answer[1])
+
+
+def _from_stack(
+    ask: prometheus.Ask, key: str, project_name: str, services: Sequence[Mapping[str, Any]], environment: str
+) -> stack.Told | str:
+    where = stack.labels(project_name, environment)
+    if key == "requests":
+        return stack.requests(ask, where, ask.now)
+    if key == "users":
+        return stack.users(ask, where, ask.now)
+    return stack.uptime(ask, where, [str(one["name"]) for one in services if one["kind"] == "web"], ask.now)
+
+
+def _to_reach(wanted: settings.Settings) -> str:
+    """What to do about a Prometheus that doesn't answer."""
     if wanted.prometheus:
-        why, do = "not asked, offline", "run this without `--offline`"
-    answers: Mapping[str, prometheus.Figure | str] = {}
-    if wanted.prometheus and not offline:
-        try:
-            answers = prometheus.ask(wanted.prometheus, queries, at)
-        except web.NotMeasured as error:
-            why, do = (
-                str(error),
-                "look whether the Prometheus of config/evolution.yml answers from this machine",
-            )
-    measured = []
-    for key, name in names.items():
-        line = (shown(queries[key]),) if key in queries else ()
-        answer = answers.get(key, why)
-        how = (
-            do
-            if answer == why
-            else f"look at the query below `sources: prometheus: {key}:` in config/evolution.yml"
-        )
-        if wanted.prometheus and key not in queries:
-            answer = f"no query is given: `sources: prometheus: {key}:` in config/evolution.yml"
-            how = f"write the query below `sources: prometheus: {key}:` in config/evolution.yml"
-        if not isinstance(answer, str) and key == "uptime" and not 0 <= answer[0] <= 1:
-            answer = f"the query gives {answer[0]:g}, expected a share from 0 to 1"
-        if isinstance(answer, str):
-            measured.append(_unknown(name, answer, source, line, do=how))
-        else:
-            value, history = answer
-            measured.append(
-                Measured(name, value, source, "as the query has it", "high", line, history=history)
-            )
-    return measured
+        return "look whether the Prometheus of config/evolution.yml answers from this machine"
+    return "run this on a machine that deploys there, or set PROMETHEUS_URL"
+
+
+def _no_figure(key: str, wanted: settings.Settings, why: str, how: str = "") -> Measured:
+    query = wanted.queries.get(key, prometheus.REQUESTS if key == "requests" and wanted.prometheus else "")
+    source = f"Prometheus ({shown(wanted.prometheus)})" if wanted.prometheus else ""
+    return _unknown(NAMES[key], why, source, (shown(query),) if query else (), do=how)
 
 
 # What is known without measuring

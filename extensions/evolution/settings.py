@@ -147,7 +147,8 @@ def _sources(given: dict[str, tuple[Any, int]]) -> dict[str, Any]:
                 {"url": value} if isinstance(value, str) else value,
                 ("url", "requests", "users", "uptime"),
             )
-            settings["prometheus"] = _address(f"{place}.url", queries.pop("url", ""))
+            if "url" in queries:  # from level 3 on it is known without
+                settings["prometheus"] = _address(f"{place}.url", queries.pop("url"))
             settings["queries"] = queries
     return settings
 

@@ -31,6 +31,7 @@ YAML = {
 }  # the answers that aren't plain text
 # The environments of a project that says nothing of them, in order: a merge is deployed to the first one.
 ENVIRONMENTS = ("staging", "production")
+SECONDS = ("0.1", "0.25", "0.5", "0.75", "1", "2.5", "5", "10")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the fast one, where PyYAML was built with it
@@ -330,6 +331,18 @@ def _readiness(where: str, value: Any) -> None:
         seen.add(one)
 
 
+def _percentage(where: str, value: Any) -> None:
+    """A share of requests; YAML may have read it as a number."""
+    if isinstance(value, bool) or not re.fullmatch(r"[5-9][0-9](\.[0-9]{1,4})?", str(value), re.ASCII):
+        raise Refused(f"{where}: expected a percentage from 50 to 99.9999, as 99.9, got {value!r}")
+
+
+def _latency(where: str, value: Any) -> None:
+    """One of the bounds between which durations are counted: see runtime/metrics.py."""
+    if isinstance(value, bool) or str(value) not in SECONDS:
+        raise Refused(f"{where}: expected one of {', '.join(SECONDS)}, got {value!r}")
+
+
 def _environments(where: str, value: Any) -> None:
     if not isinstance(value, list) or not value:
         _refuse(where, value, "a list with one environment at least, as [staging, production]")
@@ -411,6 +424,9 @@ CHECKS: dict[str, Callable[[str, Any], None]] = {
         r"[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)*", "a registry, as ghcr.io"
     ),
     "environments": _environments,
+    "uptime_target": _percentage,
+    "latency_target": _percentage,
+    "latency_seconds": _latency,
 }
 
 

@@ -61,12 +61,13 @@ class Check(Entry):
 @dataclass(frozen=True)
 class Suite:
     """What a commit has to pass at this level: the job of the workflow, what it does, and the make target
-    that it runs.
+    that it runs; of the history it has `depth` commits, all of them for 0.
     """
 
     job: str
     does: str
     run: str
+    depth: int = 2  # the commit before shows what is new
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,9 @@ class Manifest:
     required: list[str] = field(default_factory=list)  # check runs that a merge waits for
     suites: list[Suite] = field(default_factory=list)
     pushes: str | None = None  # the workflow that has the checks of a push from this level on
+    dependencies: list[str] = field(default_factory=list)  # that services have beside level 1's
+    after_images: str = ""  # steps, as YAML, for the job that has built the images of a push
+    not_built: list[str] = field(default_factory=list)  # folders that no image is built from
     runtime: list[str] = field(default_factory=list)  # flags that running services are told of
     # Flags that a script asks for, and the environment for which the workflows have it ask.
     asked: dict[str, str] = field(default_factory=dict)

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 import pytest
 
 from extensions.evolution import metrics
+from tests.support.as_a_person import levels
 from tests.support.deployed import Jobs, Shop, wait_until
 from tests.support.engine import Target
 from tests.support.load import Counts
@@ -149,6 +150,39 @@ def test_a_release_of_staging_goes_to_production_as_the_same_builds(shop: Shop) 
         shop.make("deploy", "ENV=production", f"RELEASE={staging}")
     no_gap(got, sent)
     shop.runs(2, version, "production")
+
+
+def test_a_move_down_to_1_and_up_again_leaves_what_runs_and_the_next_deploy_goes_on_from_it(
+    shop: Shop, versions: list[str]
+) -> None:
+    number, version = shop.ask()
+    settings = (shop.folder / "config" / "staging.env").read_text()
+    with shop.load(pause=0.02) as (got, sent):
+        said = levels(shop.folder, "preview", "1").stdout
+        assert "Files that go" in said and "ci/deploy/pipeline.py" in said
+        runs_on = [line.strip() for line in said.splitlines() if "keeps running until you stop it" in line]
+        assert len(runs_on) == 3 and "what was deployed" in runs_on[0] and "the proxy" in runs_on[1], said
+        # What it says how to end is what is there.
+        assert "docker compose -p PROJECT-ENVIRONMENT-NUMBER down" in runs_on[0]
+        assert f"shop-staging-{number} " in shop.target.ssh.sh("docker compose ls")
+        for level in ("1", "2"):
+            done = levels(shop.folder, "upgrade", level)
+            assert done.returncode == 0, done.stderr
+            shop.project.commit(f"level {level}")
+            assert (shop.folder / "ci/deploy").is_dir() == (level == "2")
+            shop.runs(number, version)
+        assert (shop.folder / "config" / "staging.env").read_text() == settings, (
+            "git ignores it, and so do moves"
+        )
+        moved = shop.build("up again")
+        shop.make("deploy", "ENV=staging")
+        next_one = shop.ask()[0]
+        shop.runs(next_one, moved)
+        shop.make("rollback", "ENV=staging")  # to a release of before the move
+    no_gap(got, sent)
+    for counts in (got, sent):
+        assert set(map(int, counts.named)) == {number, next_one}, str(counts)
+    shop.runs(number, version)
 
 
 def test_after_a_power_loss_what_ran_well_runs_again(shop: Shop) -> None:

@@ -135,25 +135,24 @@ def test_a_deploy_that_is_killed_after_any_step_is_put_in_order_by_the_next(
 def test_a_rollback_that_is_killed_after_any_step_is_put_in_order_by_the_next(
     shop: Shop, versions: list[str]
 ) -> None:
-    found, ahead = steps(shop, "rollback"), False
+    found = steps(shop, "rollback")
     assert len(found) > 8
+    # In proof one before traffic, one after it, and one where no failure takes anything back any more: a deploy, whose
+    # steps these are too, is killed there after every one.
+    taken = found if SOAK else found[found.index("start") :: 3]
     with shop.load(4, pause=0.05) as (got, sent):
-        for name in found:
-            if not ahead:
-                number, version = shop.ask()
-                shop.make("deploy", "ENV=staging", f"VERSION={versions[versions.index(version) - 1]}")
-            newer = shop.ask()
+        for name in taken:
+            number, version = shop.ask()
+            shop.make("deploy", "ENV=staging", f"VERSION={versions[versions.index(version) - 1]}")
+            newer, _ = shop.ask()
             killed(shop, name, "rollback", "ENV=staging", f"RELEASE={number}")
-            one_serves(shop, {number, newer[0]})
+            one_serves(shop, {number, newer})
             left_alone(shop)
-            if ahead := not SOAK and found.index(name) < found.index("pull"):
-                shop.runs(*newer)  # as above
-                continue
             shop.make("rollback", "ENV=staging", f"RELEASE={number}")
             shop.runs(number, version)
     for counts in (got, sent):
         assert not counts.failed and "" not in counts.named, str(counts)
-    print(f"killed after each of {len(found)} steps; {got.requests + sent.requests} requests, 0 failed")
+    print(f"killed after {', '.join(taken)}; {got.requests + sent.requests} requests, 0 failed")
 
 
 @pytest.mark.parametrize("name", ["start", "drain"])

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tarfile
 import threading
@@ -26,7 +25,9 @@ import pytest
 
 from extensions.evolution import metrics
 from extensions.evolution.sources import prometheus, rates, web
+from tests.support.engine import Target
 from tests.support.github_api import RESET, TOKEN, GitHub, serving
+from tests.support.histories import Past, running_prometheus, written
 from tests.support.projects import Project
 from tests.support.proofs import Machine, answers, fresh_machine
 from tests.support.repositories import DAY, History
@@ -268,35 +269,6 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     return fresh_machine(tmp_path_factory)
 
 
-@contextmanager
-def running_prometheus(folder: Path, target: str = "") -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Prometheus, scraping `target` each second; yields its address and process."""
-    program = shutil.which("prometheus")
-    assert program, "Prometheus from Debian: apt-get install prometheus"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    jobs = [{"job_name": "api", "static_configs": [{"targets": [target]}]}] if target else []
-    folder.mkdir(exist_ok=True)
-    (folder / "prometheus.yml").write_text(
-        json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs})
-    )
-    listen = [f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=400d"]
-    command = [program, "--config.file=prometheus.yml", "--storage.tsdb.path=data", *listen]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
-    try:
-        end = time.monotonic() + 30
-        while not answers(f"http://127.0.0.1:{port}/-/ready"):
-            assert server.poll() is None and time.monotonic() < end, (folder / "log").read_text()
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}", server
-    finally:
-        server.send_signal(signal.SIGCONT)
-        server.terminate()
-        server.wait(20)
-
-
 def samples(address: str, query: str) -> float:
     """The number that a query gives; 0 where it gives none."""
     answer = json.loads(
@@ -423,3 +395,135 @@ def test_the_weeks_before_are_prometheus_own(tmp_path: Path) -> None:
     values = list(weeks.values())
     assert values[-1] == pytest.approx(240, rel=0.02)
     assert values[-5] == pytest.approx(120, rel=0.02) and values[2] == pytest.approx(120, rel=0.02)
+
+
+# The metrics of level 3
+
+
+def level_3(at_level: Callable[..., Project], address: str, two: bool = False) -> Project:
+    project = at_level(3, two=two)
+    project.write("config/production.env", f"PROMETHEUS_URL={address}/\n")
+    return project
+
+
+def at_noon(day: int) -> float:
+    """A moment so many days ago."""
+    today = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    return (today - timedelta(days=day)).timestamp()
+
+
+def test_traffic_users_and_uptime_are_known_from_the_services_own_metrics(
+    at_level: Callable[..., Project], tmp_path: Path
+) -> None:
+    """Ten weeks of two services and 120 requests a minute, twice as many in the last three; an hour without
+    an answer, two in which it wasn't ready, and one in which Prometheus didn't look; users of nine days, on two
+    instances.
+    """
+    now = time.time()
+    past = Past("production", now - 70 * DAY, now)
+    per_minute = lambda at: (110 if at < now - 21 * DAY else 230, 10)  # noqa: E731
+    out, blind = now - 3 * DAY, now - 2 * DAY
+
+    def up(at: float) -> float | None:
+        return 0.0 if out <= at < out + 3600 else None if blind <= at < blind + 3600 else 1.0
+
+    past.served("market-data", per_minute, up)
+    for check, required, down in (("database", 1.0, 2 * 3600), ("mail", 0.0, 9 * 3600)):
+        labels = f'job="services",service="market-data",instance="a:9464",check="{check}"'
+        state = lambda at, down=down: float(not now - 5 * DAY <= at < now - 5 * DAY + down)  # noqa: E731
+        past.add("readiness_check_up", labels, state)
+        past.add("readiness_check_required", labels, lambda at, required=required: required)
+    past.served("telegram-bot", lambda at: (0, 0), lambda at: None if blind <= at < blind + 3600 else 0.0)
+    staging = Past("staging", now - 70 * DAY, now)
+    staging.served("market-data", lambda at: (5000, 5000))
+    seen = [1000 + 100 * day for day in range(9)]
+    for day, users in enumerate(seen):
+        names = [f"user {number}" for number in range(users)]
+        past.saw("market-data", "a:9464", at_noon(day) - 7200, names[: users * 2 // 3])
+        past.saw("market-data", "b:9464", at_noon(day) + 7200, names[users // 3 :])
+    written(tmp_path / "prometheus", past, staging)
+    with running_prometheus(tmp_path / "prometheus") as (address, _):
+        project = level_3(at_level, address, two=True)
+        start = time.monotonic()
+        measured = metrics.measure(
+            project.folder, project.answers(), now=datetime.fromtimestamp(now, UTC), offline=False
+        )
+        print(f"measured in {time.monotonic() - start:.2f} s")
+    requests, users, uptime = (
+        measured[name]
+        for name in ("production_traffic.requests", "production_traffic.users", "measured_uptime")
+    )
+    assert requests.value == pytest.approx(240, rel=0.01) and requests.source == f"Prometheus ({address})"
+    assert (requests.window, requests.confidence) == ("7 days", "high")
+    assert dict(requests.history)[rates.mondays(now)[-1].date().isoformat()] == pytest.approx(240, rel=0.01)
+    assert dict(requests.history)[rates.mondays(now)[-6].date().isoformat()] == pytest.approx(120, rel=0.01)
+    assert len(requests.history) in (9, 10), "the first week isn't whole"
+    assert uptime.value == pytest.approx(1 - 180 / (28 * 1440 - 60), abs=3e-4), (
+        "a worker that is down is none"
+    )
+    assert (uptime.window, uptime.confidence) == ("28 days", "high")
+    assert "Prometheus looked in 99.9% of that time" in uptime.evidence
+    # Of the days that are over, today's isn't.
+    true = sum(seen[1:8]) / 7
+    assert users.value == pytest.approx(true, rel=3 * 0.065 / 7**0.5), true
+    assert (users.window, users.confidence) == ("7 days", "high")
+    assert "± 2.5%" in users.evidence[1]
+
+
+def test_a_young_stack_says_how_long_it_has_looked(at_level: Callable[..., Project], tmp_path: Path) -> None:
+    now = time.time()
+    past = Past("production", now - 3.5 * 3600, now)
+    past.served("api", lambda at: (60, 0))
+    written(tmp_path / "prometheus", past)
+    with running_prometheus(tmp_path / "prometheus") as (address, _):
+        project = level_3(at_level, address)
+        measured = metrics.measure(project.folder, project.answers(), now=datetime.fromtimestamp(now, UTC))
+        for name, reason in {
+            "production_traffic.requests": "Prometheus has data of 3 hours, and this needs 1 day",
+            "measured_uptime": "Prometheus has data of 3 hours, and this needs 7 days",
+            "production_traffic.users": "no service tells who its users are",
+        }.items():
+            assert measured[name].value is None and reason in measured[name].reason, measured[name]
+        # A query of one's own wins, and the rest stays.
+        mine = "sources:\n  prometheus:\n    uptime: vector(0.5)\n    users: sum(up) * 1000\n"
+        project.write("config/evolution.yml", mine)
+        measured = metrics.measure(project.folder, project.answers(), now=datetime.fromtimestamp(now, UTC))
+        assert (measured["measured_uptime"].value, measured["measured_uptime"].window) == (
+            0.5,
+            "as the query has it",
+        )
+        assert measured["production_traffic.users"].value == 1000
+        assert "3 hours" in measured["production_traffic.requests"].reason
+        # And so does an address of one's own.
+        project.write("config/evolution.yml", f"sources:\n  prometheus: {address}\n")
+        project.write("config/production.env", "")
+        measured = metrics.measure(project.folder, project.answers(), now=datetime.fromtimestamp(now, UTC))
+        assert "3 hours" in measured["measured_uptime"].reason
+
+
+def test_a_prometheus_on_the_host_is_reached_through_ssh(
+    target: Target, at_level: Callable[..., Project], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    past = Past("production", now - 9 * DAY, now)
+    past.served("api", lambda at: (59, 1))
+    written(tmp_path / "prometheus", past)
+    for name in ("DEPLOY_HOST", "DEPLOY_SSH_KEY", "DEPLOY_KNOWN_HOSTS"):
+        monkeypatch.setenv(name, target.environment[name])
+    project = at_level(3)
+    project.write("config/production.env", "LOG_LEVEL=INFO\n")
+
+    def measured() -> metrics.Measured:
+        at = datetime.fromtimestamp(now, UTC)
+        return metrics.measure(project.folder, project.answers(), now=at)["production_traffic.requests"]
+
+    with running_prometheus(tmp_path / "prometheus", port=9090):
+        found = measured()
+    assert found.value == pytest.approx(60, rel=0.01)
+    assert found.source == "Prometheus (port 9090 of the host of production)"
+    gone = measured()
+    assert gone.value is None and "can't be reached" in gone.reason
+    left = subprocess.run(
+        ["pgrep", "-f", f"ssh.*{target.ssh.address}"], capture_output=True, text=True, check=False
+    )
+    assert left.stdout == "", "no connection stays behind"

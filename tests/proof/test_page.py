@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests import test_road
 from tests.support.pasts import commits, deployments, finished
 from tests.support.projects import ROOT, TWO_SERVICES, Project
 from tests.support.proofs import Machine, find_uv, fresh_machine
@@ -49,7 +50,7 @@ def pages(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """Pages with the documents that they show: a first day, and a project with a past for which level 2 is
     due.
     """
-    from extensions.evolution import page
+    from extensions.evolution import page, road
     from extensions.evolution.detector import detect
     from extensions.template import answers
 
@@ -69,6 +70,9 @@ def pages(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         path.write_text(page.render(document), encoding="utf-8")
         pages[name] = (path, document)
     assert pages["due"][1]["recommendation"]["level"] == 2
+    seen = test_road.document()
+    pages["road"] = (folder / "road.html", seen)
+    pages["road"][0].write_text(road.render(seen, folder), encoding="utf-8")
     return pages
 
 
@@ -143,7 +147,7 @@ def test_the_figures_on_the_page_are_those_of_json(
 @needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-@pytest.mark.parametrize("name", ["first-day", "due"])
+@pytest.mark.parametrize("name", ["first-day", "due", "road"])
 def test_an_accessibility_checker_finds_nothing(
     opened: Callable[..., Any], axe: str, name: str, width: int, dark: bool
 ) -> None:

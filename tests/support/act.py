@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ STAND_INS = {
     ),
     "actions/setup-python": "python3 --version",
     "astral-sh/setup-uv": "uv --version",
+    "sigstore/cosign-installer": "cosign version",
     "docker/login-action": (
         'printf %s "${{ inputs.password }}" |'
         ' docker login --username "${{ inputs.username }}" --password-stdin "${{ inputs.registry }}"'
@@ -79,11 +81,13 @@ def run_workflow(
     repository: str = "someone/shop",
     secrets: Mapping[str, str] | None = None,
     variables: Mapping[str, str] | None = None,
+    after: Mapping[str, Callable[[], object]] | None = None,
 ) -> dict[str, Job]:
     """Run a workflow of a project's last commit, or `only` one job and what it needs; returns what came of each job.
 
-    `environment` is all that the steps have. `folder` is for act's own files. Raises AssertionError for an action that
-    has no stand-in, and when act can't run the file.
+    `environment` is all that the steps have. `folder` is for act's own files. `after` has what happens once the job of
+    a name has ended, while the others go on. Raises AssertionError for an action that has no stand-in, and when act
+    can't run the file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # As on GitHub: what isn't committed, or is ignored, isn't there.
@@ -111,32 +115,40 @@ def run_workflow(
         command += ["--platform", f"{runner}=-self-hosted"]
     if only:
         command += ["--job", only]
+    if "GITHUB_API_URL" in environment:  # else act says GitHub's own
+        command += ["--env", f"GITHUB_API_URL={environment['GITHUB_API_URL']}"]
     for name, value in (variables or {}).items():
         command += ["--var", f"{name}={value}"]
     for action in sorted(set(re.findall(r"^ *(?:- )?uses: *([^\s#]+)", file.read_text(), re.MULTILINE))):
         command += ["--local-repository", f"{action}={_stand_in(action, folder)}"]
-    done = subprocess.run(
-        command,
-        cwd=pushed,
-        # act gives its steps a terminal, which runners don't.
-        env={
-            **environment,
-            "GIT_CONFIG_GLOBAL": str(settings),
-            "XDG_CACHE_HOME": str(folder / "cache"),
-            "GIT_PAGER": "cat",
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    jobs = {name: Job() for name in content["jobs"]}
-    for line in done.stdout.splitlines():
-        if line.startswith("{"):
-            _read(json.loads(line), jobs)
-    ran = any(job.conclusion != "skipped" for job in jobs.values())
-    assert ran or done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr}"
+    jobs, said = {name: Job() for name in content["jobs"]}, ""
+    with (folder / "errors").open("w+") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=pushed,
+            # act gives its steps a terminal, which runners don't.
+            env={
+                **environment,
+                "GIT_CONFIG_GLOBAL": str(settings),
+                "XDG_CACHE_HOME": str(folder / "cache"),
+                "GIT_PAGER": "cat",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        late = threading.Timer(900, process.kill)
+        late.start()
+        for line in process.stdout or ():
+            said += line
+            if line.startswith("{") and (ended := _read(json.loads(line), jobs)):
+                (after or {}).get(ended, bool)()
+        code = process.wait()
+        late.cancel()
+        errors.seek(0)
+        ran = any(job.conclusion != "skipped" for job in jobs.values())
+        assert ran or code == 0, f"{said[-3000:]}\n{errors.read()}"
     return jobs
 
 
@@ -158,11 +170,11 @@ def _stand_in(action: str, folder: Path) -> Path:
     return made
 
 
-def _read(line: dict[str, Any], jobs: dict[str, Job]) -> None:
-    """Take in one line of what act says."""
+def _read(line: dict[str, Any], jobs: dict[str, Job]) -> str:
+    """Take in one line of what act says; returns the name of the job that ends with it."""
     job = jobs.get(line.get("jobID", ""))
     if job is None:
-        return
+        return ""
     if line.get("raw_output"):
         job.log += line["msg"]
     match line.get("command"):
@@ -177,3 +189,5 @@ def _read(line: dict[str, Any], jobs: dict[str, Job]) -> None:
         job.steps[line["step"]] = line["stepResult"]
     if result := line.get("jobResult"):  # of a matrix, one that failed is enough
         job.conclusion = "failure" if "failure" in (result, job.conclusion) else result
+        return str(line["jobID"])
+    return ""

@@ -97,15 +97,20 @@ os.execv({sys.executable!r}, [{sys.executable!r}, *words])
 
 
 class Shop:
-    """A project at level 2, with a host of its own name for each environment."""
+    """A project at level 2, or a higher one, with a host of its own name for each environment."""
 
     def __init__(
-        self, project: Project, target: Target, services: Sequence[Any], small: Sequence[str] = ()
+        self,
+        project: Project,
+        target: Target,
+        services: Sequence[Any],
+        small: Sequence[str] = (),
+        **answers: Any,
     ) -> None:
         """Make it from the template. The services in `small` are of the standard library."""
         self.project, self.target, self.folder = project, target, project.folder
-        answers = {"python_version": "3.13", "repository": "me/shop", "image_registry": target.registry.name}
-        project.copy(level=2, services=list(services), **answers)
+        ours = {"python_version": "3.13", "repository": "me/shop", "image_registry": target.registry.name}
+        project.copy(**{"level": 2, "services": list(services), **ours, **answers})
         for name in small:
             project.write(f"services/{name}/small.py", SMALL)
             project.write(f"services/{name}/Dockerfile", DOCKERFILE)

@@ -63,6 +63,8 @@ EDITS = [
     ("tests/smoke/test_smoke.py", None, "\n\ndef test_mine(ask):\n    assert ask('api', '/')[0] == 404\n"),
     (".github/workflows/security.yml", None, "\n# Ada looks after this.\n"),
     ("config/security-exceptions.txt", None, "PYSEC-2024-1 2099-01-31 not reached by us\n"),
+    ("config/security.toml", None, 'Permissions-Policy = "camera=()"\n'),
+    ("SECURITY.md", None, "\nOr ask Ada.\n"),
     ("docs/security.md", None, "\nAda looks after this.\n"),
     ("config/variants.json", None, "\n"),
     ("docs/experiments.md", None, "\nAsk Ada before you start one.\n"),

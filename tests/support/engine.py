@@ -322,7 +322,7 @@ class Registry(Server):
 SSHD = """Port {port}
 ListenAddress 127.0.0.1
 HostKey {folder}/host_key
-AuthorizedKeysFile {folder}/authorized_keys
+AuthorizedKeysFile {folder}/authorized_keys {folder}/home/.ssh/authorized_keys
 PidFile none
 StrictModes no
 UsePAM no

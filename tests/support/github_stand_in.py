@@ -37,6 +37,8 @@ class GitHub:
         self.rights = {"issues", "pull_requests"}
         self.numbered: list[dict[str, Any]] = []  # issues and pull requests share their numbers
         self.writes: list[str] = []
+        self.may: dict[str, str] = {}  # login to permission; everybody may read
+        self.reviews: dict[int, list[dict[str, Any]]] = {}  # by the number of the pull request
 
     def add(self, body: str, association: str = "NONE", title: str = "Hello") -> dict[str, Any]:
         """An issue that somebody else opened."""
@@ -63,6 +65,12 @@ class GitHub:
         if token != f"Bearer {TOKEN}":
             raise Refuses(401, "Bad credentials")
         url = urlsplit(address)
+        if found := re.fullmatch(rf"/repos/{REPOSITORY}/collaborators/([\w-]+)/permission", url.path):
+            return {"permission": self.may.get(found[1], "read"), "user": {"login": found[1]}}
+        if method == "GET" and (more := self._of_a_commit(url.path)) is not None:
+            if "pull_requests" not in self.rights:
+                raise Refuses(403, "Resource not accessible by integration")
+            return _page(more, {key: values[0] for key, values in parse_qs(url.query).items()})
         found = re.fullmatch(rf"/repos/{REPOSITORY}/(issues|pulls)(?:/(\d+))?", url.path)
         if not found:
             raise Refuses(404, "Not Found")
@@ -90,7 +98,6 @@ class GitHub:
         raise Refuses(404, "Not Found")
 
     def _listed(self, kind: str, query: dict[str, str]) -> list[dict[str, Any]]:
-        size, page = min(int(query.get("per_page", 30)), 100), int(query.get("page", 1))
         state = query.get("state", "open")
         # The list of issues holds the pull requests too.
         listed = [
@@ -102,7 +109,46 @@ class GitHub:
             listed = [one for one in listed if f"team:{one['head']['ref']}" == head]
         if query.get("direction") != "asc":
             listed.reverse()
-        return listed[(page - 1) * size : page * size]
+        return _page(listed, query)
+
+    def _of_a_commit(self, path: str) -> list[dict[str, Any]] | None:
+        """The pull requests that a commit came by, or the reviews of one."""
+        if found := re.fullmatch(rf"/repos/{REPOSITORY}/pulls/(\d+)/reviews", path):
+            return [self._shown(one, int(found[1])) for one in self.reviews.get(int(found[1]), [])]
+        if not (found := re.fullmatch(rf"/repos/{REPOSITORY}/commits/([0-9a-f]+)/pulls", path)):
+            return None
+        known = git(self.bare, "rev-list", "--all").split()
+        if found[1] not in known:
+            raise Refuses(422, f"No commit found for SHA: {found[1]}")
+        return [one for one in self.requests() if found[1] in one.get("commits", [])]
+
+    def _shown(self, review: dict[str, Any], number: int) -> dict[str, Any]:
+        return {"pull_request_url": f"https://api.github.com/repos/{REPOSITORY}/pulls/{number}", **review}
+
+    def review(
+        self, number: int, login: str, state: str = "APPROVED", may: str = "write", kind: str = "User"
+    ) -> None:
+        """Somebody with this permission says what they think of a pull request as it stands."""
+        self.may[login] = may
+        one = self.numbered[number - 1]
+        user = {"login": login, "type": kind}
+        head = one["head"]["sha"] or git(self.bare, "rev-parse", one["head"]["ref"]).strip()
+        said = {"user": user, "state": state, "commit_id": head}
+        self.reviews.setdefault(number, []).append(said)
+
+    def merge(self, number: int) -> str:
+        """Merge a pull request by a merge commit; returns that."""
+        one = self.numbered[number - 1]
+        head, base = one["head"]["ref"], one["base"]["ref"]
+        tip, onto = (git(self.bare, "rev-parse", name).strip() for name in (head, base))
+        tree = git(self.bare, "merge-tree", "--write-tree", onto, tip).strip()
+        message = f"Merge pull request #{number} from team/{head}"
+        made = git(self.bare, "commit-tree", tree, "-p", onto, "-p", tip, "-m", message).strip()
+        git(self.bare, "update-ref", f"refs/heads/{base}", made)
+        one["commits"] = [made, *git(self.bare, "rev-list", f"{onto}..{tip}").split()]
+        one["head"]["sha"], one["merge_commit_sha"] = tip, made
+        one.update(state="closed", merged_at="2026-12-01T06:00:00Z")
+        return made
 
     def _new(self, **what: Any) -> dict[str, Any]:
         one = {
@@ -126,10 +172,17 @@ class GitHub:
         if any(one["head"]["ref"] == head and one["state"] == "open" for one in self.requests()):
             raise Refuses(422, f"Validation Failed: A pull request already exists for team:{head}.")
         request = {
-            "head": {"ref": head},
+            "head": {"ref": head, "sha": ""},
+            "base": {"ref": base},
+            "user": {"login": "author", "type": "User"},
             "pull_request": {},
             "merged_at": None,
             "title": given["title"],
             "body": given["body"],
         }
         return self._new(**request, author_association="MEMBER")
+
+
+def _page(listed: list[Any], query: dict[str, str]) -> list[Any]:
+    size, page = min(int(query.get("per_page", 30)), 100), int(query.get("page", 1))
+    return listed[(page - 1) * size : page * size]

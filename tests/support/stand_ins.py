@@ -111,7 +111,7 @@ def ssh(folder: Path, trouble: dict[str, Any], arguments: list[str], given: byte
 
 def parted(arguments: list[str]) -> tuple[str, list[str], list[str]]:
     """A Compose command line: the project, its files, and the command with its arguments."""
-    assert arguments[:4] == ["compose", "--progress", "quiet", "-p"], arguments
+    assert arguments[:2] == ["compose", "--progress"] and arguments[3] == "-p", arguments
     assert arguments[5:7] == ["--project-directory", "."], arguments
     files, rest = [], arguments[7:]
     while rest[0] == "-f":
@@ -145,7 +145,7 @@ def docker(folder: Path, trouble: dict[str, Any], arguments: list[str]) -> int:
         name = arguments[-1].partition("@")[0]
         if arguments[-1] in [f"{name}@{digest(f'{name}:{one}')}" for one in trouble.get("unpulled", [])]:
             return complain("manifest unknown")
-    elif arguments[:2] == ["ps", "-aq"]:
+    elif arguments[:2] == ["ps", "-aq"] or arguments == ["ps", "--all", "--quiet"]:
         return 0
     elif arguments[0] == "ps":
         for project, services in read_state(folder).items():
@@ -186,6 +186,8 @@ def compose(folder: Path, trouble: dict[str, Any], project: str, files: list[str
         mine |= dict.fromkeys(named or services, True)
         if {versions[name] for name in named} & set(trouble.get("sick", [])):
             code = complain(f"container {project}-{named[0]}-1 is unhealthy")
+    elif verb == "--dry-run":
+        print("\n".join(f" DRY-RUN MODE -  Container {project}-{name}-1  Running" for name in mine))
     elif verb == "stop":
         mine |= dict.fromkeys(named, False)
     elif verb == "down":

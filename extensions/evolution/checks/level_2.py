@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
+import yaml
+
 from ...template import answers
 from ..facts import Facts, Workflow
 from . import Answer, done, todo, unknown
@@ -137,7 +139,7 @@ def deployment_secrets(facts: Facts) -> Answer:
     The workflow reaches the host with them; they stand at GitHub and in no file.
     """
     wanted = sorted(
-        {name for workflow in _deploys(facts) for name in SECRET.findall(workflow.text)} - {"GITHUB_TOKEN"}
+        {name for workflow in _deploys(facts) for name in _secrets(facts, workflow)} - {"GITHUB_TOKEN"}
     )
     if not wanted:
         return (
@@ -160,6 +162,17 @@ def deployment_secrets(facts: Facts) -> Answer:
     names = {secret["name"] for said in (here, there) for secret in (said.body or {}).get("secrets", [])}
     missing = [name for name in wanted if name not in names]
     return todo(f"missing: {', '.join(missing)}", how) if missing else done(", ".join(wanted))
+
+
+def _secrets(facts: Facts, workflow: Workflow) -> Iterator[str]:
+    """The secrets that the steps of a workflow name, without those of steps that wait for a file which isn't
+    there.
+    """
+    for job in yaml.load(workflow.text, Loader=answers.LOADER)["jobs"].values():
+        for step in job.get("steps") or ():
+            waits = re.search(r"hashFiles\('([^'*]+)'\) != ''", str(step.get("if", "")))
+            if not waits or facts.text(waits[1]):
+                yield from SECRET.findall(str(step))
 
 
 def _deploys(facts: Facts) -> list[Workflow]:

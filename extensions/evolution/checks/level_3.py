@@ -78,15 +78,15 @@ def code_scanning(facts: Facts) -> Answer:
 
     It sees what crosses function and file, such as a request's text that ends in SQL.
     """
-    said = facts.ask_github("/actions/variables/CODE_SCANNING")
-    how = (
-        "set the variable CODE_SCANNING to true (GitHub: Settings, Secrets and variables, Actions, Variables)"
-    )
-    if said.why:
-        return unknown(said.why, f"{how}\n{facts.to_ask('gh variable list')}")
-    if isinstance(said.body, dict) and said.body.get("value") == "true":
-        return done("the variable CODE_SCANNING is true")
-    repository = facts.ask_github("")
+    repository = facts.ask_github("")  # first: nothing more is asked where a token may not see the next one
+    said = facts.ask_github("/code-scanning/default-setup")
+    how = "switch CodeQL's default setup on (GitHub: Settings, Advanced Security, Code scanning)"
+    if isinstance(said.body, dict) and said.body.get("state") == "configured":
+        languages = ", ".join(said.body.get("languages") or [])
+        return done(f"CodeQL's default setup is on{f': {languages}' if languages else ''}")
     if isinstance(repository.body, dict) and repository.body.get("private"):
         return not_applicable("the repository is private, and GitHub scans those with Advanced Security only")
-    return todo("the variable CODE_SCANNING is not true", how)
+    if said.why:
+        look = facts.to_ask("gh api repos/{owner}/{repo}/code-scanning/default-setup")
+        return unknown(said.why, f"{how}\n{look}")
+    return todo("CodeQL's default setup is not on", how)

@@ -1,6 +1,5 @@
-"""What Prometheus knows: how much traffic production has, and how much of the time it answered.
-
-Asked over its HTTP API.
+"""What Prometheus knows, asked over its HTTP API: here by expressions of a person's own. stack.py has what
+the services' own metrics tell.
 
 Each figure is one PromQL expression that gives one number. Expressions average over a week or more, so that
 the figure of a Monday morning is that of the week, and so that the past can be asked at weekly steps.
@@ -9,69 +8,88 @@ the figure of a Monday morning is that of the week, and so that the past can be 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from . import rates, web
 
-# Requests a minute. The name is the one that prometheus-flask-exporter gives its counter.
+# Requests a minute, where no metrics of level 3 are. The name is the one that prometheus-flask-exporter
+# gives its counter.
 REQUESTS = "sum(rate(flask_http_request_total[1w])) * 60"
 
 Figure = tuple[float, rates.History]
 
 
-def ask(url: str, queries: Mapping[str, str], now: float) -> dict[str, Figure | str]:
-    """For each name in `queries` its value now and at the beginnings of the weeks before, or a line that says
-    why there is none.
+@dataclass(frozen=True)
+class Ask:
+    """A Prometheus at an address, asked as of `now`; `by` is the moment (of time.monotonic) to be ready by.
 
-    Raises NotMeasured where the server gives nothing at all.
+    All of it raises NotMeasured where there is no answer, and web.Answered where a query is refused.
     """
 
-    def all_of_them(by: float) -> dict[str, Figure | str]:
-        return {name: _figure(url, query, now, by) for name, query in queries.items()}
+    url: str
+    now: float
+    by: float
 
-    return web.within(web.LIMIT, "Prometheus", all_of_them)
+    def instant(self, query: str) -> list[dict[str, Any]]:
+        """The series that a query gives now, each with its `metric` and `value`."""
+        return self._series("query", {"query": query, "time": self.now})
+
+    def number(self, query: str) -> float | None:
+        """The number that a query gives now; None where it gives none that can be compared, or several."""
+        series = self.instant(query)
+        return number_of(series[0]["value"]) if len(series) == 1 else None
+
+    def range(
+        self, query: str, start: float, end: float, step: float
+    ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+        """The series of a query from time to time: labels, and (time, number) of each."""
+        span = {"query": query, "start": start, "end": end, "step": step}
+        found = []
+        for one in self._series("query_range", span):
+            points = [(float(point[0]), number_of(point)) for point in one["values"]]
+            labels = dict(one.get("metric") or {})
+            found.append((labels, [(at, number) for at, number in points if number is not None]))
+        return found
+
+    def weeks(self, query: str) -> rates.History:
+        """The number that a query gave on each Monday; nothing where it gives several series."""
+        weeks = rates.mondays(self.now)
+        past = self.range(query, weeks[0].timestamp(), weeks[-1].timestamp(), rates.WEEK)
+        points = past[0][1] if len(past) == 1 else []
+        return tuple((datetime.fromtimestamp(at, UTC).date().isoformat(), number) for at, number in points)
+
+    def _series(self, kind: str, given: dict[str, Any]) -> list[dict[str, Any]]:
+        """The series of an answer; a scalar counts as one."""
+        answer = web.get(f"{self.url}/api/v1/{kind}?{urlencode(given)}", self.by)
+        try:
+            result, kind = answer["data"]["result"], answer["data"]["resultType"]
+            return [{"value": result}] if kind == "scalar" else list(result)
+        except (TypeError, KeyError):
+            raise web.NotMeasured("the address answers, but not as Prometheus does") from None
 
 
-def _figure(url: str, query: str, now: float, by: float) -> Figure | str:
-    try:
-        series = _series(web.get(f"{url}/api/v1/query?{urlencode({'query': query, 'time': now})}", by))
-        if len(series) > 1:
-            return f"the query gives {len(series)} series, expected one number: put sum(…) around it"
-        value = _number(series[0]["value"]) if series else None
-        if value is None:
-            return "Prometheus has no samples for the query"
-        weeks = rates.mondays(now)
-        span = {
-            "query": query,
-            "start": weeks[0].timestamp(),
-            "end": weeks[-1].timestamp(),
-            "step": rates.WEEK,
-        }
-        past = _series(web.get(f"{url}/api/v1/query_range?{urlencode(span)}", by))
-    except web.Answered as error:
-        return f"Prometheus refuses the query ({error})"
-    points = past[0]["values"] if len(past) == 1 else []
-    numbers = (
-        (datetime.fromtimestamp(float(point[0]), UTC).date().isoformat(), _number(point)) for point in points
-    )
-    return value, tuple((week, number) for week, number in numbers if number is not None)
-
-
-def _series(answer: Any) -> list[dict[str, Any]]:
-    """The series of an answer; a scalar counts as one. Raises NotMeasured for what isn't Prometheus'
-    answer.
+def figure(ask: Ask, query: str) -> Figure | str:
+    """The number of a query now and at the beginnings of the weeks before, or a line that says why there is
+    none.
     """
-    try:
-        result, kind = answer["data"]["result"], answer["data"]["resultType"]
-        return [{"value": result}] if kind == "scalar" else list(result)
-    except (TypeError, KeyError):
-        raise web.NotMeasured("the address answers, but not as Prometheus does") from None
+    series = ask.instant(query)
+    if len(series) > 1:
+        return f"the query gives {len(series)} series, expected one number: put sum(…) around it"
+    value = number_of(series[0]["value"]) if series else None
+    if value is None:
+        return "Prometheus has no samples for the query"
+    return value, ask.weeks(query)
 
 
-def _number(point: Any) -> float | None:
+def refused(error: web.Answered) -> str:
+    """What a status means here."""
+    return f"Prometheus refuses the query ({error})"
+
+
+def number_of(point: Any) -> float | None:
     """The number of a sample [time, "number"]; None where it is none that can be compared, as that of 0/0."""
     try:
         number = float(point[1])

@@ -33,7 +33,7 @@ def added() -> list[str]:
     web = [service for service in uv.SERVICES if service["kind"] == "web"]
     new = ["flask>=2.2", "gunicorn>=20"] if any(service["code"] == "ours" for service in uv.SERVICES) else []
     for_image = ["gunicorn>=20"] if web else []
-    return [*new, *(for_image if uv.IN_IMAGE else ["hypothesis>=6", "pytest>=7", "pytest-cov>=4"])]
+    return [*new, *uv.PROJECT["dependencies"], *(for_image if uv.IN_IMAGE else ["hypothesis>=6", "pytest>=7", "pytest-cov>=4"])]
 
 
 def folders() -> list[Path]:

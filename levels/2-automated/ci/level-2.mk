@@ -1,7 +1,7 @@
 # -P: a deploy.py of yours at the root is not taken for it.
 DEPLOY = PYTHONPATH=ci $(PYTHON) -P -m deploy
 
-.PHONY: integration images deploy rollback status logs smoke flags env propose
+.PHONY: integration images deploy rollback status logs smoke flags env setup propose
 
 integration:
 	@$(PYTHON) ci/integration.py
@@ -15,8 +15,11 @@ deploy:
 rollback:
 	@$(DEPLOY) rollback "$$ENV" $${RELEASE:+--release "$$RELEASE"} $${DRY_RUN:+--dry-run}
 
+# A higher level may say more.
+STATUS = $(DEPLOY) status "$$ENV"
+
 status:
-	@$(DEPLOY) status "$$ENV"
+	@$(STATUS)
 
 logs:
 	@$(DEPLOY) logs "$$ENV" $${SERVICE:+--service "$$SERVICE"}
@@ -29,6 +32,9 @@ flags:
 
 env:
 	@$(PYTHON) ci/levels.py env "$$ENV" $${CHECK:+--check}
+
+setup:
+	@$(PYTHON) ci/levels.py setup "$$ENV" $${YES:+--yes}
 
 propose:
 	@$(PYTHON) ci/levels.py propose $${DRY_RUN:+--dry-run}

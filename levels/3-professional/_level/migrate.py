@@ -2,10 +2,21 @@
 
 import datetime
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 EXCEPTION = re.compile(r"(\S+) (\d{4}-\d{2}-\d{2})\b")
+
+
+SCANNING = ".github/workflows/code-scanning.yml"
+
+
+def stay(project: Path) -> Iterator[str]:
+    """Tell what takes the place of CodeQL's workflow, which version 0.1.0 had. Yields that line once."""
+    had = subprocess.run(["git", "cat-file", "-e", f"HEAD:./{SCANNING}"], cwd=project, capture_output=True, check=False)
+    if not had.returncode and not (project / SCANNING).exists():
+        yield f"{SCANNING} is gone: if CODE_SCANNING was true, switch CodeQL's default setup on (GitHub: Settings, Advanced Security)"
 
 
 def enter(project: Path) -> Iterator[str]:

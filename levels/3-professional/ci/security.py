@@ -1,237 +1,53 @@
-"""The make target `security`: secrets in the files, and known vulnerabilities in the installed packages.
+"""The make target `security`: secrets, vulnerable packages, unsafe code, containers and workflows.
 
-    python3 ci/security.py [secrets|audit]   one of the two, or both
-    python3 ci/security.py --record          write what they find into config/security-exceptions.txt, for 90 days
+    python3 ci/security.py [secrets|audit|code]   one of these, or all
+    python3 ci/security.py --record    accept what they find in config/security-exceptions.txt, for 90 days
+    python3 ci/security.py --issue     keep one issue on GitHub that says how many findings there are
 
-With ENV=production in the environment, as in the workflow, nothing is run where security_scanning is off for
+With ENV=production in the environment, as in the workflows, nothing is run where security_scanning is off for
 it. Exit codes: 0 nothing found, 1 something found or not everything could be looked at, 2 something to
 correct first.
 """
 
 import argparse
 import datetime
-import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+import urllib.parse
+import urllib.request
+from typing import Any, NamedTuple
 
 import flags
+import scans
 import uv
 
-EXCEPTIONS = uv.ROOT / "config" / "security-exceptions.txt"
-# The maintained fork of detect-secrets, by the makers of checkov. Its command still has the old name.
-DETECT_SECRETS = ("bc-detect-secrets", "1.5.52")
-PIP_AUDIT = ("pip-audit", "2.10.1")
-# Lock files are full of hashes, which look like secrets.
-LOCK_FILE = re.compile(r"(^|/)([\w.-]+\.lock|package-lock\.json|pnpm-lock\.yaml|go\.sum)$")
+EXCEPTIONS = uv.ROOT / scans.EXCEPTIONS
+# What the ids of a scanner's findings begin with; those of `audit` are the database's.
+KINDS = {"secret": "secrets", "code": "code"}
 DAYS = 90
-AGAIN = (
-    "run it again once the database answers from this machine (pypi.org, unless another is named; a proxy goes into"
-    " HTTPS_PROXY): docs/security.md"
-)
+TITLE = "What `make security` finds"
+BOT = "github-actions[bot]"
 
 
-class Stop(Exception):
-    """Ends the run with a one-line message and an exit code."""
+class Until(NamedTuple):
+    """An exception's last day, and the line that it stands in."""
 
-    def __init__(self, message: str, code: int) -> None:
-        """Take the line to print and the exit code."""
-        super().__init__(message)
-        self.code = code
+    day: datetime.date
+    line: int
 
 
-@dataclass
-class Finding:
-    """One thing that was found: its id, a line for people, and other names of the same thing."""
+def exceptions() -> tuple[bool, dict[str, Until]]:
+    """Read config/security-exceptions.txt: whether findings fail, and the exceptions by the id of their finding.
 
-    id: str
-    text: str
-    aliases: tuple[str, ...] = ()
-
-
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """Run a command at the project's root and return how it went."""
-    return subprocess.run(
-        command,
-        cwd=uv.ROOT,
-        env=uv.environment(),
-        text=True,
-        errors="surrogateescape",  # a file's name is made of bytes, and they needn't be UTF-8
-        capture_output=True,
-        check=False,
-    )
-
-
-# ---- the two checks ----
-
-
-def secrets() -> list[Finding]:
-    """Scan the files as they are now, committed or not.
-
-    What git ignores isn't read, and neither is the history. Nothing is sent anywhere, and no secret is
-    printed. Raises Stop when the scan doesn't work.
-    """
-    listed = run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
-    if listed.returncode:
-        raise Stop("secrets: this is not a git repository", 2)
-    files = [name for name in sorted(set(listed.stdout.split("\0"))) if not LOCK_FILE.search(name)]
-    files = [
-        name
-        for name in files
-        if (path := uv.ROOT / name).is_file() and not path.is_symlink() and path != EXCEPTIONS
-    ]
-    found: dict[str, Finding] = {}
-    with tempfile.TemporaryDirectory(dir=uv.cache()) as folder:
-        readable = in_utf8(files, Path(folder))
-        for copy, hit in scan(list(readable)):
-            name = readable[copy]
-            key = hashlib.sha256(os.fsencode(f"{name}\0{hit['hashed_secret']}")).hexdigest()[:12]
-            # A file name may hold a line end.
-            text = f"{name if name.isprintable() else ascii(name)}:{hit['line_number']}: {hit['type']}"
-            found.setdefault(f"secret-{key}", Finding(f"secret-{key}", text))
-    binary = len(files) - len(readable)
-    print(f"secrets: {len(readable)} files looked at" + (f", {binary} not: no text" if binary else ""))
-    return list(found.values())
-
-
-def in_utf8(files: list[str], folder: Path) -> dict[str, str]:
-    """Return what to scan, and the file that each stands for: itself, or a copy in `folder`.
-
-    Binary files are left out.
-
-    The scanner passes silently over a file that isn't UTF-8: such a text gets a copy that is. Raises Stop.
-    """
-    readable = {}
-    for number, name in enumerate(files):
-        try:
-            content = (uv.ROOT / name).read_bytes()
-        except OSError as error:
-            raise Stop(f"secrets: {name!a} can't be read: {error.strerror}", 1) from error
-        try:
-            content.decode()
-            readable[name] = name
-        except ValueError:
-            utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-            if b"\0" in content and not utf16:
-                continue
-            text = content.decode("utf-16" if utf16 else "latin-1", "replace")
-            copy = folder / f"{number}{Path(name).suffix}"
-            copy.write_text(text, encoding="utf-8", newline="")
-            readable[str(copy.relative_to(uv.ROOT))] = name
-    return readable
-
-
-def scan(names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name and the finding for each that the scanner has. Raises Stop when the scan doesn't work."""
-    detect_secrets = [*uv.tool(*DETECT_SECRETS)[:-1], "detect-secrets"]
-    # In portions, because a command line has a limited length. --no-verify: or it would try out what it
-    # finds.
-    for start in range(0, len(names), 500):
-        portion = [f"./{name}" for name in names[start : start + 500]]
-        done = run([*detect_secrets, "scan", "--no-verify", "--all-files", *portion])
-        try:
-            results = json.loads(done.stdout)["results"]
-        except (ValueError, KeyError) as error:
-            raise Stop(f"secrets: could not be done: {why(done.stderr)}; run it again", 1) from error
-        for name, hits in results.items():
-            for hit in hits:
-                yield name.removeprefix("./"), hit
-
-
-def audit() -> list[Finding]:
-    """Look up what is installed in .venv among the known vulnerabilities.
-
-    A package that can't be looked up is a finding too. Raises Stop when nothing could be looked up.
-    """
-    if not uv.VENV_PYTHON.exists():
-        raise Stop(f"audit: there is no .venv yet: run `{uv.MAKE} install`", 2)
-    frozen = run([uv.find(), "pip", "freeze", "--python", str(uv.VENV_PYTHON)])
-    if frozen.returncode:
-        raise Stop(f"audit: can't list what is installed: {last_line(frozen.stderr)}", 1)
-    pinned, found = [], []
-    for line in frozen.stdout.splitlines():
-        if re.fullmatch(r"[\w.-]+==\S+", line):
-            pinned.append(line)
-        elif not line.startswith("-e ") and uv.ROOT.as_uri() not in line:
-            # From a repository or a URL: no database knows it. (What stands in this project isn't looked up.)
-            name = line.split(" ", 1)[0]
-            found.append(
-                Finding(f"not-audited-{name}", f"{name}: not from a package index, so it can't be looked up")
-            )
-    if not pinned:
-        raise Stop(f"audit: nothing is installed in .venv: run `{uv.MAKE} install`", 2)
-    with tempfile.TemporaryDirectory() as folder:
-        listed, report = Path(folder, "requirements.txt"), Path(folder, "report.json")
-        listed.write_text("\n".join(pinned) + "\n", encoding="utf-8")
-        arguments = [
-            "--disable-pip",
-            "--no-deps",
-            "--progress-spinner",
-            "off",
-            "--format",
-            "json",
-            "--desc",
-            "off",
-        ]
-        done = run([*uv.tool(*PIP_AUDIT), *arguments, "--output", str(report), "--requirement", str(listed)])
-        try:
-            packages = json.loads(report.read_text(encoding="utf-8"))["dependencies"]
-        except (OSError, ValueError, KeyError) as error:
-            raise Stop(f"audit: could not be done: {why(done.stderr)}; {AGAIN}", 1) from error
-    # pip-audit passes over a package that it can't look up; with --strict it ends at the first. This names
-    # them all.
-    skipped = [package for package in packages if "skip_reason" in package]
-    if len(skipped) == len(packages) or len(packages) < len(pinned):
-        raise Stop(
-            f"audit: could not be done: the database answered for {len(packages) - len(skipped)} of the"
-            f" {len(pinned)} packages that are installed; {AGAIN}",
-            1,
-        )
-    for package in packages:
-        if "skip_reason" in package:
-            found.append(Finding(f"not-audited-{package['name']}", package["skip_reason"]))
-        for hole in package.get("vulns", []):
-            fixed = ", ".join(hole["fix_versions"]) or "no version yet"
-            text = f"{package['name']} {package['version']}: {hole['id']}, fixed in {fixed}"
-            found.append(Finding(hole["id"], text, tuple(hole.get("aliases", []))))
-    print(f"audit: {len(packages) - len(skipped)} of {len(pinned)} packages looked up")
-    return found
-
-
-def why(text: str) -> str:
-    """Return in one line why a tool that uv runs came to no result, from what was printed."""
-    last = last_line(text)
-    if not text.startswith("error:"):  # which is how uv begins
-        return f"{last[:300]}…" if len(last) > 300 else last
-    address = re.search(r"https?://[^\s)@]+", text)
-    return f"uv can't get the tool{f' from {address[0]}' if address else ''}: {last.removeprefix('  cause: ')}"
-
-
-def last_line(text: str) -> str:
-    """Return the last line of what a tool said: that is where the reason stands."""
-    return (text.strip().splitlines() or ["it said nothing"])[-1]
-
-
-# ---- exceptions ----
-
-
-def exceptions() -> tuple[bool, dict[str, datetime.date]]:
-    """Read config/security-exceptions.txt: whether findings fail, and the last day of each exception.
-
-    Without the file findings fail and there are no exceptions. Raises Stop on a line that isn't right.
+    Without the file findings fail and there are no exceptions. Ends the script at a line that isn't right.
     """
     fail, known = True, {}
     try:
         lines = EXCEPTIONS.read_text(encoding="utf-8").splitlines() if EXCEPTIONS.exists() else []
-    except ValueError as error:
-        raise Stop("config/security-exceptions.txt: expected UTF-8", 2) from error
+    except ValueError:
+        uv.fail(f"{scans.EXCEPTIONS}: expected UTF-8")
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words or words[0].startswith("#"):
@@ -242,77 +58,127 @@ def exceptions() -> tuple[bool, dict[str, datetime.date]]:
         try:
             if len(words) < 3:
                 raise ValueError
-            known[words[0]] = datetime.date.fromisoformat(words[1])
-        except ValueError as error:
+            known[words[0]] = Until(datetime.date.fromisoformat(words[1]), number)
+        except ValueError:
             expected = "expected ID EXPIRY REASON, such as PYSEC-2024-123 2027-01-31 why"
-            raise Stop(f"config/security-exceptions.txt, line {number}: {expected}", 2) from error
+            uv.fail(f"{scans.EXCEPTIONS}, line {number}: {expected}")
     return fail, known
 
 
-def record(found: list[Finding]) -> None:
-    """Add an exception for each finding, and let new ones fail from now on."""
+def look(names: list[str]) -> tuple[list[scans.Finding], dict[str, str]]:
+    """Run scanners; return what they find, and why one didn't run: what the others find is told all the same."""
+    found: dict[str, scans.Finding] = {}
+    missing = {}
+    for name in names:
+        try:
+            for finding in scans.ALL[name]():
+                found.setdefault(finding.id, finding)
+        except (scans.DidNotRun, OSError) as error:
+            missing[name] = str(error)
+            print(f"{name}: didn't run: {error}", file=sys.stderr)
+    return sorted(found.values(), key=lambda one: (one.path, one.line, one.id)), missing
+
+
+def past(found: list[scans.Finding], known: dict[str, Until]) -> list[tuple[scans.Finding, str]]:
+    """Return the findings that no exception holds for, each with what there is to say about one that ended."""
+    today, open_ones = datetime.date.today(), []
+    for finding in found:
+        ends = max((known[name] for name in (finding.id, *finding.aliases) if name in known), default=None)
+        if ends is None:
+            open_ones.append((finding, ""))
+        elif ends.day < today:
+            ended = f" (its exception in {scans.EXCEPTIONS}:{ends.line} ended on {ends.day})"
+            open_ones.append((finding, ended))
+    return open_ones
+
+
+def gone(found: list[scans.Finding], known: dict[str, Until], looked: set[str]) -> dict[str, Until]:
+    """Return the exceptions for what isn't found any more, by those scanners that looked at everything."""
+    there = {name for finding in found for name in (finding.id, *finding.aliases)}
+    kinds = {name: KINDS.get(name.split("-")[0], "audit") for name in known}
+    return {name: ends for name, ends in known.items() if name not in there and kinds[name] in looked}
+
+
+def record(open_ones: list[scans.Finding], stale: dict[str, Until]) -> None:
+    """Add an exception for each finding, take out those for what is gone, and let new findings fail from now on."""
     until = datetime.date.today() + datetime.timedelta(days=DAYS)
     text = EXCEPTIONS.read_text(encoding="utf-8") if EXCEPTIONS.exists() else "findings: fail\n"
     text = re.sub(r"(?m)^findings:.*$", "findings: fail", text)
-    lines = dict.fromkeys(f"{finding.id} {until} not looked at yet: {finding.text}\n" for finding in found)
-    EXCEPTIONS.write_text(text.rstrip("\n") + "\n" + "".join(lines), encoding="utf-8")
-    print(
-        f"config/security-exceptions.txt: {len(lines)} written down, until {until}; from now on others fail. Commit it."
+    out = {finding.id for finding in open_ones} | set(stale)
+    kept = [line for line in text.rstrip("\n").split("\n") if not out & set(line.split()[:1])]
+    new = [f"{finding.id} {until} not looked at yet: {str(finding).rsplit(' [', 1)[0]}" for finding in open_ones]
+    EXCEPTIONS.write_text("\n".join([*kept, *new]) + "\n", encoding="utf-8")
+    print(f"{scans.EXCEPTIONS}: {len(new)} written down, until {until}; from now on others fail. Commit it.")
+
+
+def track(told: dict[str, str]) -> None:
+    """Open, change or close the one issue. It says how many there are and not where: others may read it.
+
+    Raises OSError where GitHub doesn't answer or refuses.
+    """
+    base = (
+        f"{os.environ.get('GITHUB_API_URL', 'https://api.github.com')}/repos/{os.environ['GITHUB_REPOSITORY']}/issues"
     )
+
+    def ask(method: str, address: str, **body: str) -> Any:
+        headers = {"Authorization": f"Bearer {os.environ['GITHUB_TOKEN']}", "Accept": "application/vnd.github+json"}
+        data = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(address, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
+
+    mine = ask("GET", f"{base}?{urllib.parse.urlencode({'creator': BOT, 'state': 'open', 'per_page': 100})}")
+    numbers = [one["number"] for one in mine if one["title"] == TITLE and one["user"].get("login") == BOT]
+    where = f"{os.environ.get('GITHUB_SERVER_URL')}/{os.environ['GITHUB_REPOSITORY']}/actions/runs"
+    lines = [f"- {name}: {what}" for name, what in told.items() if what != "ok"]
+    body = "\n".join([*lines, "", f"Each one stands in [the run]({where}/{os.environ.get('GITHUB_RUN_ID')})."])
+    body += " docs/security.md says what to do with it. This issue closes itself once there is none."
+    if lines and not numbers:
+        ask("POST", base, title=TITLE, body=body)
+    for number in numbers:
+        ask("PATCH", f"{base}/{number}", **({"body": body} if lines else {"state": "closed"}))
 
 
 def main() -> int:
-    """Run the checks that are asked for, print what they find, and return the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "check", metavar="CHECK", nargs="?", choices=["secrets", "audit", "both"], default="both"
-    )
-    parser.add_argument(
-        "--record", action="store_true", help="write the findings into config/security-exceptions.txt"
-    )
+    """Run the scanners that are asked for, print what they find, and return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("check", metavar="CHECK", nargs="?", choices=[*scans.ALL, "all", "both"], default="all")
+    parser.add_argument("--record", action="store_true", help=f"write the findings into {scans.EXCEPTIONS}")
+    parser.add_argument("--issue", action="store_true", help="keep an issue on GitHub up to date")
     asked = parser.parse_args()
-    what = "the security checks" if asked.check == "both" else f"the check {asked.check}"
+    names = [asked.check] if asked.check in scans.ALL else list(scans.ALL)
+    what = "the security checks" if len(names) > 1 else f"the check {asked.check}"
     if flags.off("security_scanning", os.environ.get("ENV", ""), what):
         return 0
-    found: list[Finding] = []
-    code = 0
-    try:
-        fail, known = exceptions()
-    except Stop as stop:
-        print(stop, file=sys.stderr)
-        return stop.code
-    for name, check in (("secrets", secrets), ("audit", audit)):
-        if asked.check not in (name, "both"):
-            continue
-        try:
-            found += check()
-        except Stop as stop:
-            # The other check still runs: one that can't be done is no reason not to do the other.
-            print(stop, file=sys.stderr)
-            code = max(code, stop.code)
-    today = datetime.date.today()
-    open_ones = []
-    for finding in found:
-        until = max((known[name] for name in (finding.id, *finding.aliases) if name in known), default=None)
-        if until is None or until < today:
-            open_ones.append(finding)
-            print(f"{finding.text} [{finding.id}]" + (f" (its exception ended on {until})" if until else ""))
+    fail, known = exceptions()
+    found, missing = look(names)
+    open_ones = past(found, known)
+    stale = gone(found, known, set(names) - set(missing))
+    for finding, ended in open_ones:
+        print(f"{finding}{ended}")
+    for name, ends in stale.items():
+        print(f"{scans.EXCEPTIONS}:{ends.line}: {name} isn't found any more: take the line out")
     if asked.record:
-        if code:
+        if missing:
             print("nothing was written down: not every check could be done", file=sys.stderr)
         else:
-            record(open_ones)
-        return code
-    if open_ones and not fail:
-        print(
-            f"{len(open_ones)} found, which doesn't fail yet: after `{uv.MAKE} security RECORD=1` new ones will."
-        )
-    elif open_ones:
-        print(f"{len(open_ones)} found. docs/security.md says what to do with each.")
-        code = max(code, 1)
-    return code
+            record([finding for finding, _ in open_ones], stale)
+        return int(bool(missing))
+    wrong = [KINDS.get(id.split("-")[0], "audit") for id in [*(finding.id for finding, _ in open_ones), *stale]]
+    told = {name: f"{count} to fix" if (count := wrong.count(name)) else "ok" for name in names}
+    told |= dict.fromkeys(missing, "didn't run")
+    print("\n".join(f"{name:7} {text}" for name, text in told.items()))
+    try:
+        if asked.issue:
+            track(told)
+    except OSError as error:
+        missing["issue"] = str(error)
+        print(f"the issue on GitHub couldn't be kept up to date: {error}", file=sys.stderr)
+    if wrong and not fail:
+        print(f"{len(wrong)} found, which doesn't fail yet: after `{uv.MAKE} security RECORD=1` new ones will.")
+    elif wrong:
+        print(f"{len(wrong)} found. docs/security.md says what to do with each.")
+    return int(bool(missing) or (bool(wrong) and fail))
 
 
 if __name__ == "__main__":

@@ -80,10 +80,11 @@ def deploy(target: Compose, version: str, wanted: str, dry_run: bool) -> None:
         raise Stop("VERSION and RELEASE are given, expected one of them")
     if not re.fullmatch(r"\w[\w.-]{0,127}", version or "HEAD", re.ASCII):
         raise Stop(f"VERSION is {version!r}, expected the tag of an image, such as a commit")
-    if not (version or wanted) and not source.may_go_on(environment, "deployed"):
+    decided, file = ([], "") if version or wanted else pipeline.decided(environment)
+    if not (version or wanted) and not source.may_go_on(environment, "deployed", file):
         return
     proxy.listens(target.settings)  # what isn't right there is told before anything is done
-    made = builds_of_release(wanted, environment) if wanted else builds.of(version or source.commit())
+    made = builds_of_release(wanted, environment) if wanted else decided or builds.of(version or source.commit())
     on = target.settings.plain("FEATURE_FLAGS") or flags.of(environment)["runtime"]
 
     def plan() -> Deploy:
@@ -91,7 +92,7 @@ def deploy(target: Compose, version: str, wanted: str, dry_run: bool) -> None:
         # In a dry run the settings aren't sent, so that they count as unchanged.
         revision = target.settings_revision(number) if host.lease else before.settings if before else 0
         release = Release(number, environment, tuple(made), revision, on, pipeline.now(), pipeline.who())
-        note = direction(release, before, bool(version or wanted))
+        note = direction(release, before, bool(version or wanted or decided))
         return Deploy("deploy", host, target, target.settings, target.rules, release, before, note)
 
     go(plan, f"deploys {made[0].version}", dry_run)

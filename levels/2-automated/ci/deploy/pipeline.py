@@ -16,18 +16,20 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uv
 
 from . import proxy, source
+from .builds import Build
 from .compose import Compose
 from .host import Host, LeaseLost
 from .releases import Release
 from .settings import Rules, Settings
-from .shell import Stop
+from .shell import Held, Stop
 
 LOG = uv.ROOT / "config" / "deploys.jsonl"
 # What the host keeps of its record: the last 5,000 lines. On a full disk the record before stays as it is.
@@ -259,17 +261,34 @@ STEPS = [
 def steps(kind: str) -> list[Step]:
     """Return the steps of a deploy or a rollback, in their order, with those of higher levels. Raises Stop."""
     found = list(STEPS)
-    for file in sorted(Path(__file__).with_name("steps").glob("*.py")):
-        spec = importlib.util.spec_from_file_location(f"deploy.steps.{file.stem}", file)
-        assert spec and spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+    for file, module in modules():
         step: Step = module.step()
         known = [one.name for one in found]
         if step.after not in known:
             raise Stop(f"ci/deploy/steps/{file.name}: after={step.after!r}, expected one of {', '.join(known)}")
         found.insert(known.index(step.after) + 1, step)
     return [step for step in found if step.only in ("", kind)]
+
+
+def modules() -> Iterator[tuple[Path, Any]]:
+    """Yield the modules of higher levels, each with its file, in the order of the files' names."""
+    for file in sorted(Path(__file__).with_name("steps").glob("*.py")):
+        spec = importlib.util.spec_from_file_location(f"deploy.steps.{file.stem}", file)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield file, module
+
+
+def decided(environment: str) -> tuple[list[Build], str]:
+    """Return the builds that a file of the repository names for an environment, and the file; none where none does.
+
+    A module of a higher level says so by a function of this name. Raises Stop.
+    """
+    for _, module in modules():
+        if hasattr(module, "decided") and (found := module.decided(environment)):
+            return found
+    return [], ""
 
 
 def carry_out(deploy: Deploy) -> None:
@@ -281,7 +300,7 @@ def carry_out(deploy: Deploy) -> None:
             begun.append(step.name)
             print(f"{step.name}: {step.does}", flush=True)
             step.run(deploy)
-    except LeaseLost:
+    except (LeaseLost, Held):
         raise
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         for one in (signal.SIGINT, signal.SIGTERM):

@@ -17,6 +17,10 @@ class Stop(Exception):
         self.code = code
 
 
+class Held(Stop):
+    """Raised by a step before `start` where nothing may be deployed now: nothing was done, nor is it recorded."""
+
+
 class Failed(Stop):
     """A command failed, with this exit code."""
 

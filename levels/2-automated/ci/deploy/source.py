@@ -40,10 +40,11 @@ def commit() -> str:
     return found.stdout.strip()
 
 
-def superseded() -> str:
+def superseded(decides: str = "") -> str:
     """Return why a workflow may not deploy what it checked out: that isn't the tip of its branch (any more).
 
-    Empty where it is, and where no workflow runs this. Raises Stop where it can't be told: then nothing is
+    Where a file decides what is deployed, it may while the tip has that file as it is; else while the tip differs in
+    nothing that images are built from. Empty where it may, and where no workflow runs this. Raises Stop where it can't be told: then nothing is
     deployed.
     """
     if not by_workflow():
@@ -61,6 +62,11 @@ def superseded() -> str:
     tips = [line.split("\t")[0] for line in listed.stdout.splitlines() if line.endswith(f"\t{ref}")]
     if not tips:
         return f"the branch {branch} is gone"
+    if tips != [commit()] and git("fetch", "--quiet", remote, ref, **read_access()).returncode == 0:
+        changed = git("diff", "--name-only", "--no-renames", "-z", "HEAD", "FETCH_HEAD").stdout.split("\0")[:-1]
+        same = changed and all(one.startswith(tuple(uv.PROJECT["not_built"])) for one in changed)
+        if decides not in changed if decides else same:
+            return ""
     return "" if tips == [commit()] else f"{branch} stands at {tips[0]} by now, and this is {commit()}"
 
 
@@ -77,12 +83,12 @@ def read_access() -> dict[str, str]:
     return settings
 
 
-def may_go_on(environment: str, output: str) -> bool:
+def may_go_on(environment: str, output: str, decides: str = "") -> bool:
     """Return whether a workflow may deploy this commit; its later steps and jobs get that as an output.
 
     Where it may not, the reason is on the page of the run. Raises Stop where it can't be told.
     """
-    why = superseded()
+    why = superseded(decides)
     if why:
         flags.tell(f"Nothing was deployed to {environment}: {why}.")
     if path := os.environ.get("GITHUB_OUTPUT"):

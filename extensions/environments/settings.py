@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import Refused
+from ..evolution.facts import Facts
 from ..project.git_and_files import shown, text_of
 from ..source.environment import Reads, Variable, read
-from .facts import Facts
 
 # What the deploy, the engine or the shell sets; and what begins so is for a library, a tool or the deploy.
 GIVEN = {"ENVIRONMENT", "FEATURE_FLAGS", "PORT", "SERVICE_NAME", "SERVICE_VERSION", "GUNICORN_CMD_ARGS"}
-GIVEN |= {"PATH", "HOME", "HOSTNAME", "USER", "PWD", "SHELL", "TMPDIR", "TERM", "CI"}
+GIVEN |= {"PROMETHEUS_URL", "PATH", "HOME", "HOSTNAME", "USER", "PWD", "SHELL", "TMPDIR", "TERM", "CI"}
 LIBRARIES = re.compile(
     r"(AWS|CELERY|DEPLOY|DRAIN|FLASK|GITHUB|GUNICORN|LC|METRICS|OTEL|PG|PYTHON|SENTRY|UV|WEB|XDG)_?|LANG$|TZ$|.*_PROXY$",
     re.IGNORECASE,
