@@ -301,6 +301,9 @@ def _unstarted(project: Project, found: list[Found], web: list[Found], files: se
     sources = [project.source(file) for file in sorted({*project.sources, *bots})]
     for source in filter(None, sources):
         folders = set(source.file.split("/")[:-1])
+        top = source.file.partition("/")[0]
+        if any(one.path.partition("/")[0] == top for one in found):
+            continue  # part of what is started there
         if folders & EXAMPLES or source.file in files:
             continue
         for queue in source.queues[:1] if tasks and "celery " not in queues else ():

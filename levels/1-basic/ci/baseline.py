@@ -3,6 +3,9 @@
     python3 ci/baseline.py              everything, or the steps that it is told
     python3 ci/baseline.py baseline     accept what is found today (config/baseline.txt)
 
+What couldn't run is no finding: tests that can't be collected, an application that can't be imported, a tool that
+stops. It is told, never recorded, and never green.
+
 Exit codes: 0 passed, 1 not passed, 2 can't tell.
 """
 
@@ -20,12 +23,23 @@ from xml.etree import ElementTree
 
 import check
 import poetry
+import run
+import starts
 import uv
 
 BASELINE = uv.ROOT / "config" / "baseline.txt"
 HEALTH_TESTS = [f"tests/unit/test_{name}health_endpoints.py" for name in ("", "adopted_")]
 OURS = [service for service in uv.SERVICES if service["code"] == "ours"]
 SHARED = [path for path in ["services/serving.py"] if (uv.ROOT / path).is_file()]  # what new services share
+STOPPED = {"import", "collection", "stopped"}  # rules of what couldn't run
+IMPORT_SECONDS = 60
+IMPORTS = """
+import importlib, os, sys
+sys.path[:0] = sys.argv[3:]
+getattr(importlib.import_module(sys.argv[1]), sys.argv[2])
+sys.stdout.flush(), os._exit(0)
+"""
+RAN: Counter[str] = Counter()  # the tests that ran, of this run
 THEIRS = [service for service in uv.SERVICES if service["code"] != "ours"]
 
 
@@ -58,18 +72,22 @@ def main(arguments: list[str]) -> int:
         return record()
     known, passed = baseline(), True
     if THEIRS and not BASELINE.exists():
-        print(f"check: code that was here before is left out until `{uv.MAKE} baseline` records what is found there today")
+        print(
+            f"check: code that was here before is left out until `{uv.MAKE} baseline` records what is found there today"
+        )
     for name, step in STEPS.items():
         if not arguments or name in arguments:
             new = unknown_to(known, step())
+            stopped = [finding for finding in new if finding.rule in STOPPED]
             # Which tests fail has been told by pytest, unless some of them always did.
-            shown = new if name != "test" or known else []
-            print("\n".join([*map(str, shown), f"{name:7} {f'{len(new)} to fix' if new else 'ok'}"]), flush=True)
+            shown = new if name != "test" or known else stopped
+            said = f"{len(new)} to fix" if len(new) > len(stopped) else "could not run (see above)" if new else "ok"
+            print("\n".join([*map(str, shown), f"{name:7} {said}"]), flush=True)
             passed = passed and not new
     codes = {0 if passed else 1}
-    for name, run in more.items():
+    for name, step in more.items():
         if not arguments or name in arguments:
-            codes.add(code := run())
+            codes.add(code := step())
             print(f"{name:7} {check.said(code)}", flush=True)
     return 1 if 1 in codes else 2 if any(codes) else 0
 
@@ -78,13 +96,28 @@ def record() -> int:
     """Write what every step finds now into the baseline."""
     if not THEIRS:
         uv.fail(f"nothing was here before (no service has `code: theirs`): fix what `{uv.MAKE} check` finds")
+    first = not BASELINE.exists()
     BASELINE.touch()
-    found = Counter(finding.key() for step in STEPS.values() for finding in step() if not is_new(finding))
+    try:
+        everything = [finding for step in STEPS.values() for finding in step()]
+    except SystemExit:  # a tool that can't run has said why
+        BASELINE.unlink() if first else None
+        raise
+    stopped = [finding for finding in everything if finding.rule in STOPPED]
+    found = Counter(one.key() for one in everything if not is_new(one) and not brought(one) and one not in stopped)
     lines = [f"{count} {key}\n" for key, count in sorted(found.items())]
     head = "# What was found when this was recorded, and how often. Only what goes beyond it fails.\n"
     BASELINE.write_text(head + "".join(lines), encoding="utf-8")
     print(f"config/baseline.txt: {found.total()} findings recorded; commit it")
-    return 0
+    apps = [service["name"] for service in THEIRS if importable(service)]
+    unable = {one.path for one in stopped if one.rule == "import"}
+    ran = f"{', '.join(name for name in apps if name not in unable) or 'no application'} can be imported; {RAN.total()} tests ran"
+    print(f"{ran}, {len([one for one in stopped if one.rule != 'import'])} parts couldn't")
+    print(
+        "\n".join(f"not recorded, because it couldn't run: {one.path}: {one.message}" for one in stopped),
+        end="\n" * bool(stopped),
+    )
+    return 1 if stopped else 0
 
 
 def baseline() -> Counter[str]:
@@ -93,7 +126,7 @@ def baseline() -> Counter[str]:
     known: Counter[str] = Counter()
     for line in lines:
         count, _, key = line.partition(" ")
-        if count.isdecimal():
+        if count.isdecimal() and not re.match(r"[^:]+: pytest: stopped with exit code", key):  # of an earlier version
             known[key] = int(count)
     return known
 
@@ -112,6 +145,56 @@ def is_new(finding: Finding) -> bool:
     """Tell whether it is in new code; pytest names modules by dots."""
     place = finding.path.removesuffix(".py").replace(".", "/") + "/"
     return any(place.startswith(f"{path.removesuffix('.py').replace('.', '/')}/") for path in new_code())
+
+
+def brought(finding: Finding) -> bool:
+    """Tell whether it is in a test that the template brought."""
+    return any(Path(test).stem in finding.path for test in HEALTH_TESTS)
+
+
+def importable(service: dict[str, str]) -> bool:
+    """Tell whether a service has an application that can be asked for by name."""
+    return service["kind"] == "web" and ":" in service["app"]
+
+
+def apps() -> list[Finding]:
+    """Import each application that was here before, in a process of its own, with the settings of this machine."""
+    found = []
+    for service in filter(importable, THEIRS):
+        module, _, name = service["app"].rpartition(" ")[2].partition(":")
+        home = starts.home(uv.ROOT / service["path"], module)
+        command = [
+            str(uv.VENV_PYTHON),
+            "-c",
+            IMPORTS,
+            module,
+            name.removesuffix("()"),
+            str(home),
+            str(uv.ROOT),
+        ]
+        env = {**run.local_settings(), **os.environ}
+        try:
+            done = uv.call(
+                command,
+                cwd=home,
+                env=env,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=IMPORT_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            said = f"importing {module} doesn't end within {IMPORT_SECONDS} s: it may wait for a server"
+        else:
+            places = re.findall(r'File "([^"]+)", line (\d+)', done.stderr)
+            own = [
+                (file, line)
+                for file, line in places
+                if file.startswith(f"{uv.ROOT}/") and not file.startswith(f"{uv.VENV}/")
+            ]
+            at = f" ({relative(own[-1][0])}:{own[-1][1]})" if own else ""
+            said = f"{module} can't be imported: {last_line(done.stderr)}{at}" if done.returncode else ""
+        found += [Finding(service["name"], "import", said)] if said else []
+    return found
 
 
 def lint() -> list[Finding]:
@@ -167,13 +250,19 @@ def pytest(options: Iterable[str]) -> int:
 def results(report: Path, code: int) -> tuple[list[Finding], str]:
     """Return what failed, by pytest's report and exit code, and the names of the modules that ran, in one string."""
     if code in {2, 3, 4} or not report.exists():
-        return [Finding("tests", "pytest", f"stopped with exit code {code} (see above)")], ""
+        return [Finding("tests", "stopped", f"pytest stopped with exit code {code}, so no test ran (see above)")], ""
     cases = list(ElementTree.parse(report).iter("testcase"))
-    failed = [
-        Finding(case.get("classname") or case.get("name") or "", "test", f"{case.get('name')} failed")
-        for case in cases
-        if case.find("failure") is not None or case.find("error") is not None
-    ]
+    failed = []
+    RAN.update(one.get("classname", "") for one in cases if one.find("error") is None and one.find("skipped") is None)
+    for case in cases:
+        error, path = case.find("error"), case.get("classname") or case.get("name") or ""
+        if error is not None and error.get("message") == "collection failure":
+            why = next((line for line in reversed((error.text or "").splitlines()) if line.startswith("E ")), "E ?")[
+                1:
+            ].strip()
+            failed.append(Finding(path, "collection", f"{case.get('name')} can't be collected: {why}"))
+        elif error is not None or case.find("failure") is not None:
+            failed.append(Finding(path, "test", f"{case.get('name')} failed"))
     if code == 1 and not failed:
         failed = [Finding("tests", "pytest", "did not pass (see above)")]
     return failed, " ".join(case.get("classname", "") for case in cases)
@@ -185,7 +274,10 @@ def coverage() -> list[str]:
     if any("--cov" in path.read_text(encoding="utf-8") for path in settings if path.is_file()):
         return []
     # A threshold that was set for other tests and files than these is not ours to fail.
-    return [*(f"--cov={service['path']}" for service in uv.SERVICES), *(["--cov-fail-under=0"] if THEIRS else [])]
+    return [
+        *(f"--cov={service['path']}" for service in uv.SERVICES),
+        *(["--cov-fail-under=0"] if THEIRS else []),
+    ]
 
 
 def new_code() -> list[str]:
@@ -239,7 +331,13 @@ def relative(path: str) -> str:
     return os.path.relpath(uv.ROOT / path, uv.ROOT).replace(os.sep, "/")
 
 
-STEPS: dict[str, Callable[[], list[Finding]]] = {"lint": lint, "format": form, "types": types, "test": test}
+STEPS: dict[str, Callable[[], list[Finding]]] = {
+    "lint": lint,
+    "format": form,
+    "types": types,
+    "app": apps,
+    "test": test,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,6 @@
 """How code that was here before is started: from where its modules are imported, with the server that it installs.
 
-    python3 ci/starts.py NAME      a worker whose start is a command: serve its health, and become the command
+python3 ci/starts.py NAME      a worker whose start is a command: serve its health, and become the command
 """
 
 import importlib.util
@@ -69,7 +69,9 @@ def run(name: str) -> None:
     if program == "python":
         sys.path[0] = str(Path(script).resolve().parent)
     elif not Path(script).is_file():
-        sys.exit(f"{name}: {program} isn't installed: it is what `app` of the service in .copier-answers.yml begins with")
+        sys.exit(
+            f"{name}: {program} isn't installed: it is what `app` of the service in .copier-answers.yml begins with"
+        )
     runpy.run_path(script, run_name="__main__")
 
 
