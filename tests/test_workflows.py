@@ -50,7 +50,7 @@ def test_a_promotion_waits_for_its_approval_and_builds_nothing(fresh: AtLevel) -
     assert [name for name, job in jobs.items() if graph.acts(job)] == ["deploy-production"]
     assert list(graph.called(jobs["deploy-production"])) == ["deploy ENV=production"]
     assert jobs["approved"]["permissions"] == {"contents": "read", "pull-requests": "read"}
-    assert jobs["deploy-production"]["permissions"] == {"contents": "read"}
+    assert jobs["deploy-production"]["permissions"] == {"contents": "read", "packages": "read"}
     jobs["deploy-production"]["needs"] = []
     assert graph.unchecked(workflows, suites(3)) == [
         "promote.yml: deploy-production doesn't wait for approved"

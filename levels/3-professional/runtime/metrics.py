@@ -65,7 +65,7 @@ class Group:
         given = os.environ.get("PROMETHEUS_MULTIPROC_DIR", ours)  # one of ours is that of who started this process
         self.folder = f"{ours}{self.leader}-{started_at(self.leader)}" if given.startswith(ours) else given
         os.makedirs(self.folder, 0o700, exist_ok=True)
-        if os.lstat(self.folder).st_uid != os.geteuid():
+        if self.folder != given and os.lstat(self.folder).st_uid != os.geteuid():
             raise PermissionError(f"{self.folder} belongs to somebody else")
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = self.folder
         self.name()
@@ -165,8 +165,8 @@ class Metrics:
 
     def begin(self) -> None:
         """Join the group, and serve. Raises ImportError without prometheus_client, OSError, ValueError."""
-        values: Any = import_module("prometheus_client.values")
-        self.client, self.port, self.group = import_module("prometheus_client"), port(), Group()
+        self.client, self.port = import_module("prometheus_client"), port()
+        self.group, values = Group(), self.client.values
         # Metrics of your own that have labels, or are made from now on, are those of all processes too.
         values.ValueClass = values.MultiProcessValue(self.group.name)
         labels = ["http_request_method", "http_route", "http_response_status_code"]
@@ -179,16 +179,23 @@ class Metrics:
         os.register_at_fork(after_in_child=self.forked)
         self.on = True
         if not self.group.preloaded:
-            threading.Thread(target=self.serve, name="metrics", daemon=True).start()
+            self.start()
+
+    def start(self) -> None:
+        """Serve from a thread."""
+        threading.Thread(target=self.serve, name="metrics", daemon=True).start()
 
     def forked(self) -> None:
-        """Begin anew in a fork; in one of a master's, a worker, at once."""
+        """Begin anew in a fork, and serve in a master's worker: by gevent's loop, as that is yet to replace threads."""
         self.lock, self.registers = threading.Lock(), ("", None)
         self.jobs.clear()
         self.active.clear()
         if self.group.forked():
             self.group.name()
-            threading.Thread(target=self.serve, name="metrics", daemon=True).start()
+            if "gunicorn.workers.ggevent" in sys.modules:
+                import_module("gevent").spawn(self.start)
+            else:
+                self.start()
 
     def gauge(self, name: str, about: str, mode: str, *labels: str) -> Any:
         """Return a gauge; `mode` is how those of several processes become one."""
