@@ -8,8 +8,8 @@ from tests.support.projects import Project
 EDITS = [
     (
         "pyproject.toml",
-        '    "flask>=3.1,<4",\n    "gunicorn>=27,<28",\n    # Yours, below.\n',
-        '{0}    "requests>=2.32,<3",\n',
+        "    # Yours, below.\n]\n\n[dependency-groups]\n",
+        '    # Yours, below.\n    "requests>=2.32,<3",\n]\n\n[dependency-groups]\n',
     ),
     (
         ".github/workflows/quality.yml",
