@@ -265,7 +265,7 @@ def test_down_to_level_2_with_a_promotion_open_and_up_again(shop: Promoted) -> N
     shop.make("deploy", "ENV=staging")
     requests = Requests(shop.url(environment="production"), pause=0.004)
     with under_load(requests, 8) as counts:
-        number, _ = shop.promote("production")
+        number, _ = shop.promote("production", FROM="staging")
         shop.project.commit().move(2)
         git(shop.project.commit("down").folder, "push", "--quiet", "origin", "HEAD:main")
         version = shop.build("at level 2")
@@ -279,6 +279,6 @@ def test_down_to_level_2_with_a_promotion_open_and_up_again(shop: Promoted) -> N
         shop.github.review(number, "colleague")
         jobs = shop.merged(number)
         assert jobs["deploy-production"].conclusion == "success", (tip, jobs["approved"].log)
-        assert shop.ask(environment="production")[1] == third
+        assert shop.ask(environment="production")[1] == third, jobs["deploy-production"].log
     assert not counts.failed, str(counts)
     print(f"down and up: {counts}")
