@@ -623,7 +623,7 @@ def test_it_looks_ahead_to_the_target_level(
     _, out, _ = run(project, monkeypatch, capsys)
     assert "Level 3, Professional (ahead" in out and "Level 4" not in out
     assert "Wanted: security_scanning: comes with level 3" in out
-    assert "Wanted: monitoring: a later version brings it, at level 3" in out
+    assert "Wanted: monitoring: comes with level 3" in out
 
 
 def test_next_is_the_level_after_that_of_the_project(

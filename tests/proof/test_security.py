@@ -387,7 +387,7 @@ class Issues(github_stand_in.GitHub):
 
 def test_one_issue_is_opened_changed_and_closed(machine: Machine, at_level: AtLevel, tmp_path: Path) -> None:
     project, github = at_level(3), Issues(tmp_path)
-    theirs = github.add("Mine", title="What `make security` finds")
+    theirs = github.add("Mine", title="What the security scanners find")
     theirs["user"] = {"type": "User", "login": "somebody"}
     unsafe = "import pickle\n\nprint(pickle.loads(b''))\n"
     with serving(github) as address:

@@ -27,7 +27,7 @@ EXCEPTIONS = uv.ROOT / scans.EXCEPTIONS
 # What the ids of a scanner's findings begin with; those of `audit` are the database's.
 KINDS = {"secret": "secrets", "code": "code"}
 DAYS = 90
-TITLE = "What `make security` finds"
+TITLE = "What the security scanners find"
 BOT = "github-actions[bot]"
 
 

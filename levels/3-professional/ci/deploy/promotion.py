@@ -1,7 +1,7 @@
 """What is promoted, and when: config/releases/<environment>.yml and config/promotion.toml.
 
 The first holds one line, which names the builds that an environment runs, and all that is needed to deploy them.
-`make promote` writes it, and a pull request changes it.
+The target `promote` writes it, and a pull request changes it.
 """
 
 import datetime

@@ -38,7 +38,7 @@ def look(deploy: Deploy) -> None:
     try:
         budgets = left(deploy)
     except (Stop, OSError, ValueError, LookupError, TypeError) as error:
-        budgets, why = {}, str(error)
+        budgets, why = {}, f"its Prometheus can't be asked: {getattr(error, 'reason', error)}"
     if used := [f"{name} {share:.1%}" for name, share in sorted(budgets.items()) if share < 1e-9]:
         promotion.hold(deploy, f"the error budget of 30 days is exhausted ({', '.join(used)} is left)")
     elif budgets:
