@@ -806,6 +806,28 @@ def test_production_gets_the_builds_that_ran_on_staging(shop: Shop) -> None:
     assert both == (2, "", "VERSION and RELEASE are given, expected one of them\n")
 
 
+def test_the_folder_of_another_project_on_the_host_is_not_taken(shop: Shop) -> None:
+    """The staging of `shop-eu` and the `eu-staging` of `shop` would share one."""
+    shop.deploy("deploy", "staging", "--version", "one")
+    assert shop.host.file("of").read_text() == "shop, staging"
+    shop.host.file("of").write_text("sh, op-staging")
+    told = "the folder deploy/shop-staging on the host is of sh, op-staging, not of shop, staging: expected another name\n"
+    before = len(shop.host.log("docker"))
+    for option in ([], ["--dry-run"]):
+        assert shop.deploy("deploy", "staging", "--version", "two", *option)[::2] == (2, told)
+    assert [one for one in shop.host.log("docker")[before:] if "up" in one["arguments"]] == []
+
+
+def test_a_release_in_another_format_is_told_in_one_line(shop: Shop) -> None:
+    shop.deploy("deploy", "staging", "--version", "one")
+    file = shop.host.file("releases/1/release.json")
+    for text in ("{", '{"builds": []}', file.read_text().replace('"at"', '"on"')):
+        file.write_text(text)
+        code, _, errors = shop.deploy("status", "staging")
+        told = "deploy/shop-staging/releases/1/release.json on the host: expected it as this version of ci/deploy writes it\n"
+        assert (code, errors) == (1, told)
+
+
 def test_what_is_too_old_goes_and_what_a_way_back_needs_stays(shop: Shop) -> None:
     shop.project.write("config/deploy.toml", "[keep]\nreleases = 2\n")
     for number, version in enumerate(("one", "two", "one", "three"), 1):

@@ -133,6 +133,7 @@ def go(plan: Callable[[], Deploy], why: str, dry_run: bool) -> None:
         return
     with planned.host.leased(pipeline.who(), why):
         planned = plan()
+        planned.host.write("of", planned.host.of)
         pipeline.carry_out(planned)
     release, note = planned.release, planned.note
     print(f"{environment}: release {release.number} runs, {release.version}{f' ({note})' if note else ''}")

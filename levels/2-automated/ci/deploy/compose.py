@@ -105,7 +105,11 @@ class Compose:
         if not text:
             known = ", ".join(map(str, self.good()[-5:])) or "none yet"
             raise Stop(f"there is no release {number} of {self.host.environment}; those that ran well: {known}")
-        return Release.read(text)
+        try:
+            return Release.read(text)
+        except (ValueError, LookupError, TypeError):
+            how = "expected it as this version of ci/deploy writes it"
+            raise Stop(f"deploy/{self.host.name}/releases/{number}/release.json on the host: {how}", 1) from None
 
     def running(self) -> list[int]:
         """Return the numbers of the releases that have containers, running or not."""

@@ -58,7 +58,7 @@ class Host:
     def __init__(self, settings: Settings) -> None:
         """Take the environment's settings. Raises Stop where they don't say how the host is reached."""
         self.environment = settings.environment
-        self.name = f"{uv.PROJECT['project']}-{settings.environment}"
+        self.name, self.of = (f"{uv.PROJECT['project']}{between}{settings.environment}" for between in ("-", ", "))
         where = os.environ.get("DEPLOY_HOST") or settings.plain("DEPLOY_HOST")
         if not (found := re.fullmatch(r"(\w[\w.-]*@\w[\w.-]*?)(?::(\d+))?", where)):
             raise Stop(
@@ -117,7 +117,7 @@ class Host:
     def check(self) -> None:
         """Look whether the host has what a deploy needs. Raises Stop where it lacks something."""
         ask = "command -v flock; command -v timeout; docker version --format 'engine {{.Server.Version}}'; echo compose $(docker compose version --short)"
-        said = self.read(f"{ask}; true", what="asking the host what it has")
+        said = self.read(f"{ask}; echo of $(cat of 2> /dev/null)", what="asking the host what it has")
         for name, least in (("engine", (25, 0)), ("compose", (2, 20))):
             found = re.search(rf"{name} v?(\d+)[.](\d+)", said)
             if not found or (int(found[1]), int(found[2])) < least:
@@ -126,6 +126,9 @@ class Host:
         for name in ("flock", "timeout"):
             if f"/{name}\n" not in said:
                 raise Stop(f"the host has no {name}: on Debian it comes with util-linux and coreutils")
+        # The project shop-eu has a staging, and shop may have an eu-staging: their folder would be one.
+        if (of := said.splitlines()[-1].removeprefix("of").strip()) not in ("", self.of):
+            raise Stop(f"the folder deploy/{self.name} on the host is of {of}, not of {self.of}: expected another name")
 
     def do(self, script: str, text: str = "", what: str = "") -> str:
         """Run shell that changes something there, under the lease. Raises Stop; LeaseLost where that is gone."""
