@@ -1,10 +1,15 @@
 # -P: a deploy.py of yours at the root is not taken for it.
 DEPLOY = PYTHONPATH=ci $(PYTHON) -P -m deploy
 
-.PHONY: integration images deploy rollback status logs smoke flags env setup propose
+.PHONY: integration gates ci images deploy rollback status logs smoke flags env setup propose
 
 integration:
 	@$(PYTHON) ci/integration.py
+
+gates:
+	@$(PYTHON) ci/check.py test gates
+
+ci: check integration
 
 images:
 	@$(DEPLOY) images $${ENV:+"$$ENV"} $${DRY_RUN:+--dry-run}
