@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import urllib.request
+from urllib.parse import quote
 
 from flask import Blueprint, Flask, current_app
 from flask.typing import ResponseReturnValue
@@ -36,7 +37,8 @@ async def fetch_prices(urls: list[str], timeout: float) -> list[float]:
 @prices.get("/changes/<symbol>")
 def change(symbol: str) -> ResponseReturnValue:
     """Answer by how many percent a price has changed since yesterday."""
-    urls = [f"{current_app.config['PRICES_URL']}/{symbol}/{day}" for day in ("yesterday", "today")]
+    # Quoted, because a caller may write anything there: a question mark, or what no URL may hold.
+    urls = [f"{current_app.config['PRICES_URL']}/{quote(symbol, safe='')}/{day}" for day in ("yesterday", "today")]
     try:
         before, now = asyncio.run(fetch_prices(urls, current_app.config["TIMEOUT_SECONDS"]))
         return {"symbol": symbol, "percent": percent_change(before, now)}

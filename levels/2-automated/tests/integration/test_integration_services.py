@@ -1,7 +1,7 @@
 """Start each service as the make target `run` does, and ask it how it is.
 
 The make target `integration` runs this; elsewhere it is skipped, because it takes seconds and needs the
-services' settings. A service is one entry of config/levels.json, and each gets a free port of its own. A service that
+services' settings. What docs/openapi.json says of a service is asked too, by schemathesis. A service is one entry of config/levels.json, and each gets a free port of its own. A service that
 was here before the template is started once settings.json beside this file says what it needs: {"shop":
 {"DEBUG": "1"}}.
 """
@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-8"))["services"]
 SETTINGS = Path(__file__).with_name("settings.json")
 START_SECONDS = 30
+CONTRACT_SECONDS = 300
 
 pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION"), reason="the make target `integration` runs this")
 
@@ -68,8 +69,7 @@ def get(port, path):
 
 
 def environment(service):
-    """Return the settings to start a service with. Skips for code from before that isn't ready to be started.
-    """
+    """Return the settings to start a service with. Skips for code from before that isn't ready to be started."""
     settings = json.loads(SETTINGS.read_text(encoding="utf-8")) if SETTINGS.exists() else {}
     if service["code"] != "ours":
         if call := missing_call(service):
@@ -146,3 +146,32 @@ def test_an_unknown_endpoint_is_no_success(running):
     code, _ = get(port, "/no-such-endpoint-anywhere")
     # A guard may answer first, by asking for a login; what the service has no code for is never well, and no crash.
     assert code == 404 if service["code"] == "ours" else 300 <= code < 500
+
+
+def test_it_answers_as_its_document_says(running):
+    """Have each operation asked with values made from its schema; a 500 fails, and an answer otherwise than documented.
+
+    Only by GET and HEAD, unless the service's entry in settings.json has CONTRACT_METHODS, such as "GET POST DELETE":
+    what it works on then has to be there for the tests alone.
+    """
+    service, port = running
+    files = [ROOT / "docs" / name for name in (f"openapi-{service['name']}.json", "openapi.json")]
+    if not (found := [file for file in files if file.is_file()]) or service["kind"] == "worker":
+        pytest.skip(f"docs/openapi.json says nothing of {service['name']}: the target `api-docs` writes it")
+    methods = environment(service).get("CONTRACT_METHODS", "GET HEAD").split()
+    known = {
+        name.upper() for path in json.loads(found[0].read_text(encoding="utf-8"))["paths"].values() for name in path
+    }
+    if not known & {*methods}:
+        pytest.skip(f"{service['name']} has no operation by {' or '.join(methods)}")
+    command = [
+        *json.loads(os.environ["SCHEMATHESIS"]),
+        "--config-file",
+        str(Path(__file__).with_name("schemathesis.toml")),
+    ]
+    command += ["run", str(found[0]), "--url", f"http://127.0.0.1:{port}", "--no-color"]
+    command += ["--include-method-regex", f"^({'|'.join(methods)})$"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=CONTRACT_SECONDS, check=False)
+    print(said.stdout)
+    if said.returncode:
+        pytest.fail(f"{' '.join(command)}\n{said.stdout}{said.stderr}", pytrace=False)
