@@ -37,7 +37,6 @@ async def fetch_prices(urls: list[str], timeout: float) -> list[float]:
 @prices.get("/changes/<symbol>")
 def change(symbol: str) -> ResponseReturnValue:
     """Answer by how many percent a price has changed since yesterday."""
-    # Quoted, because a caller may write anything there: a question mark, or what no URL may hold.
     urls = [f"{current_app.config['PRICES_URL']}/{quote(symbol, safe='')}/{day}" for day in ("yesterday", "today")]
     try:
         before, now = asyncio.run(fetch_prices(urls, current_app.config["TIMEOUT_SECONDS"]))

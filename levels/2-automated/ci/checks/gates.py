@@ -52,14 +52,12 @@ def coverage(kind: str, file: Path) -> None:
     sources = [path for one in uv.SERVICES for path in (uv.ROOT / one["path"]).rglob("*.py")]
     if newer := [path for path in sources if path.stat().st_mtime > data.stat().st_mtime]:
         raise Stop(f"{newer[0].relative_to(uv.ROOT)} is newer than the last run of the tests: `{uv.MAKE} test`")
-    said = uv.call(
-        [str(uv.VENV_PYTHON), "-m", "coverage", kind, "-o", str(file), "--fail-under=0", f"--data-file={data}"]
-        + [
-            f"--include={','.join(one['path'] + '/*' for one in uv.SERVICES)}",
-            f"--omit={','.join(uv.PROJECT['ours'])}",
-        ],
-        capture_output=True,
-    )
+    only = [
+        f"--include={','.join(one['path'] + '/*' for one in uv.SERVICES)}",
+        f"--omit={','.join(uv.PROJECT['ours'])}",
+    ]
+    command = [str(uv.VENV_PYTHON), "-m", "coverage", kind, "-o", str(file), "--fail-under=0", f"--data-file={data}"]
+    said = uv.call([*command, *only], capture_output=True)
     if not file.is_file():
         raise Stop(f"coverage says: {(said.stdout + said.stderr).strip()[-200:] or 'nothing'}")
 
