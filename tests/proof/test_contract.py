@@ -70,6 +70,24 @@ def test_a_service_that_answers_as_documented_passes_and_nothing_is_deleted(
 ) -> None:
     said, deleted = integration(machine, shop, 0)
     assert "4 passed" in said and deleted == []
+    for line in ("GET /sizes/{number}: answered as documented (200, 404)", "DELETE /sizes/{number}: not asked"):
+        assert f"\napi: {line}\n" in said
+    # Nor where the document knows nothing of it: a tester may try methods that aren't there.
+    document = json.loads(shop.read("docs/openapi.json"))
+    del document["paths"]["/sizes/{number}"]["delete"]
+    shop.write("docs/openapi.json", json.dumps(document))
+    assert integration(machine, shop, 0)[1] == []
+    shop.replace("tests/integration/schemathesis.toml", "unexpected-methods = []", "enabled = true")
+    assert integration(machine, shop, 0)[1] == []
+
+
+def test_what_was_not_really_asked_is_told_with_the_reason(machine: Machine, shop: Project) -> None:
+    old = 'return {"size": number}'
+    for code, why in (("401", "it needs a login"), ("404", "it needs data that is there")):
+        shop.replace(APP, old, old := f'return {{"error": "no"}}, {code}')
+        machine.run("make api-docs", shop.folder)
+        said, _ = integration(machine, shop, 0)
+        assert f"\napi: GET /sizes/{{number}}: not really asked, because {why}: tests/integration/" in said
 
 
 def test_an_unsafe_method_is_called_where_the_person_says_so(machine: Machine, shop: Project) -> None:

@@ -17,6 +17,6 @@ if flags.off("integration_testing", os.environ.get("ENV", ""), "the integration 
     sys.exit(0)
 uv.ensure()
 asked = {**os.environ, "INTEGRATION": "1", "SCHEMATHESIS": json.dumps(uv.tool(*SCHEMATHESIS))}
-command = [str(uv.VENV_PYTHON), "-m", "pytest", "-rs", "tests/integration"]
+command = [str(uv.VENV_PYTHON), "-m", "pytest", "-rsP", "tests/integration"]
 failed = subprocess.run(command, cwd=uv.ROOT, env=asked, check=False).returncode
 sys.exit(1 if failed else 0)
