@@ -70,7 +70,10 @@ def test_a_service_that_answers_as_documented_passes_and_nothing_is_deleted(
 ) -> None:
     said, deleted = integration(machine, shop, 0)
     assert "4 passed" in said and deleted == []
-    for line in ("GET /sizes/{number}: answered as documented (200, 404)", "DELETE /sizes/{number}: not asked"):
+    for line in (
+        "GET /sizes/{number}: answered as documented (200, 404)",
+        "DELETE /sizes/{number}: not asked",
+    ):
         assert f"\napi: {line}\n" in said
     # Nor where the document knows nothing of it: a tester may try methods that aren't there.
     document = json.loads(shop.read("docs/openapi.json"))

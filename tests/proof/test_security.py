@@ -489,7 +489,7 @@ def test_every_installed_package_is_looked_up(
     said = machine.run("make -f levels.mk security CHECK=audit", installed.folder, **database.environment())
     count = len(set(database.asked))
     assert {"flask", "werkzeug", "jinja2"} <= {name.lower() for name in database.asked}
-    assert said.splitlines() == [f"audit: {count} of {count} packages looked up", "audit     ok"]
+    assert said.splitlines() == [f"audit: {count} of {count} packages looked up", "audit   ok"]
 
 
 def test_a_known_vulnerability_fails_until_there_is_an_exception(
@@ -555,7 +555,7 @@ def test_an_audit_that_could_not_be_done_fails(
         }
     said = machine.run(AUDIT, installed.folder, code=1, **{**env, "PIP_CACHE_DIR": str(tmp_path / "pip")})
     assert said.startswith("audit: didn't run: ") and said.count("\n") == 2 and len(said) < 600, said
-    assert said.endswith("\naudit     didn't run\n")
+    assert said.endswith("\naudit   didn't run\n")
     assert "looked up" not in said and "o known vuln" not in said
 
 
