@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -69,6 +69,16 @@ class Past:
 
                 self.add(series, labels + more, counted)
 
+    def recorded(self, service: str, a_minute: Callable[[float], tuple[float, float]]) -> None:
+        """What the rules of a project recorded meanwhile of what was `served`: requests a second, and bad ones."""
+        for slo, bad in (
+            ("availability", lambda good, failed: failed),
+            ("latency", lambda good, failed: (good + failed) * 0.1),
+        ):
+            labels = f'service="{service}",slo="{slo}"'
+            self.add("service:slo_all:rate1m", labels, lambda at: sum(a_minute(at)) / 60)
+            self.add("service:slo_bad:rate1m", labels, lambda at, bad=bad: bad(*a_minute(at)) / 60)
+
     def saw(self, service: str, instance: str, at: float, users: Iterable[str]) -> None:
         """What an instance shows at a time of the users that it saw that day."""
         lines = self.lines.setdefault("users_daily_sketch", [])
@@ -109,7 +119,7 @@ def written(folder: Path, *pasts: Past) -> None:
 
 @contextmanager
 def running_prometheus(
-    folder: Path, target: str = "", port: int = 0, rules: Path | None = None
+    folder: Path, target: str = "", port: int = 0, rules: Sequence[Path] = ()
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Prometheus over the samples in `folder`, scraping `target` and evaluating `rules` each second; yields its
     address and process.
@@ -123,7 +133,7 @@ def running_prometheus(
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [{"job_name": "api", "static_configs": [{"targets": [target]}]}] if target else []
     often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    told = {"global": often, "scrape_configs": jobs, "rule_files": [str(rules)] if rules else []}
+    told = {"global": often, "scrape_configs": jobs, "rule_files": list(map(str, rules))}
     (folder / "prometheus.yml").write_text(json.dumps(told))
     listen = [f"--web.listen-address=127.0.0.1:{port}", "--storage.tsdb.retention.time=400d"]
     command = [program, "--config.file=prometheus.yml", "--storage.tsdb.path=data", *listen]
