@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -84,6 +85,12 @@ def test_the_rules_of_the_stack_tell_the_same_and_of_latency_too(
     past, staging = Past("production", now - 20 * DAY, now), Past("staging", now - 20 * DAY, now)
     past.served("api", failing(0.0004))
     staging.served("api", failing(0.0004))
+    for one in (past, staging):  # what the rules would have recorded of it
+        for kind, bad in (("availability", 0.0004), ("latency", 0.1)):
+            labels = f'service="api",slo="{kind}"'
+            one.add("service:slo_all:rate1m", labels, lambda at: 10 / 60)
+            one.add("service:slo_bad:rate1m", labels, lambda at, bad=bad: bad * 10 / 60)
+        one.add("service:requests:rate5m", 'service="api"', lambda at: 10 / 60)
     written(tmp_path / "prometheus", past, staging)
     project = at_level(3)
 
@@ -91,7 +98,10 @@ def test_the_rules_of_the_stack_tell_the_same_and_of_latency_too(
         found = slo.budgets(project.folder, project.answers(), ["production"], datetime.now(UTC))
         return {one.slo: one for one in found}
 
-    rules = project.folder / "monitoring/rules.yml"
+    for name in ("rules", "objectives"):  # as they are, but looked at each second
+        text = project.read(f"monitoring/{name}.yml")
+        (tmp_path / f"{name}.rules").write_text(re.sub(r"interval: \w+", "interval: 1s", text))
+    rules = tmp_path / "*.rules"
     with running_prometheus(tmp_path / "prometheus", rules=rules) as (address, _):
         monkeypatch.setenv("PROMETHEUS_URL", address)
         project.write("config/production.env", "")
