@@ -99,17 +99,35 @@ def _looked(
     for service in services:
         if plain is not None and (service, "availability") not in objectives:
             objectives[service, "availability"] = float(str(plain).rstrip("%")) / 100
-    answered = _by(ask, f"sum by (service) (increase({REQUESTS}{{{where}}}[{DAYS}d]))")
     errors = {
         window: _by(ask, f"service:slo_errors:ratio_rate{window}{{{where}}}", "slo")
         for window in ("30d", "1h")
     }
-    for window, found in errors.items():
-        all_of_it = f"sum by (service) (increase({REQUESTS}{{{where}}}[{window}]))"
-        failed = all_of_it.replace(where, f'{where},http_response_status_code=~"5.."')
-        ratio = f"({failed} or 0 * {all_of_it}) / ({all_of_it} > 0)"
-        for (service, _), share in _by(ask, ratio).items():
-            found.setdefault((service, "availability"), share)
+    # What was recorded is one series for a service. Reading all series of its requests over 30 days takes
+    # seconds, so it is done only for services that no rule tells of.
+    a_second = _by(ask, f'avg_over_time(service:slo_all:rate1m{{{where},slo="availability"}}[{DAYS}d])')
+    answered = {
+        key: a_second[key] * min(DAYS * rates.DAY, ask.now - began)
+        for key, began in since.items()
+        if key in a_second
+    }
+    if unknown := [
+        one for one in services if (one, "availability") not in errors["30d"] or (one, "") not in answered
+    ]:
+        of_them = f'{where},service=~"{"|".join(unknown)}"'
+        all_of_it = f"sum by (service) (increase({REQUESTS}{{{of_them}}}[{DAYS}d]))"
+        for key, number in _by(ask, all_of_it).items():
+            answered.setdefault(key, number)
+        for window, found in errors.items():
+            bad = f'{of_them},http_response_status_code=~"5.."'
+            failed = _by(ask, f"sum by (service) (increase({REQUESTS}{{{bad}}}[{window}]))")
+            every = (
+                answered if window == f"{DAYS}d" else _by(ask, all_of_it.replace(f"[{DAYS}d]", f"[{window}]"))
+            )
+            for name in unknown:
+                if every.get((name, "")):
+                    share = failed.get((name, ""), 0.0) / every[name, ""]
+                    found.setdefault((name, "availability"), share)
     for service in services:
         for slo in dict.fromkeys(["availability", *(slo for of, slo in objectives if of == service)]):
             key, plain_key = (service, slo), (service, "")

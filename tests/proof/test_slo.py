@@ -168,6 +168,7 @@ def test_an_exhausted_budget_holds_a_deploy_and_a_reason_goes_past_it(
     ):
         past = pasts[name] = Past(name, now - days * DAY, now)
         past.served("api", lambda at, a_minute=a_minute: (a_minute, 0))
+        past.add("service:requests:rate5m", 'service="api"', lambda at, each=a_minute / 60: each)
         rule(past, "slo_budget_left:ratio", left, "api", "availability")
         rule(past, "slo_budget_left:ratio", 0.5, "api", "latency")
         rule(past, "slo_objective:ratio", 0.999, "api", "availability")

@@ -22,10 +22,12 @@ DAY = 86_400
 
 
 class Past:
-    """Series of one environment: a sample each STEP from `begin` to `end`."""
+    """Series of one environment: a sample each `step` seconds from `begin` to `end`."""
 
-    def __init__(self, environment: str, begin: float, end: float, project: str = "shop") -> None:
-        self.begin, self.end = begin, end
+    def __init__(
+        self, environment: str, begin: float, end: float, project: str = "shop", step: float = STEP
+    ) -> None:
+        self.begin, self.end, self.step = begin, end, step
         self.labels = f'project="{project}",environment="{environment}"'
         self.lines: dict[str, list[str]] = {}
 
@@ -33,14 +35,14 @@ class Past:
         at = self.begin
         while at <= self.end:
             yield at
-            at += STEP
+            at += self.step
 
     def add(self, name: str, labels: str, value: Callable[[float], float | None]) -> None:
         """Add a series; where `value` gives None there is no sample."""
         lines = self.lines.setdefault(name, [])
         for at in self.times():
             if (number := value(at)) is not None:
-                lines.append(f"{name}{{{labels},{self.labels}}} {number:.10g} {at:.0f}")
+                lines.append(f"{name}{{{labels},{self.labels}}} {number:.10g} {at:.3f}")
 
     def served(
         self,
@@ -64,7 +66,7 @@ class Past:
                 def counted(
                     at: float, which: int = which, share: float = share, count: list[float] = count
                 ) -> float | None:
-                    count[0] += a_minute(at)[which] * share * STEP / 60
+                    count[0] += a_minute(at)[which] * share * self.step / 60
                     return count[0] if up(at) else None
 
                 self.add(series, labels + more, counted)
@@ -78,6 +80,7 @@ class Past:
             labels = f'service="{service}",slo="{slo}"'
             self.add("service:slo_all:rate1m", labels, lambda at: sum(a_minute(at)) / 60)
             self.add("service:slo_bad:rate1m", labels, lambda at, bad=bad: bad(*a_minute(at)) / 60)
+        self.add("service:requests:rate5m", f'service="{service}"', lambda at: sum(a_minute(at)) / 60)
 
     def saw(self, service: str, instance: str, at: float, users: Iterable[str]) -> None:
         """What an instance shows at a time of the users that it saw that day."""

@@ -179,7 +179,9 @@ def alertmanager(host: Host) -> dict[str, object]:
         if of["kind"] == "alerts":  # what has no project or environment is of the host: everybody's
             of_it = [f'{label}=~"{of[label]}|"' for label in ("project", "environment")]
             routes.append({"receiver": name, "matchers": of_it, "continue": True})
-    hook = {name: [{"url_file": f"/etc/alertmanager/hooks/{name}"}] for name in known}
+    # The end of a heartbeat isn't posted: who counts posts would take it for one more beat.
+    ends = {name: of["kind"] != "heartbeat" for name, of in known.items()}
+    hook = {name: [{"url_file": f"/etc/alertmanager/hooks/{name}", "send_resolved": ends[name]}] for name in known}
     return {
         "route": {
             "receiver": "nobody",

@@ -15,7 +15,8 @@ from ..shell import Stop
 QUERY = """service:slo_budget_left:ratio{%(where)s}
 and on (service) min_over_time((time() + 0 * group by (service) (up{job="services",%(where)s}))[30d:5m]) < time() - 86400
 and on (service, slo) (1 - service:slo_objective:ratio{%(rules)s}) * on (service) group_left ()
-  sum by (service) (increase(http_server_request_duration_seconds_count{%(where)s}[30d])) >= 1"""
+  avg_over_time(service:requests:rate5m{%(where)s}[30d]) * on (service) group_left ()
+  (time() - min_over_time((time() + 0 * group by (service) (up{job="services",%(where)s}))[30d:5m])) >= 1"""
 
 
 def left(deploy: Deploy) -> dict[str, float]:
