@@ -1,4 +1,6 @@
-.PHONY: experiments
+FLAGS = if [ "$$APPLY" ]; then $(DEPLOY).steps.flags; else $(PYTHON) ci/levels.py flags $${ENV:+"$$ENV"}; fi
 
-experiments:
-	@$(PYTHON) ci/experiments.py
+.PHONY: experiment
+
+experiment:
+	@$(DEPLOY).experiment
