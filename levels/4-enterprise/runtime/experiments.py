@@ -155,7 +155,7 @@ class Experiments:
         self.today = ""
         self.events.forget_all()
 
-    def variant(self, flag: str, unit: object, default: str = "off", **about: Any) -> str:
+    def variant(self, flag: str, unit: object, /, default: str = "off", **about: Any) -> str:
         """Return the name of the variant of `flag` that `unit` gets; always the same one. `about` is for targeting.
 
         That is `default` where nothing is known: experiments are off, there is no such flag, or no definition yet.

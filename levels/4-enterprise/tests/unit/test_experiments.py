@@ -9,19 +9,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("openfeature.contrib.provider.flagd", reason="OpenFeature isn't installed")
-# From open-feature/flagd-testbed, evaluator/gherkin/fractional.feature (v2): flag, unit, variant.
-PUBLISHED = [
-    ("fractional-flag-shorthand", "jon@company.com", "heads"),
-    ("fractional-flag-shorthand", "jane@company.com", "tails"),
-]
+CARDS = [["clubs", 25], ["diamonds", 25], ["hearts", 25], ["spades", 25]]
+# From open-feature/flagd-testbed 3.9.0, gherkin/targeting.feature, the examples tagged fractional-v3.
+PUBLISHED = {"jack": "diamonds", "queen": "diamonds", "ten": "clubs", "nine": "clubs", "3": "spades"}
 
 
 @pytest.fixture
 def experiments(tmp_path, monkeypatch):
     """The module as a service has it, with a definition of its own."""
-    shares = {"fractional": [["heads", 1], ["tails", 1]]}
-    flag = {"state": "ENABLED", "variants": {"heads": "heads", "tails": "tails"}, "defaultVariant": "tails"}
-    flags = {name: {**flag, "targeting": shares} for name in ("fractional-flag-shorthand", "mine")}
+    by_name = [{"cat": [{"var": "$flagd.flagKey"}, {"var": "targetingKey"}]}, *CARDS]
+    flag = {"state": "ENABLED", "variants": {name: name for name, _ in CARDS}, "defaultVariant": "clubs"}
+    rules = {"fractional-flag": by_name, "mine": CARDS}
+    flags = {name: {**flag, "targeting": {"fractional": rule}} for name, rule in rules.items()}
     file = tmp_path / "flags.json"
     file.write_text(json.dumps({"metadata": {"version": "1"}, "flags": flags}), encoding="utf-8")
     monkeypatch.setenv("FLAGS_FILE", str(file))
@@ -34,18 +33,16 @@ def experiments(tmp_path, monkeypatch):
     return module
 
 
-@pytest.mark.parametrize(("flag", "unit", "expected"), PUBLISHED)
-def test_the_hash_is_flagds(experiments, flag, unit, expected):
-    assert experiments.variant(flag, unit) == expected
+def test_the_hash_is_flagds(experiments):
+    assert {unit: experiments.variant("fractional-flag", unit) for unit in PUBLISHED} == PUBLISHED
 
 
-def test_both_variants_are_handed_out_and_kept(experiments):
+def test_all_variants_are_handed_out_and_kept(experiments):
     first = [experiments.variant("mine", f"user-{number}") for number in range(200)]
-    assert set(first) == {"heads", "tails"}
+    assert set(first) == {name for name, _ in CARDS}
     experiments.experiments.cache.clear()
     assert [experiments.variant("mine", f"user-{number}") for number in range(200)] == first
 
 
-def test_nobody_and_an_unknown_flag_have_the_default(experiments):
+def test_an_unknown_flag_has_the_default(experiments):
     assert experiments.variant("unknown", "user-1", default="old") == "old"
-    assert experiments.variant("mine", None) == "tails", "the flag's own default"
