@@ -124,7 +124,7 @@ class Events:
                     if self.cleaned != day:
                         self.cleaned = day
                         clean(folder)
-                except OSError as error:
+                except (OSError, KeyError) as error:
                     self.waiting.extendleft((day, line) for line in reversed(those))
                     return self.tell("events wait: EVENTS_FOLDER can't be written: %s", error)
 
