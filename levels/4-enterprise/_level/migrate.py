@@ -24,18 +24,13 @@ def stay(project: Path) -> Iterator[str]:
     has = subprocess.run(["git", "cat-file", "-e", f"HEAD:./{NEW}"], cwd=project, capture_output=True, check=False)
     if before.returncode or not has.returncode:
         return
-    asked = subprocess.run(
-        ["git", "grep", "-n", "-F", "-e", '["variants"]', "-e", "['variants']", "--", "*.py", ":!runtime", ":!tests"],
-        cwd=project, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    for line in asked.stdout.splitlines():
-        place = ":".join(line.split(":")[:2])
-        yield f"{place}: assign(…) is gone: `from runtime.experiments import variant`, variant(…) takes the same two"
+    yield from uses(project)
     file = project / NEW
     try:
         told = json.loads(before.stdout)["experiments"]
-        text = "".join(converted(name, one) for name, one in told.items() if name != "example")
         old = file.read_text(encoding="utf-8")
+        mine = {name: one for name, one in told.items() if f"\n  {name}:" not in old}  # not the example, nor twice
+        text = "".join(converted(name, one) for name, one in mine.items())
         if not text:
             return
         file.write_text(old.rstrip("\n") + "\n" + text, encoding="utf-8")
@@ -44,6 +39,20 @@ def stay(project: Path) -> Iterator[str]:
         yield f"{OLD} couldn't be read: `git show HEAD:{OLD}` has it; write its experiments into {NEW}"
     if (project / OLD).exists():
         yield f"{OLD} is read by nothing any more: delete it once {NEW} is right"
+
+
+def uses(project: Path) -> Iterator[str]:
+    """Yield a line for each place in the code that asks for variants as before."""
+    asked = subprocess.run(
+        ["git", "grep", "-n", "-F", "-e", '["variants"]', "-e", "['variants']", "--", "*.py", ":!runtime", ":!tests"],
+        cwd=project, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    for line in asked.stdout.splitlines():
+        place = ":".join(line.split(":")[:2])
+        yield f"{place}: assign(…) is gone: `from runtime.experiments import variant`, variant(…) takes the same two"
+
+
+enter = stay  # what an earlier time at this level left
 
 
 def converted(name: str, one: dict[str, object]) -> str:
