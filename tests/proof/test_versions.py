@@ -108,7 +108,7 @@ def test_each_python_renders_and_moves_the_same(
     scripts = " ".join(str(path) for path in sorted((project.folder / "ci").glob("*.py")))
     machine.run(f"{python} -W error -m py_compile {scripts}", project.folder)
     assert "api" in machine.run(
-        f"make PYTHON={python} experiments run SERVICE=nobody", project.folder, code=2
+        f"make PYTHON={python} experiment run SERVICE=nobody", project.folder, code=2
     )
 
 

@@ -75,7 +75,8 @@ class Events:
     def forget_all(self) -> None:
         """Begin without events, as a fork has to: its parent writes what it had."""
         self.waiting: deque[tuple[str, str]] = deque()
-        self.writing, self.thread, self.lost, self.cleaned = threading.Lock(), None, 0, ""
+        self.writing, self.cleaned = threading.Lock(), ""
+        self.thread: threading.Thread | None = None
 
     def tell(self, text: str, *about: object) -> None:
         """Log a line once."""
@@ -90,7 +91,6 @@ class Events:
             lacks = "EVENTS_FOLDER" if who else "EVENTS_KEY"
             return self.tell("no events are written: %s isn't set", lacks)
         if len(self.waiting) >= WAITING:
-            self.lost += 1
             return self.tell("events are lost: more than %s wait to be written", WAITING)
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"time": now, "event": event.pop("event"), "service": os.environ.get("SERVICE_NAME", "unknown")}
@@ -149,7 +149,8 @@ class Experiments:
 
     def fork(self) -> None:
         """Begin anew: a fork has none of its parent's threads, and maybe a lock of theirs."""
-        self.lock, self.next_look, self.seen = threading.Lock(), 0.0, ()
+        self.lock, self.next_look = threading.Lock(), 0.0
+        self.seen: tuple[int, ...] = ()
         self.cache: dict[Any, str | None] = {}
         self.booleans: set[str] = set()
         self.today = ""
