@@ -18,6 +18,7 @@ import types
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +415,64 @@ def test_openfeatures_own_client_gives_the_same_and_is_counted(module: Any, tmp_
     module.experiments.events.flush()
     text = "".join(file.read_text() for file in (tmp_path / "events").glob("*.jsonl"))
     assert text.count("\n") == 100 and "dark_mode" not in text, "a flag that is no experiment isn't counted"
+
+
+def test_without_a_key_nothing_is_written_and_that_is_said_once(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("EVENTS_KEY")
+    put(tmp_path / "flags.json", flagd("1", old=50, new=50))
+    for one in range(10):
+        assert module.variant("new-checkout", f"user-{one}") in ("old", "new")
+        module.converted("checkout", f"user-{one}")
+    module.experiments.events.flush()
+    assert not (tmp_path / "events").exists()
+    assert [line.getMessage() for line in caplog.records if "EVENTS_KEY" in line.getMessage()] == [
+        "no events are written: EVENTS_KEY isn't set"
+    ]
+
+
+def test_without_the_flag_or_a_definition_all_get_the_default(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert module.variant("new-checkout", "ada", default="old") == "old", "no definition yet"
+    put(tmp_path / "flags.json", flagd("1", old=0, new=1))
+    time.sleep(module.LOOK)
+    assert module.variant("new-checkout", "ada", default="old") == "new"
+    monkeypatch.setenv("FEATURE_FLAGS", "other")
+    off = module.Experiments()
+    assert off.variant("new-checkout", "ada", default="old") == "old" and off.client is None
+    off.converted("checkout", "ada")
+    assert not off.events.waiting
+
+
+def test_each_day_has_a_file_and_old_ones_go(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "flags.json", flagd("1", old=50, new=50))
+    folder = tmp_path / "events"
+    folder.mkdir()
+    monkeypatch.setenv("EVENTS_DAYS", "30")
+    today = datetime.now(UTC).date()
+    for days in (29, 30, 31, 400):
+        (folder / f"api-{today - timedelta(days=days)}-h-1.jsonl").write_text("{}\n")
+    (folder / "notes-of-mine.jsonl").write_text("")
+    module.variant("new-checkout", "ada")
+    module.experiments.today = "yesterday"
+    module.experiments.next_look = 0.0
+    module.variant("new-checkout", "ada")
+    events = module.experiments.events
+    assert len(events.waiting) == 2, "a new day has its exposures"
+    (day, line), *_ = events.waiting
+    events.waiting.append(("2099-01-01", line))
+    events.flush()
+    kept = sorted(file.name for file in folder.glob("*.jsonl"))
+    ours = [name for name in kept if name.endswith(f"-{os.getpid()}.jsonl")]
+    assert len(ours) == 2 and any(day in name for name in ours) and any("2099-01-01" in name for name in ours)
+    left = [f"api-{today - timedelta(days=days)}-h-1.jsonl" for days in (29, 30)]
+    # Seen from 2099 nothing is older than it was: the clock decides, not the names.
+    assert sorted(left) == [name for name in kept if name.endswith("-h-1.jsonl")]
+    assert "notes-of-mine.jsonl" in kept
 
 
 def test_cached_evaluations_are_far_quicker_than_the_providers_own(module: Any, tmp_path: Path) -> None:

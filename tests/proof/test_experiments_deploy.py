@@ -7,11 +7,13 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from tests.support.deployed import Shop, wait_until
 from tests.support.engine import Target
+from tests.support.histories import DAY, Past, running_prometheus, written
 from tests.support.projects import Project
 
 pytestmark = pytest.mark.proof
@@ -90,7 +92,9 @@ def test_a_file_that_is_wrong_is_told_and_changes_nothing(shop: Shop) -> None:
     shop.project.write("config/experiments.yml", before.replace("kind: rate}\n", "kind: ratio}\n", 1))
     said = shop.make("flags", "ENV=staging", "APPLY=1", code=2)
     assert "experiments.example.goal: expected {conversion: NAME, kind: rate or mean}" in said
-    said = shop.make("deploy", "ENV=staging", code=2)
+    recorded = len(shop.record())
+    assert "the flags of staging can't be made" in shop.make("deploy", "ENV=staging", code=2)
+    assert len(shop.record()) == recorded, "that is no failed deploy"
     shop.project.write("config/experiments.yml", before)
     assert (shop.there() / "releases/1/flags/flags.json").read_bytes() == there
     # By hand, on the host.
@@ -123,6 +127,28 @@ def test_events_are_on_the_host_and_are_counted_and_forgotten(shop: Shop) -> Non
         for line in file.read_text().splitlines()
     ]
     assert deleted >= 2 and len(later) == len(lines) - deleted
+
+
+def test_a_plan_is_from_the_users_that_prometheus_saw_where_nobody_has_taken_part(
+    shop: Shop, tmp_path: Path
+) -> None:
+    now = time.time()
+    past = Past("staging", now - 8 * DAY, now)
+    past.add("service:users_daily:estimate", 'service="api"', lambda at: 500.0)
+    written(tmp_path / "prometheus", past)
+    before = shop.project.read("config/experiments.yml")
+    head, _, first = before.partition("experiments:\n")
+    lines = [line for line in first.splitlines(True) if "started:" not in line]
+    again = "".join(lines).replace("  example:", "  another:").replace("flag: new-checkout", "flag: another")
+    shop.project.write("config/experiments.yml", f"{head}experiments:\n{again}")
+    with running_prometheus(tmp_path / "prometheus") as (address, _):
+        said = shop.make(
+            "experiment", "DO=plan", "NAME=another", "ENV=staging", "UNITS=100", PROMETHEUS_URL=address
+        )
+    shop.project.write("config/experiments.yml", before)
+    # Ten bought, one of whom was forgotten, of 500 users on one day.
+    assert "by the users a day of Prometheus, 500" in said and "checkout is 1.80%" in said
+    assert "with 100 units a day" in said
 
 
 def test_a_release_that_comes_back_has_its_flags_as_they_were(shop: Shop) -> None:

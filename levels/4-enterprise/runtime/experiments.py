@@ -285,22 +285,28 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def summary(folder: Path) -> dict[str, Any]:
-    """Return what the events come to: days, units by flag and variant, and of each conversion units, mean, variance."""
+    """Return what the events come to: days, units by flag and variant, and by conversion units and their sums."""
     days: set[str] = set()
     exposed: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     sums: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    daily: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for event in read(folder):
-        days.add(str(event.get("time"))[:10])
-        who = event["feature_flag.context.id"]
+        who, name = str(event["feature_flag.context.id"]), str(event.get("name"))
+        days.add(day := str(event.get("time"))[:10])
         if event.get("event") == "conversion":
-            sums[str(event.get("name"))][who] += float(event.get("value") or 0)
+            sums[name][who] += float(event.get("value") or 0)
+            daily[name].add((day, who))
         else:
             exposed[str(event.get("feature_flag.key"))][str(event.get("feature_flag.result.variant"))].add(who)
     shown = {flag: {name: len(units) for name, units in by.items()} for flag, by in exposed.items()}
-    values = {name: list(by.values()) for name, by in sums.items()}
     conversions = {
-        name: {"units": len(those), "sum": sum(those), "squares": sum(one * one for one in those)}
-        for name, those in values.items()
+        name: {
+            "units": len(by),
+            "daily": len(daily[name]),
+            "sum": sum(by.values()),
+            "squares": sum(one * one for one in by.values()),
+        }
+        for name, by in sums.items()
     }
     return {"days": sorted(days), "exposed": shown, "conversions": conversions}
 

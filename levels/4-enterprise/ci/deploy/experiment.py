@@ -120,11 +120,13 @@ def traffic(one: dict[str, Any]) -> tuple[float | None, float | None, float | No
     goal, days = seen["conversions"].get(one["goal"]["conversion"]), len(seen["days"])
     exposed = sum(seen["exposed"].get(one["flag"], {}).values())
     units, whole = (exposed / days, exposed) if exposed else (None, 0.0)
+    by = "units"
     if not exposed and (users := users_a_day()):
-        units, whole = users, users * days
+        print(f"by the users a day of Prometheus, {users:.0f}: who comes again counts again, so it takes longer")
+        units, whole, by = users, users * days, "daily"
     mean = deviation = None
     if goal and whole:
-        counted = goal["units"] if one["goal"]["kind"] == "rate" else goal["sum"]
+        counted = goal[by] if one["goal"]["kind"] == "rate" else goal["sum"]
         mean = counted / whole
         deviation = math.sqrt(max(goal["squares"] / whole - mean**2, 0))
     elif not why:

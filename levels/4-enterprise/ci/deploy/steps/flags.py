@@ -16,7 +16,7 @@ from .. import settings
 from ..compose import Compose
 from ..host import Host
 from ..pipeline import Deploy, Step
-from ..shell import Stop
+from ..shell import Held, Stop
 
 # The container's user isn't the host's: it reads the one folder, and writes into the other. Those above are closed.
 MAKE = "mkdir -p {folder} events && chmod 755 {folder} && chmod 777 events"
@@ -24,14 +24,17 @@ PUT = f"{MAKE} && cat > {{folder}}/new && chmod 644 {{folder}}/new && mv {{folde
 
 
 def mount(deploy: Deploy) -> None:
-    """Give the release's services both folders, and its flags. Raises Stop."""
+    """Give the release's services both folders, and its flags. Raises Stop; Held where a file is wrong."""
     host, home = deploy.host, f"releases/{deploy.release.number}"
     compose = json.loads(host.read(f"cat {home}/compose.json"))
     for one in compose["services"].values():
         one["volumes"] = [*one.get("volumes", []), f"./{home}/flags:/flags:ro", "./events:/events"]
         one["environment"] |= {"FLAGS_FILE": "/flags/flags.json", "EVENTS_FOLDER": "/events"}
     host.write(f"{home}/compose.json", json.dumps(compose, indent=2) + "\n")
-    made = experiments.of(host.environment)["flagd"]
+    try:
+        made = experiments.of(host.environment)["flagd"]
+    except SystemExit:
+        raise Held(f"the flags of {host.environment} can't be made, as is said above") from None
     host.do(PUT.format(folder=f"{home}/flags"), text(made), "writing the flags")
 
 
