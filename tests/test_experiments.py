@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.as_a_person import levels
 from tests.support.projects import Project, git
 
 AtLevel = Callable[..., Project]
@@ -47,15 +48,11 @@ def run(project: Project, *command: str, **env: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def experiment(project: Project, **told: str) -> tuple[int, str, str]:
-    """`make experiment` with these variables."""
-    words = [f"{name}={value}" for name, value in told.items()]
-    code, out, errors = run(
-        project, "make", "-f", "levels.mk", f"PYTHON={sys.executable}", "experiment", *words
-    )
-    # make ends with 2 whatever the script's exit code was, and says that.
-    code = int(found[1]) if (found := re.search(r"^make: .* Error (\d+)", errors, re.M)) else code
-    return code, out, "".join(line for line in errors.splitlines(True) if not line.startswith("make"))
+def experiment(project: Project, do: str = "", **told: str) -> tuple[int, str, str]:
+    """What `make experiment` runs, with these options."""
+    options = [word for name, value in told.items() for word in (f"--{name}", value)]
+    done = levels(project.folder, "experiment", *([do] if do else []), *options, EVENTS_FOLDER="")
+    return done.returncode, done.stdout, done.stderr
 
 
 def flagd(project: Project, environment: str) -> dict[str, Any]:
@@ -150,15 +147,15 @@ def test_two_experiments_have_two_flags(at_level: AtLevel) -> None:
     ("told", "units", "days"),
     [
         # 2 z^2 (p1 q1 + p2 q2) / d^2 with z = 1.95996 + 0.84162
-        ({"BASELINE": "10%", "UNITS": "1000"}, 29_497, 30),
-        ({"BASELINE": "50%", "UNITS": "1000"}, 3_124, 4),
+        ({"baseline": "10%", "units": "1000"}, 29_497, 30),
+        ({"baseline": "50%", "units": "1000"}, 3_124, 4),
     ],
 )
 def test_a_plan_is_what_the_formula_gives(
     at_level: AtLevel, told: dict[str, str], units: int, days: int
 ) -> None:
     project = with_mine(at_level(4), ("{off: 3, on: 1}", "{off: 1, on: 1}"))
-    code, out, errors = experiment(project, DO="plan", NAME="checkout", **told)
+    code, out, errors = experiment(project, "plan", name="checkout", **told)
     assert code == 0, errors
     assert f"units: {units}, with power 80% at a significance of 5%" in out
     assert f"days: {days}, with 1000 units a day" in out
@@ -169,7 +166,7 @@ def test_uneven_shares_and_more_variants_need_more(at_level: AtLevel) -> None:
 
     def needs(variants: str) -> int:
         with_mine(project, ("{off: 3, on: 1}", variants))
-        out = experiment(project, DO="plan", NAME="checkout", BASELINE="10%", UNITS="9")[1]
+        out = experiment(project, "plan", name="checkout", baseline="10%", units="9")[1]
         return int(re.findall(r"^units: (\d+)", out, re.M)[0])
 
     even = needs("{off: 1, on: 1}")
@@ -179,9 +176,9 @@ def test_uneven_shares_and_more_variants_need_more(at_level: AtLevel) -> None:
 
 def test_a_mean_needs_its_deviation(at_level: AtLevel) -> None:
     project = with_mine(at_level(4), ("kind: rate", "kind: mean"))
-    code, _, errors = experiment(project, DO="plan", NAME="checkout", BASELINE="20")
-    assert code == 1 and "the sample that checkout needs is unknown" in errors and "DEVIATION=" in errors
-    out = experiment(project, DO="plan", NAME="checkout", BASELINE="20", DEVIATION="30")[1]
+    code, _, errors = experiment(project, "plan", name="checkout", baseline="20")
+    assert code == 2 and "the sample of checkout is unknown" in errors and "DEVIATION=" in errors
+    out = experiment(project, "plan", name="checkout", baseline="20", deviation="30")[1]
     assert "bought is 20, standard deviation 30" in out and "days: unknown" in out
 
 
@@ -216,41 +213,37 @@ def test_a_plan_is_from_the_events_where_there_are_some(at_level: AtLevel) -> No
         ),
     )
     folder = str(project.folder / "shown")
-    make = ("make", "-f", "levels.mk", f"PYTHON={sys.executable}", "experiment", "NAME=checkout")
-    code, out, errors = run(project, *make, "DO=plan", EVENTS_FOLDER=folder)
-    assert code == 0, errors
-    assert "bought is 10.00%" in out and "with 667 units a day" in out, (
-        "a conversion without a time is a day, too"
-    )
-    out = run(project, *make, "DO=status", EVENTS_FOLDER=folder)[1]
-    assert "units: off 1000, on 1000" in out
+    done = levels(project.folder, "experiment", "plan", "--name", "checkout", EVENTS_FOLDER=folder)
+    assert done.returncode == 0, done.stderr
+    assert "bought is 10.00%" in done.stdout and "with 1000 units a day" in done.stdout
+    done = levels(project.folder, "experiment", "--name", "checkout", EVENTS_FOLDER=folder)
+    assert "units: off 1000, on 1000" in done.stdout
+    (project.folder / "shown/api-2026-11-30-h-1.jsonl").unlink()
+    done = levels(project.folder, "experiment", "--name", "checkout", EVENTS_FOLDER=folder)
+    assert "units: unknown: there are no events yet" in done.stdout
 
 
 def test_what_is_not_known_is_said_and_nothing_is_started(at_level: AtLevel) -> None:
     project = with_mine(at_level(4), ("    minimal_effect: 10%\n", ""))
     assert experiment(project)[1] == "checkout: lacks minimal_effect; all get off, then off 75.0%, on 25.0%\n"
-    code, _, errors = experiment(project, DO="start", NAME="checkout", BASELINE="10%")
+    code, _, errors = experiment(project, "start", name="checkout", baseline="10%")
     assert code == 2 and f"{FILE}, line 2: checkout can't be planned, expected minimal_effect" in errors
     with_mine(project)
-    code, _, errors = experiment(project, DO="start", NAME="checkout")
-    assert code == 1 and errors.startswith("the sample that checkout needs is unknown: neither ENV nor")
+    code, _, errors = experiment(project, "start", name="checkout")
+    assert code == 2 and "the sample of checkout is unknown: neither ENV nor EVENTS_FOLDER" in errors
     assert project.read(FILE) == MINE
-    for told, message in [
-        ({"DO": "go", "NAME": "checkout"}, "DO is 'go', expected plan, start, status, stop or forget"),
-        ({"DO": "plan", "NAME": "x"}, "NAME is 'x', expected one of checkout"),
-        (
-            {"DO": "plan", "NAME": "checkout", "BASELINE": "much"},
-            "BASELINE is 'much', expected a number above 0",
-        ),
-        (
-            {"DO": "plan", "NAME": "checkout", "BASELINE": "95%"},
-            "expected more than 0, and for a rate less than 1",
-        ),
-        ({"DO": "stop", "NAME": "checkout"}, "checkout doesn't run"),
-        ({"DO": "forget"}, "UNIT is empty"),
+    for do, told, message in [
+        ("go", {"name": "checkout"}, "DO is 'go', expected status, plan, start, stop or forget"),
+        ("plan", {"name": "x"}, "NAME is 'x', expected one of checkout"),
+        ("plan", {"name": "checkout", "baseline": "much"}, "BASELINE is 'much', expected a number above 0"),
+        ("plan", {"name": "checkout", "baseline": "95%"}, "expected more than 0, and for a rate less than 1"),
+        ("stop", {"name": "checkout"}, "checkout doesn't run"),
     ]:
-        code, _, errors = experiment(project, **told)
-        assert code == 2 and message in errors and errors.count("\n") == 1
+        code, _, errors = experiment(project, do, **told)
+        assert code == 2 and message in errors and errors.count("\n") == 1, errors
+    make = ("make", "-f", "levels.mk", f"PYTHON={sys.executable}", "experiment", "DO=forget")
+    assert "UNIT is empty, expected the unit whose events" in run(project, *make)[2]
+    assert "neither ENV nor EVENTS_FOLDER says" in run(project, *make, "UNIT=ada")[2]
 
 
 # Start and stop
@@ -264,7 +257,7 @@ def started(at_level: AtLevel) -> Project:
         "      monitoring_dashboards: true\n",
         "      monitoring_dashboards: true\n      a_b_testing: true\n",
     )
-    code, _, errors = experiment(project, DO="start", NAME="checkout", BASELINE="10%", UNITS="1000")
+    code, _, errors = experiment(project, "start", name="checkout", baseline="10%", units="1000")
     assert code == 0, errors
     return project
 
@@ -277,7 +270,7 @@ def test_a_start_adds_one_line_and_the_rest_stays(started: Project) -> None:
     assert re.search(
         r"checkout: runs since \S+, until 2099-02-08; off 75.0%, on 25.0%", experiment(started)[1]
     )
-    code, _, errors = experiment(started, DO="start", NAME="checkout", BASELINE="10%")
+    code, _, errors = experiment(started, "start", name="checkout", baseline="10%")
     assert code == 2 and "checkout was started" in errors
 
 
@@ -315,7 +308,7 @@ def test_the_definition_follows_the_state_and_the_environment(started: Project) 
     assert on["targeting"]["if"][1] == {"fractional": [["off", 3], ["on", 1]]}
     assert on["defaultVariant"] == "off" and on["metadata"] == {"experiment": "checkout"}
     assert "targeting" not in flagd(started, "staging")["flags"]["new-checkout"], "a_b_testing is off there"
-    code, _, errors = experiment(started, DO="stop", NAME="checkout", VARIANT="on")
+    code, _, errors = experiment(started, "stop", name="checkout", variant="on")
     assert code == 0, errors
     over = flagd(started, "production")["flags"]["new-checkout"]
     assert over["defaultVariant"] == "on" and "targeting" not in over

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 from ...errors import Refused
 from ...project.git_and_files import shown
-from ...template import layers
-from ...template.place import root
 from .. import flags
 from .. import stale_flags as stale
+from ..experiments import CODE, read
 from ..facts import Facts
 from . import Answer, done, not_applicable, todo
 
@@ -27,12 +23,11 @@ def experiments(facts: Facts) -> Answer:
     """
     if not facts.text(EXPERIMENTS):
         return todo(f"{EXPERIMENTS} is missing", facts.missing(EXPERIMENTS))
-    reader = _reader()
     try:
-        found = reader.read(facts.text(EXPERIMENTS))
-    except reader.Problem as error:
-        return todo(shown(str(error)), f"fix it; `{facts.make} experiment` looks again")
-    return done(f"{len(found)} in {EXPERIMENTS}, {sum(map(reader.runs, found.values()))} running")
+        found = read(facts.folder)
+    except Refused as error:
+        return todo(str(error), f"fix it; `{facts.make} experiment` looks again")
+    return done(f"{len(found)} in {EXPERIMENTS}, {sum(map(CODE.runs, found.values()))} running")
 
 
 def experiment(facts: Facts) -> Answer:
@@ -106,27 +101,7 @@ def stale_flags(facts: Facts) -> Answer:
 
 def _experiments(facts: Facts) -> dict[str, Any]:
     """The experiments of the project; none where the file is wrong, which is another item's."""
-    reader = _reader()
     try:
-        return dict(reader.read(facts.text(EXPERIMENTS) or "experiments:"))
-    except reader.Problem:
+        return read(facts.folder)
+    except Refused:
         return {}
-
-
-def _reader() -> Any:
-    """The project's ci/experiments.py, from the layer: it judges as the pipeline will."""
-    layer: Path = layers.layer_folders(root())[4]
-    spec = importlib.util.spec_from_file_location("project_experiments", layer / "ci" / "experiments.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    before = sys.modules.get("flags")
-    sys.modules["flags"] = (
-        flags.resolver()
-    )  # which it imports by this name, as it stands beside it in a project
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules["flags"]
-        if before is not None:
-            sys.modules["flags"] = before
-    return module

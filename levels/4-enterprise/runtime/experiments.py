@@ -279,8 +279,8 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
     for file in sorted(folder.glob("*.jsonl")):
         with suppress(FileNotFoundError), open(file, encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                with suppress(ValueError):
-                    if isinstance(event := json.loads(line), dict) and "feature_flag.context.id" in event:
+                with suppress(ValueError, TypeError):
+                    if {"time", "feature_flag.context.id"} <= {*(event := json.loads(line))}:
                         yield event
 
 
@@ -292,7 +292,7 @@ def summary(folder: Path) -> dict[str, Any]:
     daily: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for event in read(folder):
         who, name = str(event["feature_flag.context.id"]), str(event.get("name"))
-        days.add(day := str(event.get("time"))[:10])
+        days.add(day := str(event["time"])[:10])
         if event.get("event") == "conversion":
             sums[name][who] += float(event.get("value") or 0)
             daily[name].add((day, who))
