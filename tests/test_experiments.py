@@ -200,6 +200,7 @@ def test_a_plan_is_from_the_events_where_there_are_some(at_level: AtLevel) -> No
                 *(
                     [
                         {
+                            "time": "2026-11-30T10:00:00.000Z",
                             "event": "conversion",
                             "name": "bought",
                             "value": 1,

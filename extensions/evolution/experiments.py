@@ -126,7 +126,7 @@ class Experiment:
     now: datetime
 
     def traffic(self, environment: str, project_name: str, given: Mapping[str, str]) -> Traffic:
-        """What events and Prometheus tell, and what is given by hand. Raises Refused for what is no number."""
+        """What events and Prometheus tell, and what is given by hand. Raises Refused for no number."""
         seen, why = _events(self.project, environment)
         goal = self.says.get("goal") or {"conversion": "", "kind": "rate"}
         counted, days = seen["conversions"].get(goal["conversion"]), len(seen["days"])
