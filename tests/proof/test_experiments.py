@@ -82,8 +82,8 @@ def put(file: Path, text: str) -> None:
 class Shop:
     """gunicorn with two workers, started in a project."""
 
-    def __init__(self, project: Project, folder: Path, preload: bool) -> None:
-        self.project, self.preload = project, preload
+    def __init__(self, project: Project, folder: Path, *options: str) -> None:
+        self.project, self.options = project, options
         self.flags, self.events, self.temporary = folder / "flags.json", folder / "events", folder / "tmp"
         self.temporary.mkdir()
         project.write("services/api/app.py", SHOP)
@@ -99,7 +99,7 @@ class Shop:
             "4",
             "--bind",
             f"127.0.0.1:{self.port}",
-            *(["--preload"] if self.preload else []),
+            *self.options,
         ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -137,11 +137,14 @@ class Shop:
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
 
-@pytest.fixture(params=[False, True], ids=["not preloaded", "preloaded"])
+SERVERS = {"plain": (), "preloaded": ("--preload",), "gevent": ("--worker-class=gevent",)}
+
+
+@pytest.fixture(params=SERVERS)
 def shop(request: pytest.FixtureRequest, at_level: AtLevel, tmp_path: Path) -> Iterator[Shop]:
     folder = tmp_path / "host"
     folder.mkdir()
-    shop = Shop(at_level(4), folder, request.param)
+    shop = Shop(at_level(4), folder, *SERVERS[request.param])
     put(shop.flags, flagd("1", old=50, new=50))
     shop.start()
     yield shop
@@ -268,7 +271,7 @@ def test_a_unit_is_forgotten_while_others_are_written(shop: Shop) -> None:
 
 
 def test_a_folder_that_cannot_be_written_fails_no_request(at_level: AtLevel, tmp_path: Path) -> None:
-    shop = Shop(at_level(4), tmp_path, preload=False)
+    shop = Shop(at_level(4), tmp_path)
     put(shop.flags, flagd("1", old=50, new=50))
     shop.events.write_text("not a folder")
     shop.start()
