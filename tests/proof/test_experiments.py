@@ -420,6 +420,33 @@ def test_openfeatures_own_client_gives_the_same_and_is_counted(module: Any, tmp_
     assert text.count("\n") == 100 and "dark_mode" not in text, "a flag that is no experiment isn't counted"
 
 
+def test_an_answer_of_the_old_definition_is_not_remembered_by_the_new_one(
+    module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The definition changes while a thread evaluates by the old one."""
+    put(tmp_path / "flags.json", flagd("1", old=1, new=0))
+    module.variant("new-checkout", "bob")
+    evaluate = module.experiments.evaluate
+
+    def slow(*words: Any) -> str | None:
+        found = evaluate(*words)
+        put(tmp_path / "flags.json", flagd("2", old=0, new=1))
+        module.experiments.look()
+        return str(found)
+
+    monkeypatch.setattr(module.experiments, "evaluate", slow)
+    assert module.variant("new-checkout", "ada") == "old"
+    monkeypatch.setattr(module.experiments, "evaluate", evaluate)
+    assert module.variant("new-checkout", "ada") == "new"
+
+
+def test_attributes_of_any_kind_do_no_harm(module: Any, tmp_path: Path) -> None:
+    put(tmp_path / "flags.json", flagd("1", {"in": ["a", {"var": "groups"}]}, old=0, new=1))
+    assert module.variant("new-checkout", "ada", groups=["a", "b"]) == "new"
+    assert module.variant("new-checkout", "ada", groups=["b"]) == "old"
+    assert module.variant("new-checkout", "ada", groups=object()) == "old"
+
+
 def test_without_a_key_nothing_is_written_and_that_is_said_once(
     module: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

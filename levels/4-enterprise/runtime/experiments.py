@@ -168,13 +168,14 @@ class Experiments:
                 self.look()
             who = "" if unit is None else str(unit)
             key = (flag, who, repr(sorted(about.items()))) if about else (flag, who)
+            cache = self.cache  # a new definition has another, so that no answer of the old one gets into it
             try:
-                return self.cache[key] or default
+                return cache[key] or default
             except KeyError:
                 found = self.evaluate(flag, who, about)
-            if len(self.cache) >= CACHED:
-                self.cache.clear()
-            self.cache[key] = found
+            if len(cache) >= CACHED:
+                cache.clear()
+            cache[key] = found
             return found or default
         except Exception as error:  # whatever it is: the request goes on
             self.events.tell("%s: no variant, so the default one: %s: %s", flag, type(error).__name__, error)
@@ -207,7 +208,7 @@ class Experiments:
             self.next_look = time.monotonic() + LOOK
             if self.today != (today := time.strftime("%Y-%m-%d", time.gmtime())):
                 self.today = today
-                self.cache.clear()  # so that each day has its exposures
+                self.cache = {}  # so that each day has its exposures
             file = Path(os.environ.get("FLAGS_FILE") or ROOT / ".cache" / "flags.json")
             stat = file.stat() if file.is_file() else None
             seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size) if stat else (0, 0, 0)
@@ -255,7 +256,7 @@ class Experiments:
             self.provider.resolver, new.resolver = new.resolver, self.provider.resolver
             new.shutdown()
         self.booleans = {name for name, kind in kinds.items() if kind == {bool}}
-        self.cache.clear()
+        self.cache = {}
         log.info("flags: revision %s", told["metadata"]["version"])
 
 
