@@ -357,3 +357,22 @@ def test_flags_for_this_machine_are_written_where_services_look(started: Project
 @pytest.mark.parametrize("two", [True, False])
 def test_the_page_speaks_of_a_worker_if_there_is_one(at_level: AtLevel, two: bool) -> None:
     assert ("serve_health" in at_level(4, two=two).read("docs/experiments.md")) == two
+
+
+def test_make_hands_on_what_it_is_told(at_level: AtLevel) -> None:
+    project = at_level(4)
+
+    def says(*words: str) -> str:
+        code, out, errors = run(project, "make", "-f", "levels.mk", "PYTHON=echo", *words)
+        assert code == 0, errors
+        return out.strip()
+
+    assert says("experiment") == "ci/levels.py experiment"
+    told = ("DO=plan", "NAME=checkout", "ENV=staging", "BASELINE=4%", "DEVIATION=2", "UNITS=9", "VARIANT=on")
+    assert says("experiment", *told) == (
+        "ci/levels.py experiment plan --name checkout --environment staging --variant on --baseline 4%"
+        " --deviation 2 --units 9"
+    )
+    assert says("experiment", "DO=forget", "UNIT=ada") == "-P -m deploy.events forget"
+    assert says("flags", "ENV=staging") == "ci/levels.py flags staging"
+    assert says("flags", "ENV=staging", "APPLY=1") == "-P -m deploy.steps.flags"
