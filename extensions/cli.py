@@ -18,6 +18,7 @@ from .commands import (
     api_docs,
     env,
     evolution,
+    experiment,
     flags,
     new,
     owner,
@@ -42,7 +43,22 @@ from .project import environment
 # In the order in which `levels --help` lists them.
 COMMANDS = (
     *(new, upgrade, update, preview, owner, set, service),
-    *(record, todo, evolution, flags, env, setup, slo, promote, road, propose, api_docs, threat_model, stubs),
+    *(
+        record,
+        todo,
+        evolution,
+        flags,
+        experiment,
+        env,
+        setup,
+        slo,
+        promote,
+        road,
+        propose,
+        api_docs,
+        threat_model,
+        stubs,
+    ),
 )
 
 

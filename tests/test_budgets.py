@@ -12,7 +12,7 @@ from tests.support.projects import Project
 
 # Level: files, lines, without uv.lock and what Python makes; one service, deployed by compose.
 # Level 2's deploy and level 3's metrics, scans and monitoring are larger than was planned: decisions 0031 and 0033.
-BUDGETS = {1: (28, 1100), 2: (60, 4300), 3: (92, 7300), 4: (100, 7500)}
+BUDGETS = {1: (28, 1100), 2: (60, 4350), 3: (92, 7300), 4: (105, 8100)}
 # Level: lines that each further service adds.
 FURTHER = {1: 250, 4: 300}
 

@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,7 @@ def test_a_new_project_has_only_items_that_its_owner_can_do(fresh: AtLevel, leve
     owners_own = {
         "locked_dependencies": "make install",
         "api_documented": "make api-docs",
-        "experiment": "config/variants.json",
+        "experiment": "config/experiments.yml",
         "experiments_flag": "a_b_testing",
     }
     todo = {key for key, item in found.items() if item.state == "todo"}
@@ -414,25 +414,122 @@ def test_exceptions_end_on_their_day(at_level: AtLevel, line: str, state: str) -
     assert states(project)["security_exceptions"] == state
 
 
+EXPERIMENT = """\
+experiments:
+  checkout:
+    hypothesis: "It sells more"
+    owner: ada
+    flag: new-checkout
+    unit: user
+    variants: {a: 1, b: 1}
+    control: a
+"""
+
+
 def test_experiments_of_ones_own(at_level: AtLevel) -> None:
     project = at_level(4)
-    project.write(
-        "config/variants.json",
-        '{"salt": "1", "experiments": {"checkout": {"control": "a", "weights": {"a": 1, "b": 1}}}}',
-    )
+    project.write("config/experiments.yml", EXPERIMENT)
     project.replace(
         "config/feature-flags.yml",
         "      monitoring_dashboards: true\n",
         "      monitoring_dashboards: true\n      a_b_testing: true\n",
     )
     found = items(project)
-    assert [found[key].state for key in ("variants", "experiment", "experiments_flag")] == ["done"] * 3
+    assert [found[key].state for key in ("experiments", "experiment", "experiments_flag")] == ["done"] * 3
     assert found["experiments_flag"].detail == "on in production"
-    project.write(
-        "config/variants.json",
-        '{"salt": "1", "experiments": {"checkout": {"control": "c", "weights": {"a": 1}}}}',
+    assert found["experiments"].detail == "1 in config/experiments.yml, 0 running"
+    project.replace("config/experiments.yml", "control: a", "control: c")
+    assert (
+        "line 8: experiments.checkout.control: expected one of a, b" in items(project)["experiments"].detail
     )
-    assert "control is 'c'" in items(project)["variants"].detail
+
+
+FLAGS = "config/feature-flags.yml"
+
+
+def with_flags(project: Project, *lines: str) -> Project:
+    """The project with flags of its own, one a line, the first in line 37."""
+    project.replace(
+        FLAGS, "  # Yours, below.\n", "".join(f"  {line}\n" for line in ["# Yours, below.", *lines])
+    )
+    return project
+
+
+def test_flags_of_ones_own_have_an_owner_and_a_type(at_level: AtLevel) -> None:
+    project = at_level(4)
+    assert states(project)["flag_owners"] == "n/a"
+    with_flags(
+        project,
+        "dark_mode: {enabled: true, owner: ada, type: release}",
+        "new_search: {enabled: true, owner: bob}",
+        "beta: {enabled: false}",
+    )
+    found = items(project)["flag_owners"]
+    first = (
+        project.read(FLAGS).splitlines().index("  dark_mode: {enabled: true, owner: ada, type: release}") + 1
+    )
+    assert found.detail.splitlines() == [
+        f"{FLAGS}:{first + 1}: new_search has no type",
+        f"{FLAGS}:{first + 2}: beta has no owner and no type",
+    ]
+    project.replace(FLAGS, "owner: bob}", "owner: bob, type: operational}")
+    project.replace(FLAGS, "beta: {enabled: false}", "beta: {enabled: false, owner: bob, type: permission}")
+    assert states(project)["flag_owners"] == "done"
+
+
+def test_flags_that_have_done_their_work_are_named_with_their_places(
+    at_level: AtLevel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = at_level(4)
+    assert states(project)["stale_flags"] == "done"
+    with_flags(
+        project,
+        "old_one: {enabled: true}",
+        "kill_switch: {enabled: true, type: operational}",
+        "switched: {enabled: true}",
+        "in_production: {enabled: false}",
+        "past: {enabled: false, expires: 2026-11-01}",
+        "unused: {enabled: false}",
+    )
+    names = ["old_one", "kill_switch", "switched", "in_production", "past"]
+    project.write("services/api/uses.py", "".join(f"print({name!r})\n" for name in names))
+    project.replace(FLAGS, "{health_endpoints: true, ", "{in_production: true, health_endpoints: true, ")
+    for environment in ("staging", "production"):
+        text = project.read(FLAGS)
+        place = f"  {environment}:\n    override:\n"
+        assert place in text
+        project.write(FLAGS, text.replace(place, f"{place}      in_production: true\n"))
+
+    def day(when: datetime, message: str) -> None:
+        for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):
+            monkeypatch.setenv(name, when.isoformat())
+        project.commit(message)
+
+    first = project.read(FLAGS).splitlines().index("  old_one: {enabled: true}") + 1
+    assert "old_one" not in items(project)["stale_flags"].detail, "nothing is known of 90 days ago"
+    day(NOW - timedelta(days=100), "flags")
+    project.replace(FLAGS, "  switched: {enabled: true}", "  switched: {enabled: false}")
+    day(NOW - timedelta(days=50), "off")
+    project.replace(FLAGS, "  switched: {enabled: false}", "  switched: {enabled: true}")
+    day(NOW - timedelta(days=49), "on")
+    assert items(project)["stale_flags"].detail.splitlines() == [
+        f"{FLAGS}:{first}: old_one is on everywhere for 90 days or more: services/api/uses.py:1",
+        f"{FLAGS}:{first + 3}: in_production is on everywhere for 90 days or more: services/api/uses.py:4",
+        f"{FLAGS}:{first + 4}: past was to go by 2026-11-01: services/api/uses.py:5",
+        f"{FLAGS}:{first + 5}: unused is asked for by no code",
+    ]
+
+
+def test_an_experiment_that_is_long_over_is_named(at_level: AtLevel) -> None:
+    project = at_level(4)
+    over = '    started: {"at": "2026-06-01T00:00:00Z", "plan": {}}\n    ended: {"at": "%s", "serve": "b"}\n'
+    for at, state in (("2026-08-01T00:00:00Z", "todo"), ("2026-11-01T00:00:00Z", "done")):
+        project.write("config/experiments.yml", EXPERIMENT + over % at)
+        found = items(project)["stale_flags"]
+        assert found.state == state
+        assert state == "done" or found.detail.startswith(
+            "config/experiments.yml:2: checkout ended 2026-08-01"
+        )
 
 
 # GitHub

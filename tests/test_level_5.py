@@ -174,7 +174,8 @@ def test_its_step_is_a_step_of_a_deployment(at_five: Callable[..., Project], tmp
     shop = Shop(at_five(), StandIns(tmp_path / "stand-ins"))
     listed = shop.deploy("deploy", "staging", "--version", "one", "--dry-run")[1]
     steps = re.findall(r"^  ([a-z-]+): ", listed.partition("steps:\n")[2], re.MULTILINE)
-    assert steps == STEPS_3.replace(" ready ", " ready moons ").split()
+    expected = STEPS_3.replace(" ready ", " ready moons ").replace(" prepare ", " prepare flags ")
+    assert steps == expected.split()
     code, out, errors = shop.deploy("deploy", "staging", "--version", "one")
     assert (code, errors) == (0, "")
     assert re.search(r"moons: count the moons\nthe moons of release 1 are up\nworkers: ", out)

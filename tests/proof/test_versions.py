@@ -107,9 +107,7 @@ def test_each_python_renders_and_moves_the_same(
     # What the project brings runs on it too.
     scripts = " ".join(str(path) for path in sorted((project.folder / "ci").glob("*.py")))
     machine.run(f"{python} -W error -m py_compile {scripts}", project.folder)
-    assert "api" in machine.run(
-        f"make PYTHON={python} experiments run SERVICE=nobody", project.folder, code=2
-    )
+    assert "api" in machine.run(f"make PYTHON={python} experiment run SERVICE=nobody", project.folder, code=2)
 
 
 def interpreter(machine: Machine, version: str) -> str:

@@ -66,7 +66,7 @@ EDITS = [
     ("config/security.toml", None, 'Permissions-Policy = "camera=()"\n'),
     ("SECURITY.md", None, "\nOr ask Ada.\n"),
     ("docs/security.md", None, "\nAda looks after this.\n"),
-    ("config/variants.json", None, "\n"),
+    ("config/experiments.yml", None, "\n# Ask Ada.\n"),
     ("docs/experiments.md", None, "\nAsk Ada before you start one.\n"),
 ]
 

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-from pathlib import Path
 from typing import Any
 
 from ...errors import Refused
-from ...template import layers
-from ...template.place import root
+from ...project.git_and_files import shown
 from .. import flags
+from .. import stale_flags as stale
+from ..experiments import CODE, read
 from ..facts import Facts
-from . import Answer, done, todo
+from . import Answer, done, not_applicable, todo
 
-EXPERIMENTS = "config/variants.json"
+EXPERIMENTS = "config/experiments.yml"
 FLAGS = "config/feature-flags.yml"
 
 
-def variants(facts: Facts) -> Answer:
-    """The experiments can be read
+def experiments(facts: Facts) -> Answer:
+    """The experiments can be read, and those that run are as they were planned
 
-    A service with a mistake in them doesn't start once their flag is on.
+    An experiment whose plan changes while it runs can be made to show anything.
     """
     if not facts.text(EXPERIMENTS):
         return todo(f"{EXPERIMENTS} is missing", facts.missing(EXPERIMENTS))
-    reader = _reader()
     try:
-        experiments = reader.load(facts.folder / EXPERIMENTS)["experiments"]
-    except reader.VariantsError as error:
-        return todo(
-            str(error).removeprefix(f"{facts.folder}/"), f"fix it; `{facts.make} experiments` looks again"
-        )
-    return done(f"{len(experiments)} in {EXPERIMENTS}")
+        found = read(facts.folder)
+    except Refused as error:
+        return todo(str(error), f"fix it; `{facts.make} experiment` looks again")
+    return done(f"{len(found)} in {EXPERIMENTS}, {sum(map(CODE.runs, found.values()))} running")
 
 
 def experiment(facts: Facts) -> Answer:
@@ -40,15 +35,11 @@ def experiment(facts: Facts) -> Answer:
 
     The one that comes with the level shows how it is written; no service asks for it.
     """
-    try:
-        named = set(json.loads(facts.text(EXPERIMENTS) or "{}")["experiments"]) - {"example"}
-    except (ValueError, KeyError, TypeError):
-        named = set()
-    if named:
-        return done(", ".join(sorted(named)))
+    if named := sorted({*_experiments(facts)} - {"example"}):
+        return done(", ".join(named))
     return todo(
         "there is only the example",
-        f"write yours into {EXPERIMENTS}, and ask for it with `assign`: docs/experiments.md says how",
+        f"write yours into {EXPERIMENTS}, and ask for it with `variant`: docs/experiments.md says how",
     )
 
 
@@ -74,11 +65,43 @@ def experiments_flag(facts: Facts) -> Answer:
     )
 
 
-def _reader() -> Any:
-    """The module that services read the experiments with, from the layer: it judges as they will."""
-    layer: Path = layers.layer_folders(root())[4]
-    spec = importlib.util.spec_from_file_location("variants", layer / "runtime" / "variants.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def flag_owners(facts: Facts) -> Answer:
+    """Each flag of your own has an owner and a type
+
+    Somebody decides when it goes; release and experiment flags do, operational and permission flags stay.
+    """
+    try:
+        mine = stale.own(facts)
+    except ValueError as error:
+        return todo(shown(str(error)), f"fix {FLAGS}")
+    lacking = list(stale.without(mine, ("owner", "type")))
+    if lacking:
+        return todo(
+            "\n".join(lacking), "add `owner: NAME` and `type: release, experiment, operational or permission`"
+        )
+    return done(f"{len(mine)} in {FLAGS}") if mine else not_applicable("there is no flag of your own")
+
+
+def stale_flags(facts: Facts) -> Answer:
+    """No flag has outlived its work
+
+    Each flag is a branch that has to be tested, and one that nobody remembers is switched by mistake.
+    """
+    try:
+        lines = [
+            *stale.stale(facts, stale.own(facts)),
+            *stale.ended(_experiments(facts), facts.now),
+        ]
+    except ValueError as error:
+        return todo(shown(str(error)), f"fix {FLAGS}")
+    if lines:
+        return todo("\n".join(lines), f"take it out of the code, then out of {FLAGS}")
+    return done("none is past its day, on everywhere for 90 days, or without code that asks for it")
+
+
+def _experiments(facts: Facts) -> dict[str, Any]:
+    """The experiments of the project; none where the file is wrong, which is another item's."""
+    try:
+        return read(facts.folder)
+    except Refused:
+        return {}

@@ -17,6 +17,8 @@ from typing import Any
 
 FILE = "config/feature-flags.yml"
 NEEDED = re.compile(r"([a-z][a-z0-9_]*)\.enabled")
+KEYS = ("enabled", "trigger", "description", "expires", "owner", "type")
+TYPES = ("release", "experiment", "operational", "permission")  # the last two stay; the others are to go
 States = dict[str, tuple[bool, str]]  # a flag's name to whether it is on, and why
 
 
@@ -48,9 +50,12 @@ def read(text: str) -> dict[str, Any]:
         part(file.get("environments"), "environments"),
     )
     for name, flag in features.items():
-        parts = part(flag, f"features.{name}", ("enabled", "trigger", "description", "expires"))
+        parts = part(flag, f"features.{name}", KEYS)
         boolean(parts.get("enabled"), f"features.{name}.enabled")
         needs(parts, name)
+        if parts.get("type") not in (None, *TYPES):
+            expected = f"expected one of {', '.join(TYPES)}"
+            raise Problem(f"{FILE}: features.{name}.type: {expected}, got {parts['type']!r:.60}")
     for name, one in environments.items():
         where = f"environments.{name}.override"
         environments[name] = part(part(one, f"environments.{name}", ("override",)).get("override"), where)
@@ -136,6 +141,16 @@ def runtime(states: States, stands: Mapping[str, Any]) -> str:
     return ",".join(name for name, (on, _) in states.items() if on and name not in ours)
 
 
+def with_yaml() -> list[str]:
+    """Return the command of a Python that has PyYAML: this one, or else one that uv makes."""
+    import uv
+
+    if importlib.util.find_spec("yaml"):
+        return [sys.executable]
+    python = [uv.find(), "run", "--quiet", "--isolated", "--no-project", "--python", sys.executable]
+    return [*python, "--with", "pyyaml==6.0.3", "python"]
+
+
 def of(environment: str) -> dict[str, Any]:
     """Return `flags` (a flag's name to [on, why]) and `runtime` of an environment.
 
@@ -143,11 +158,7 @@ def of(environment: str) -> dict[str, Any]:
     """
     import uv
 
-    python = [sys.executable]
-    if not importlib.util.find_spec("yaml"):
-        python = [uv.find(), "run", "--quiet", "--isolated", "--no-project", "--python", sys.executable]
-        python += ["--with", "pyyaml==6.0.3", "python"]
-    done = uv.call([*python, __file__, environment], capture_output=True)
+    done = uv.call([*with_yaml(), __file__, environment], capture_output=True)
     if done.returncode:
         uv.fail((done.stderr.strip().splitlines() or ["the flags can't be read"])[-1])
     return dict(json.loads(done.stdout))

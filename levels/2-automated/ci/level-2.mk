@@ -32,8 +32,10 @@ logs:
 smoke:
 	@$(DEPLOY) smoke "$$ENV"
 
+FLAGS = $(PYTHON) ci/levels.py flags $${ENV:+"$$ENV"}
+
 flags:
-	@$(PYTHON) ci/levels.py flags $${ENV:+"$$ENV"}
+	@$(FLAGS)
 
 env:
 	@$(PYTHON) ci/levels.py env "$$ENV" $${CHECK:+--check}
