@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .commands import (
+    analytics,
     api_docs,
     env,
     evolution,
@@ -42,7 +43,22 @@ from .project import environment
 # In the order in which `levels --help` lists them.
 COMMANDS = (
     *(new, upgrade, update, preview, owner, set, service),
-    *(record, todo, evolution, flags, env, setup, slo, promote, road, propose, api_docs, threat_model, stubs),
+    *(
+        record,
+        todo,
+        evolution,
+        flags,
+        env,
+        setup,
+        slo,
+        promote,
+        analytics,
+        road,
+        propose,
+        api_docs,
+        threat_model,
+        stubs,
+    ),
 )
 
 
