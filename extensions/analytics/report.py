@@ -64,6 +64,8 @@ def make(
         "at": now.isoformat(timespec="seconds"),
         "events": {
             **asdict(events),
+            "days": list(events.days),
+            "strange": list(events.strange),
             "damaged": [{"file": name, "lines": lines} for name, lines in events.damaged],
             "last": _shown_time(last),
         },
@@ -233,20 +235,17 @@ def _figure(
 
 
 def _state(metric: Metric, effect: Effect | None) -> str:
-    """What an interval says for certain. With `at_most` worse is what is so by more than that."""
+    """What an interval says for certain, the one that is shown: relative to the control, where it can be."""
     if effect is None:
         return "too little"
-    low, high = effect.low, effect.high
+    low, high, allowed = effect.low, effect.high, 0.0
+    if effect.relative_low is not None and effect.relative_high is not None:
+        low, high, allowed = effect.relative_low, effect.relative_high, metric.at_most
     if metric.worse == "up":
         low, high = -high, -low
     if low > 0:
         return "better"
-    if high >= 0:
-        return "open"
-    if metric.at_most and effect.relative_low is not None and effect.relative_high is not None:
-        nearest = effect.relative_low if metric.worse == "up" else -effect.relative_high
-        return "worse" if nearest > metric.at_most else "open"
-    return "worse"
+    return "worse" if high < -allowed else "open"
 
 
 def _rate(comparisons: Sequence[dict[str, Any]], units: int) -> float:
@@ -286,44 +285,46 @@ def _power(
 
 def _judged(plan: Experiment, told: dict[str, Any], units: int, over: bool) -> dict[str, Any]:
     comparisons, days = told["comparisons"], told["days"]
-    harmed = {
-        one["variant"]: harm
-        for one in comparisons
-        for harm in [next((g for g in (*one["guardrails"], one["goal"]) if g["state"] == "worse"), None)]
-        if harm
-    }
-    better = [one for one in comparisons if one["goal"]["state"] == "better" and one["variant"] not in harmed]
-    undecided = [one for one in comparisons if one["variant"] not in harmed and one not in better]
-    reasons = [_said(plan, variant, figure) for variant, figure in harmed.items()]
-    reasons += [_said(plan, one["variant"], one["goal"]) for one in better]
-    if days < LEAST_DAYS and not over:
-        sentence = (
-            f"Keep running, about {counted(told['days_left'], 'day')} left: {days:.1f} days are over, and"
-            f" the least is {LEAST_DAYS}."
-        )
-        return _verdict(KEEP_RUNNING, sentence, reasons)
+    harmed, better, open_ones = {}, {}, {}
+    for one in comparisons:
+        variant, goal = one["variant"], one["goal"]
+        worse = [figure for figure in (*one["guardrails"], goal) if figure["state"] == "worse"]
+        if worse:
+            harmed[variant] = _about(plan, variant, worse[0])
+        elif goal["state"] == "better":
+            better[variant] = _about(plan, variant, goal)
+        else:
+            open_ones[variant] = _about(plan, variant, goal)
+    left = f"about {counted(told['days_left'], 'day')} left"
+    if days < LEAST_DAYS:
+        so_far = f"{days:.1f} days are over, and the least is {LEAST_DAYS}"
+        reasons = [*harmed.values(), *better.values()]
+        if over:
+            return _verdict(ROLL_BACK, f"Roll back to {plan.control}, or plan anew: {so_far}.", reasons)
+        return _verdict(KEEP_RUNNING, f"Keep running, {left}: {so_far}.", reasons)
     if better:
         sign = 1 if plan.goal.worse == "down" else -1
-        best = max(better, key=lambda one: one["goal"]["effect"]["difference"] * sign)
-        rest = [reason for reason in reasons if not reason.startswith(f"{best['variant']}: ")]
-        open_ones = [
-            f"{best['variant']}: {_about(plan, guard)}; more than that isn't known yet"
+        best = max(
+            (one for one in comparisons if one["variant"] in better),
+            key=lambda one: float(one["goal"]["effect"]["difference"]) * sign,
+        )
+        rest = [text for variant, text in {**harmed, **better}.items() if variant != best["variant"]]
+        unsure = [
+            f"Guardrail: {_about(plan, best['variant'], guard)}; that it does no harm isn't certain"
             for guard in best["guardrails"]
             if guard["state"] in ("open", "too little")
         ]
-        return _verdict(SHIP, f"Ship {best['variant']}: {_about(plan, best['goal'])}.", [*rest, *open_ones])
-    if harmed and not undecided:
-        worst = comparisons[0]["variant"]
-        sentence = f"Roll back to {plan.control}: {_said(plan, worst, harmed[worst])}."
-        return _verdict(ROLL_BACK, sentence, reasons[1:])
-    seen = [f"{one['variant']}: {_about(plan, one['goal'])}" for one in undecided]
-    full = plan.sample is not None and units >= plan.sample
-    if over or full:
-        why = "its time is over" if over else f"the planned {plan.sample:,} units are there"
-        sentence = f"Roll back to {plan.control}, or plan anew: {why}, and no effect of the goal is certain."
-        return _verdict(ROLL_BACK, sentence, [*reasons, *seen, *_low_power(plan, told["power"])])
-    sentence = f"Keep running, about {counted(told['days_left'], 'day')} left: {seen[0]}."
-    return _verdict(KEEP_RUNNING, sentence, [*reasons, *seen[1:], *_low_power(plan, told["power"])])
+        return _verdict(SHIP, f"Ship {best['variant']}: {better[best['variant']]}.", [*unsure, *rest])
+    low_power = _low_power(plan, told["power"])
+    if not open_ones:
+        first, *rest = harmed.values()
+        return _verdict(ROLL_BACK, f"Roll back to {plan.control}: {first}.", rest)
+    first, *rest = open_ones.values()
+    if over or (plan.sample is not None and units >= plan.sample):
+        why = "its time is over" if over else f"the planned {plan.sample:,} are there"
+        sentence = f"Roll back to {plan.control}, or plan anew: {why}, and {first}."
+        return _verdict(ROLL_BACK, sentence, [*rest, *harmed.values(), *low_power])
+    return _verdict(KEEP_RUNNING, f"Keep running, {left}: {first}.", [*rest, *harmed.values(), *low_power])
 
 
 def _low_power(plan: Experiment, power: float | None) -> list[str]:
@@ -335,22 +336,18 @@ def _low_power(plan: Experiment, power: float | None) -> list[str]:
     ]
 
 
-def _said(plan: Experiment, variant: str, figure: Mapping[str, Any]) -> str:
-    allowed = f", where {percent(figure['at_most'])} was allowed" if figure["at_most"] else ""
-    return f"{variant}: {_about(plan, figure)}{allowed}"
-
-
-def _about(plan: Experiment, figure: Mapping[str, Any]) -> str:
+def _about(plan: Experiment, variant: str, figure: Mapping[str, Any]) -> str:
     """What is known of a metric, as the rest of a sentence."""
     effect = figure["effect"]
-    what = f"the {'rate' if figure['kind'] == 'rate' else 'mean'} of {figure['metric']}"
     if effect is None:
         return f"there is too little of {figure['metric']} for an interval"
     if effect["relative_low"] is not None:
         between = span(effect["relative_low"], effect["relative_high"], percent)
     else:
         between = span(effect["low"], effect["high"], number)
-    return f"{what} is {between} than with {plan.control}"
+    allowed = f", where {percent(figure['at_most'])} was allowed" if figure["at_most"] else ""
+    kind = "rate" if figure["kind"] == "rate" else "mean"
+    return f"the {kind} of {figure['metric']} with {variant} is {between} than with {plan.control}{allowed}"
 
 
 def span(low: float, high: float, of: Callable[[float], str]) -> str:
@@ -359,7 +356,7 @@ def span(low: float, high: float, of: Callable[[float], str]) -> str:
         return f"{of(low)} to {of(high)} higher"
     if high < 0:
         return f"{of(-high)} to {of(-low)} lower"
-    return f"between {of(-low)} lower and {of(high)} higher"
+    return f"between {of(abs(low))} lower and {of(high)} higher"
 
 
 def percent(share: float) -> str:
@@ -367,7 +364,7 @@ def percent(share: float) -> str:
     value = share * 100
     if abs(value) >= 99.95 or value == round(value):
         return f"{value:,.0f}%"
-    return f"{value:.1f}%" if abs(value) >= 0.1 else f"{value:.2g}%"
+    return f"{value:.1f}".removesuffix(".0") + "%" if abs(value) >= 0.1 else f"{value:.2g}%"
 
 
 def number(value: float) -> str:

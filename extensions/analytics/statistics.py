@@ -86,7 +86,7 @@ def factor(units: Any, planned: float, alpha: float = ALPHA) -> Any:
     `planned` were planned. A number, or an array of numpy.
 
     Of arXiv:2103.06476, equation 9, half the interval of a mean of n observations with deviation s:
-    s sqrt(2 (n rho^2 + 1) / (n^2 rho^2) ln(sqrt(n rho^2 + 1) / a)), divided by the standard error s / sqrt(n).
+    s sqrt(2 (n rho^2 + 1) / (n^2 rho^2) ln(sqrt(n rho^2 + 1) / a)), divided by its error s / sqrt(n).
     """
     import numpy
 

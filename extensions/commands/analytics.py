@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-days",
         type=int,
-        metavar="DAYS",
+        metavar="KEEP_DAYS",
         help="first remove events that are older, from the folder too",
     )
 
