@@ -145,7 +145,7 @@ def _notes(plan: Experiment, seen: read.Exposed, now: datetime) -> list[str]:
         )
     if seen.unplanned:
         notes.append(
-            f"{_units(seen.unplanned, plan)} saw a variant that the plan doesn't have, and don't count."
+            f"{_units(seen.unplanned, plan)} saw a variant that isn't in the plan: not counted."
         )
     if plan.sample is None:
         notes.append(f"No sample was planned: the intervals are tuned for {plan.tuned:,} units.")

@@ -3,7 +3,8 @@
 A folder of events has files `<service>-<YYYY-MM-DD>-<host>-<pid>.jsonl` with one JSON object a line. Each has
 a file of Parquet in `parquet/<day>/` that is made anew when the file of events has another size or time: past
 days stand, and today's are read again. One that is gone, because its host keeps events for some days only,
-leaves its Parquet. A unit that was deleted from the file of events is so deleted from the Parquet too.
+leaves its Parquet. A unit that was deleted from the file of events is so deleted from the Parquet too. There
+a unit is a number of 64 bits made from its pseudonym, which takes a third of the time and the memory.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ EXPOSURE, CONVERSION = "feature_flag.evaluation", "conversion"
 PARSED = f"""
 select try_cast(time as timestamp) as time, event = '{EXPOSURE}' as exposure,
        case when event = '{EXPOSURE}' then "feature_flag.key" else name end as key,
-       "feature_flag.result.variant" as variant, "feature_flag.context.id" as unit, value,
+       "feature_flag.result.variant" as variant, md5_number_upper("feature_flag.context.id") as unit, value,
        event is null or event in ('{EXPOSURE}', '{CONVERSION}') as ours,
        coalesce(ours and time is not null and ends_with(raw, 'Z') and key is not null and unit is not null
                 and case when exposure then variant is not null else isfinite(value) end, false) as whole

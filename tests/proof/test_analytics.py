@@ -450,3 +450,17 @@ def test_the_command_says_the_same_as_text_as_json_and_on_the_page(
     assert one["verdict"]["sentence"] in out and "25%, 20% with the control: +25%" in out
     assert main(["analytics", "--events", str(events), "--experiment", "other"]) == 2
     assert "it lacks a goal" in capfd.readouterr().err
+
+
+@pytest.mark.soak
+def test_a_report_on_ten_million_events_takes_seconds(tmp_path: Path) -> None:
+    from benchmarks import analytics
+
+    events = scaled(10_000_000)
+    found = analytics.measure(tmp_path, events)
+    print(json.dumps(found))
+    assert (found["first"]["read"], found["report"]["read"]) == (44, 0)
+    assert found["report"]["events"] == events and sum(found["report"]["units"].values()) == events // 5
+    assert found["report"]["sentence"] == found["first"]["sentence"]
+    assert max(found["first"]["megabytes"], found["report"]["megabytes"]) < 2_000
+    assert found["report"]["cpu"] < 10
