@@ -10,7 +10,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 

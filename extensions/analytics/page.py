@@ -17,7 +17,6 @@ from .report import NO_DATA, ROLL_BACK, SHIP, UNHEALTHY, number, percent, span
 
 TEMPLATE = "analytics.html.jinja"
 TAGS = {SHIP: "ship", ROLL_BACK: "due", UNHEALTHY: "due", NO_DATA: "plain"}
-STATES = {"better": "better", "worse": "worse", "open": "open", "too little": "too little to tell"}
 MINUS = "\N{MINUS SIGN}"
 WIDE = 5  # first intervals that are so many times as wide as the last one are cut off in a chart
 
@@ -92,7 +91,7 @@ def rows(experiment: Mapping[str, Any]) -> Iterator[Row]:
                 treatment=_value(figure, figure["treatment"]),
                 change=_change(effect),
                 interval=_interval(effect),
-                state=STATES[figure["state"]],
+                state="too little to tell" if figure["state"] == "too little" else figure["state"],
                 adjusted=_adjusted(effect),
             )
 
@@ -183,25 +182,19 @@ def about_events(events: Mapping[str, Any]) -> list[str]:
     days = events["days"]
     where = f" from {days[0]} to {days[-1]}" if days else ""
     said = [
-        f"{counted(events['lines'], 'event')} in {counted(events['files'], 'file')} of {events['folder']}"
-        f"{where};"
-        f" {counted(events['read'], 'file')} of them new or changed."
+        f"{events['lines']:,} events in {counted(events['files'], 'file')} of {events['folder']}{where};"
+        f" {events['read']} of them new or changed."
     ]
     if events["damaged"]:
         lines = sum(one["lines"] for one in events["damaged"])
         names = [f"{one['file']} ({one['lines']})" for one in events["damaged"]]
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        said.append(
-            f"{counted(lines, 'line')} can't be read, {'is' if lines == 1 else 'are'} not counted, and stand"
-            f"{'s' if lines == 1 else ''} in {', '.join(names[:5])}{more}."
-        )
+        said.append(f"Damaged, and not counted: {counted(lines, 'line')} in {', '.join(names[:5])}{more}.")
     if events["other"]:
-        said.append(f"{counted(events['other'], 'line')} of other events.")
+        said.append(f"Of another kind, and not counted: {counted(events['other'], 'line')}.")
     if events["strange"]:
-        said.append(
-            "Not read, because the name isn't <service>-<day>-<host>-<pid>.jsonl:"
-            f" {', '.join(events['strange'][:5])}."
-        )
+        strange = ", ".join(events["strange"][:5])
+        said.append(f"Not read, for the name isn't <service>-<day>-<host>-<pid>.jsonl: {strange}.")
     if events["removed"]:
-        said.append(f"{counted(events['removed'], 'day')} removed, older than the retention.")
+        said.append(f"Removed, for they are older than is kept: {counted(events['removed'], 'day')}.")
     return said

@@ -115,7 +115,8 @@ def experiment(
     if units >= LEAST_UNITS:
         told["mismatch"] = statistics.mismatch(seen.units, plan.variants)
         if told["mismatch"] < MISMATCH:
-            return told | _verdict(UNHEALTHY, _unhealthy(plan, seen))
+            chance = f"Chance alone hardly does that (p = {told['mismatch']:.2g}), so nothing else is read."
+            return told | _verdict(UNHEALTHY, _unhealthy(plan, seen), [chance])
     last_day = min(until, _plain(plan.ends) - timedelta(microseconds=1)).date()
     told["comparisons"] = [
         one for one in _comparisons(ask, plan, seen.first.date(), last_day) if one is not None
@@ -128,7 +129,8 @@ def experiment(
 
 
 def _verdict(state: str, sentence: str, reasons: Sequence[str] = ()) -> dict[str, Any]:
-    return {"verdict": {"state": state, "sentence": sentence, "reasons": list(reasons)}}
+    told = [f"{reason[0].upper()}{reason[1:].removesuffix('.')}." for reason in reasons]
+    return {"verdict": {"state": state, "sentence": sentence, "reasons": told}}
 
 
 def _notes(plan: Experiment, seen: read.Exposed, now: datetime) -> list[str]:
@@ -144,9 +146,7 @@ def _notes(plan: Experiment, seen: read.Exposed, now: datetime) -> list[str]:
             f"{more if share > MANY_SEVERAL else ''}."
         )
     if seen.unplanned:
-        notes.append(
-            f"{_units(seen.unplanned, plan)} saw a variant that isn't in the plan: not counted."
-        )
+        notes.append(f"{_units(seen.unplanned, plan)} saw a variant that isn't in the plan: not counted.")
     if plan.sample is None:
         notes.append(f"No sample was planned: the intervals are tuned for {plan.tuned:,} units.")
     if seen.last and plan.ends > now and _plain(now) - seen.last > STALE:
@@ -159,11 +159,10 @@ def _notes(plan: Experiment, seen: read.Exposed, now: datetime) -> list[str]:
 def _unhealthy(plan: Experiment, seen: read.Exposed) -> str:
     whole, units = sum(plan.variants.values()), sum(seen.units.values())
     parts = ", ".join(
-        f"{name} has {percent(seen.units[name] / units)} where {percent(weight / whole)} was planned"
+        f"{name} has {percent(seen.units[name] / units)} (planned {percent(weight / whole)})"
         for name, weight in plan.variants.items()
     )
-    chance = "Chance alone hardly does that, so nothing else is read."
-    return f"Unhealthy: of {_units(units, plan)} {parts}. {chance}"
+    return f"Unhealthy: of {_units(units, plan)} {parts}."
 
 
 # Figures
@@ -219,7 +218,7 @@ def _figure(
     metric: Metric, control: Moments, treatment: Moments, plan: Experiment, alpha: float
 ) -> dict[str, Any]:
     """A metric now: plain means, the effect with its interval or None where there is too little, and a state:
-    better, worse, open, or too little.
+    better, worse, fine, open, or too little.
     """
     effect = _effect(control, treatment, plan, alpha)
     return {
@@ -235,7 +234,10 @@ def _figure(
 
 
 def _state(metric: Metric, effect: Effect | None) -> str:
-    """What an interval says for certain, the one that is shown: relative to the control, where it can be."""
+    """What an interval says for certain, the one that is shown: relative to the control, where it can be.
+
+    "fine" is a guardrail that is not worse by more than it may be.
+    """
     if effect is None:
         return "too little"
     low, high, allowed = effect.low, effect.high, 0.0
@@ -245,7 +247,9 @@ def _state(metric: Metric, effect: Effect | None) -> str:
         low, high = -high, -low
     if low > 0:
         return "better"
-    return "worse" if high < -allowed else "open"
+    if high < -allowed:
+        return "worse"
+    return "fine" if allowed and low > -allowed else "open"
 
 
 def _rate(comparisons: Sequence[dict[str, Any]], units: int) -> float:
@@ -310,7 +314,7 @@ def _judged(plan: Experiment, told: dict[str, Any], units: int, over: bool) -> d
         )
         rest = [text for variant, text in {**harmed, **better}.items() if variant != best["variant"]]
         unsure = [
-            f"Guardrail: {_about(plan, best['variant'], guard)}; that it does no harm isn't certain"
+            f"Not certain is that it does no harm: {_about(plan, best['variant'], guard)}"
             for guard in best["guardrails"]
             if guard["state"] in ("open", "too little")
         ]

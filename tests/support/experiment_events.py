@@ -63,6 +63,7 @@ def planted(
     days: float = 5,
     more: dict[str, dict[str, float]] | None = None,
     seed: int = 1,
+    flag: str = FLAG,
 ) -> Path:
     """Events of `units` by variant over `days`, of which `rates` have the goal, and `more` other conversions,
     their rates by variant. The shares are met to the unit, so that what is planted is what is there.
@@ -76,8 +77,8 @@ def planted(
         counted = {"paid": rates, **(more or {})}
         has = {name: random.permutation(number) < round(number * of[variant]) for name, of in counted.items()}
         for place, time in enumerate(times.tolist()):
-            unit = f"{variant}{place}"
-            events.exposure(time, unit, variant)
+            unit = f"{variant}{place}" if flag == FLAG else f"{flag} {variant}{place}"
+            events.exposure(time, unit, variant, flag)
             for name, of in has.items():
                 if of[place]:
                     events.conversion(time + 0.005, unit, name)
