@@ -169,6 +169,9 @@ def test_the_figures_on_the_page_are_those_of_json(
         " r.cells[1].textContent.trim()])"
     )
     assert dict(rows) == {metric: one["shown"] for metric, one in known.items()}
+    dora = ("deployment_frequency", "lead_time", "change_failure_rate", "time_to_restore")
+    assert texts(".dora dd:first-of-type") == [known.get(one, {"shown": "unknown"})["shown"] for one in dora]
+    assert len([one for one in dora if one in known]) == (2 if name == "due" else 0)
     charted = [days for one in document["metrics"].values() if len(days := past(one, today)) > 1]
     assert (charted != []) == (name == "due")
     assert len(texts("figure")) == len(charted)
