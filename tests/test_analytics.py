@@ -158,7 +158,7 @@ def test_the_target_asks_for_the_extra_and_hands_on_what_it_is_given(
     at_level: Callable[[int], Project],
 ) -> None:
     given = {"EVENTS": "a b", "NAME": "x", "HTML": "p.html", "KEEP_DAYS": "90"}
-    prints = """PYTHON=sh -c 'printf "%s\\n" "$$LEVELS_EXTRA" "$$@"' -"""
+    prints = """PYTHON=sh -c 'printf "%s\\n" "$$LEVELS_AS" "$$@"' -"""
     done = subprocess.run(
         ["make", "--no-print-directory", "-f", "levels.mk", "analytics", prints],
         cwd=at_level(4).folder,
@@ -168,7 +168,7 @@ def test_the_target_asks_for_the_extra_and_hands_on_what_it_is_given(
         check=True,
     )
     assert done.stdout.splitlines() == [
-        *("analytics", "ci/levels.py", "analytics", "--events", "a b", "--experiment", "x"),
+        *("copier-levels[analytics] @ ", "ci/levels.py", "analytics", "--events", "a b", "--experiment", "x"),
         *("--html", "p.html", "--keep-days", "90"),
     ]
 
@@ -180,17 +180,17 @@ def test_the_wrapper_names_the_package_with_its_extra(
     uv.write_text('#!/bin/sh\n[ "$1" = --version ] && echo uv 0.9.0 && exit\nprintf "%s\\n" "$@"\n')
     uv.chmod(0o755)
     project = at_level(4).folder
-    for extra, begins in (("analytics", "copier-levels[analytics] @ git+"), ("", "git+")):
+    for wanted in ("copier-levels[analytics] @ ", ""):
         done = subprocess.run(
             [sys.executable, "ci/levels.py", "analytics"],
             cwd=project,
-            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "LEVELS_EXTRA": extra},
+            env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "LEVELS_AS": wanted},
             capture_output=True,
             text=True,
             check=True,
         )
         words = done.stdout.splitlines()
-        assert words[words.index("--from") + 1].startswith(begins), words
+        assert words[words.index("--from") + 1].startswith(f"{wanted}git+"), words
 
 
 def document(**changed: Any) -> dict[str, Any]:
