@@ -20,6 +20,7 @@ from extensions.cli import main
 from extensions.errors import Refused
 from tests.support.experiment_events import FLAG, START, Events, plan, planted
 from tests.support.projects import Project
+from tests.support.proofs import fresh_machine
 from tests.support.scale import scaled
 
 pytestmark = pytest.mark.proof
@@ -368,6 +369,18 @@ def test_the_vectorised_looks_are_those_of_the_report() -> None:
     assert (effect.high - effect.difference) / error == pytest.approx(float(statistics.factor(6000, 10_000)))
 
 
+def test_the_ratio_is_seldom_called_off_in_vain_over_all_looks() -> None:
+    import numpy
+    from scipy.stats import chi2
+
+    on = numpy.random.default_rng(19).binomial(500, 0.5, (20_000, 20)).cumsum(axis=1)
+    units = 500 * numpy.arange(1, 21)
+    found = (2 * on - units) ** 2 / units > chi2.isf(statistics.MISMATCH, 1)
+    assert found.any(axis=1).mean() < 0.01
+    at_once = statistics.mismatch({"off": int(500 - on[0, 0]), "on": int(on[0, 0])}, {"off": 1.0, "on": 1.0})
+    assert at_once == pytest.approx(chi2.sf((2 * on[0, 0] - 500) ** 2 / 500, 1))
+
+
 @pytest.mark.soak
 def test_false_alarms_stay_rare_when_conversions_come_late_and_often() -> None:
     """A mean that grows for days after the exposure, with CUPED, through what the report computes."""
@@ -391,6 +404,7 @@ def test_false_alarms_stay_rare_when_conversions_come_late_and_often() -> None:
             seen.append(effect.low > 0 or effect.high < 0)
             plain.append(abs(effect.difference) > 1.96 * effect.error)
         alarms, naive = alarms + any(seen), naive + any(plain)
+    print(f"always valid {alarms / rounds:.1%}, naive {naive / rounds:.1%} of {rounds}")
     assert alarms / rounds <= 0.05
     assert naive / rounds > 0.15
 
@@ -467,3 +481,25 @@ def test_a_report_on_ten_million_events_takes_seconds(tmp_path: Path) -> None:
     assert found["report"]["sentence"] == found["first"]["sentence"]
     assert max(found["first"]["megabytes"], found["report"]["megabytes"]) < 2_000
     assert found["report"]["cpu"] < 10
+
+
+def test_make_brings_the_libraries_that_no_other_command_has(
+    template: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As a person runs it, with uv and nothing installed."""
+    machine = fresh_machine(tmp_path_factory)
+    project = Project(tmp_path / "shop", template).copy(level=4, services=["api"]).folder
+    (project / experiments.FILE).write_text(
+        f"experiments:\n  shorter: {{flag: {FLAG}, variants: {{off: 1, on: 1}}, control: off, minimal_effect: 10%,\n"
+        "    goal: {conversion: paid, kind: rate}, start: 2026-11-01, end: 2026-11-06}\n",
+        encoding="utf-8",
+    )
+    planted(tmp_path / "e", {"off": 8000, "on": 8000}, {"off": 0.2, "on": 0.25})
+    out = machine.run(f"make analytics EVENTS={tmp_path}/e HTML={tmp_path}/page.html", project)
+    assert "Ship on: the rate of paid with on is" in " ".join(out.split())
+    assert "Ship on" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "expected duckdb" in machine.run(
+        f"python3 ci/levels.py analytics --events {tmp_path}/e", project, code=2
+    ), "the wrapper alone has no extra"
+    said = machine.run("make analytics", project, code=2)
+    assert "EVENTS" in said and "--events" not in said
