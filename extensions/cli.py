@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .commands import (
+    analytics,
     api_docs,
     env,
     evolution,
@@ -53,6 +54,7 @@ COMMANDS = (
         setup,
         slo,
         promote,
+        analytics,
         road,
         propose,
         api_docs,

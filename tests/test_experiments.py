@@ -146,9 +146,9 @@ def test_two_experiments_have_two_flags(at_level: AtLevel) -> None:
 @pytest.mark.parametrize(
     ("told", "units", "days"),
     [
-        # 2 z^2 (p1 q1 + p2 q2) / d^2 with z = 1.95996 + 0.84162
-        ({"baseline": "10%", "units": "1000"}, 29_497, 30),
-        ({"baseline": "50%", "units": "1000"}, 3_124, 4),
+        # 2 z^2 (p1 q1 + p2 q2) / d^2 with z = 3.03521 + 0.84162
+        ({"baseline": "10%", "units": "1000"}, 56_483, 57),
+        ({"baseline": "50%", "units": "1000"}, 5_982, 6),
     ],
 )
 def test_a_plan_is_what_the_formula_gives(

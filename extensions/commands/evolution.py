@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     if html is not None:
         from ..evolution import page
 
-        _write(html, page.render(document))
+        write(html, page.render(document))
     if options.json:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Put a file in its place whole, or not at all. Raises Refused."""
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

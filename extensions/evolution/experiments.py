@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
+from ..analytics.statistics import factor_as_planned
 from ..errors import Refused
 from ..project.git_and_files import shown, text_of
 from ..template import layers
@@ -83,8 +84,9 @@ def sample(
     """The units that all variants need together, for a relative `effect`: the normal approximation for two
     independent samples. Without `deviation` the mean is a rate.
 
-    N = (z(1 - a/2) + z(power))^2 (s1^2/w1 + s2^2/w2) / d^2 for shares w1 and w2 of the units: Kohavi, Tang
-    and Xu, Trustworthy Online Controlled Experiments (2020), chapter 15, have it for halves. The
+    N = (f + z(power))^2 (s1^2/w1 + s2^2/w2) / d^2 for shares w1 and w2 of the units: Kohavi, Tang and Xu,
+    Trustworthy Online Controlled Experiments (2020), chapter 15, have it for halves, with z(1 - a/2) for f, as
+    one looks once. `levels analytics` may be looked at every day, and f is the factor of its intervals. The
     significance is shared out among the treatments (Bonferroni). Raises Refused where there is no such rate.
     """
     changed = mean * (1 + effect)
@@ -98,7 +100,7 @@ def sample(
         raise Refused(f"{FILE}: expected a weight above 0 for {control} and for another variant")
     variances = [one * (1 - one) if deviation is None else deviation**2 for one in (mean, changed)]
     normal = NormalDist()
-    z = normal.inv_cdf(1 - SIGNIFICANCE / len(treated) / 2) + normal.inv_cdf(POWER)
+    z = factor_as_planned(SIGNIFICANCE / len(treated)) + normal.inv_cdf(POWER)
     spread = variances[0] * whole / weights[control] + variances[1] / min(treated)
     return math.ceil(z**2 * spread / (mean * effect) ** 2)
 

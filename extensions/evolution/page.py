@@ -18,6 +18,8 @@ from .charts import charts
 from .detector import HOLDS
 
 TEMPLATE = "page.html.jinja"
+# How software is delivered, by DORA's four measures (https://dora.dev/guides/dora-metrics-four-keys/).
+DORA = ("deployment_frequency", "lead_time", "change_failure_rate", "time_to_restore")
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -37,7 +39,12 @@ def render(document: Mapping[str, Any]) -> str:
     environment.filters["code"] = _code
     weeks = next((stage["mondays_needed"] for stage in document["roadmap"]), 0)
     return environment.get_template(TEMPLATE).render(
-        report=document, charts=charts(document), stops=_stops(document), weeks=weeks, holds=HOLDS
+        report=document,
+        charts=charts(document),
+        stops=_stops(document),
+        weeks=weeks,
+        holds=HOLDS,
+        dora=[document["metrics"][name] for name in DORA],
     )
 
 

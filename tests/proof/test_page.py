@@ -1,5 +1,5 @@
-"""The detector's page in a real browser, headless: an accessibility checker finds nothing, and its figures
-are those of `--json`.
+"""The detector's page, and that of the experiments, in a real browser, headless: an accessibility checker
+finds nothing, and the figures are those of `--json`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import test_road
+from tests.support.experiment_events import START, plan, planted
 from tests.support.pasts import commits, deployments, finished
 from tests.support.projects import ROOT, TWO_SERVICES, Project
 from tests.support.proofs import Machine, find_uv, fresh_machine
@@ -50,6 +51,7 @@ def pages(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     """Pages with the documents that they show: a first day, and a project with a past for which level 2 is
     due.
     """
+    from extensions.analytics import page as analytics_page
     from extensions.evolution import page, road
     from extensions.evolution.detector import detect
     from extensions.template import answers
@@ -73,7 +75,38 @@ def pages(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     seen = test_road.document()
     pages["road"] = (folder / "road.html", seen)
     pages["road"][0].write_text(road.render(seen, folder), encoding="utf-8")
+    seen = experiments(folder)
+    pages["experiments"] = (folder / "experiments.html", seen)
+    pages["experiments"][0].write_text(analytics_page.render(seen), encoding="utf-8")
     return pages
+
+
+def experiments(folder: Path) -> dict[str, Any]:
+    """The document of four experiments: one to ship, of three variants with guardrails, one that runs on, one
+    that is unhealthy, and one that nobody has seen.
+    """
+    from extensions.analytics import report
+    from extensions.analytics.experiments import Metric
+
+    rates = {"off": 0.2, "short": 0.26, "long": 0.17}
+    more = {
+        "refund": {"off": 0.05, "short": 0.052, "long": 0.07},
+        "call": {"off": 0.01, "short": 0.01, "long": 0},
+    }
+    units = dict.fromkeys(rates, 6000)
+    events = planted(folder / "e", units, rates, days=12, more=more)
+    planted(events, {"a": 2500, "b": 2450}, {"a": 0.2, "b": 0.21}, days=9, flag="calm")
+    planted(events, {"a": 2500, "b": 3000}, {"a": 0.2, "b": 0.21}, days=9, flag="crooked")
+    (events / "web-2026-11-03-host-3.jsonl").write_text("broken\n")
+    guardrails = (Metric("refund", "rate", "up", 0.5), Metric("call", "mean", "up"))
+    two = {"variants": {"a": 1.0, "b": 1.0}}
+    plans = [
+        plan(variants=dict.fromkeys(rates, 1.0), guardrails=guardrails, sample=18_000),
+        plan(**two, name="calm", flag="calm"),
+        plan(**two, name="crooked", flag="crooked"),
+        plan(**two, name="unseen", flag="unseen"),
+    ]
+    return report.make("shop", events, plans, ["idea"], START + timedelta(days=12))
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +169,9 @@ def test_the_figures_on_the_page_are_those_of_json(
         " r.cells[1].textContent.trim()])"
     )
     assert dict(rows) == {metric: one["shown"] for metric, one in known.items()}
+    dora = ("deployment_frequency", "lead_time", "change_failure_rate", "time_to_restore")
+    assert texts(".dora dd:first-of-type") == [known.get(one, {"shown": "unknown"})["shown"] for one in dora]
+    assert len([one for one in dora if one in known]) == (2 if name == "due" else 0)
     charted = [days for one in document["metrics"].values() if len(days := past(one, today)) > 1]
     assert (charted != []) == (name == "due")
     assert len(texts("figure")) == len(charted)
@@ -145,9 +181,56 @@ def test_the_figures_on_the_page_are_those_of_json(
 
 
 @needs_browser
+def test_the_figures_of_experiments_are_those_of_json(
+    opened: Callable[..., Any], pages: dict[str, tuple[Path, dict[str, Any]]]
+) -> None:
+    from extensions.analytics.page import charts, rows
+
+    document = pages["experiments"][1]
+    browser = opened("experiments")
+    states = [one["verdict"]["state"] for one in document["experiments"]]
+    assert states == ["ship", "keep running", "unhealthy", "no data"]
+    for one in document["experiments"]:
+        inside = f"article[data-experiment='{one['name']}']"
+
+        def texts(selector: str, inside: str = inside) -> list[str]:
+            return browser.execute_script(
+                "return [...document.querySelectorAll(arguments[0])].map(e => e.textContent.trim())",
+                f"{inside} {selector}",
+            )
+
+        assert texts(".headline") == [one["verdict"]["sentence"]]
+        assert texts(".tag") == [one["verdict"]["state"]]
+        shown = list(rows(one))
+        assert len(shown) == sum(1 + len(two["guardrails"]) for two in one["comparisons"])
+        cells = browser.execute_script(
+            "return [...document.querySelectorAll(arguments[0])].map(r => [...r.cells].map(c => c.textContent))",
+            f"{inside} tr[data-row]",
+        )
+        assert cells == [
+            [
+                f"{row.metric}, {row.role}",
+                row.variant,
+                row.treatment,
+                row.control,
+                row.change,
+                row.interval,
+                row.state,
+                row.adjusted,
+            ]
+            for row in shown
+        ]
+        looks = [look["day"] for two in one["comparisons"] for look in two["over_time"]]
+        assert texts("figure tbody td:first-child") == looks
+        assert len(texts("figure svg")) == len(list(charts(one))) == len(one["comparisons"])
+        for variant, units in one["units"].items():
+            assert f"{variant}: {units:,}" in texts("dd")
+
+
+@needs_browser
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-@pytest.mark.parametrize("name", ["first-day", "due", "road"])
+@pytest.mark.parametrize("name", ["first-day", "due", "road", "experiments"])
 def test_an_accessibility_checker_finds_nothing(
     opened: Callable[..., Any], axe: str, name: str, width: int, dark: bool
 ) -> None:
@@ -176,15 +259,17 @@ def test_the_checker_would_find_something(opened: Callable[..., Any], axe: str) 
 
 
 @needs_browser
-def test_the_page_asks_nobody_for_anything(opened: Callable[..., Any]) -> None:
-    browser = opened("due")
+@pytest.mark.parametrize("name", ["due", "experiments"])
+def test_the_page_asks_nobody_for_anything(opened: Callable[..., Any], name: str) -> None:
+    browser = opened(name)
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
     assert browser.get_log("browser") == [], "no error, and nothing that its own policy forbids"
 
 
 @needs_browser
-def test_it_prints_on_a_few_sheets(opened: Callable[..., Any]) -> None:
-    browser = opened("due")
+@pytest.mark.parametrize("name", ["due", "experiments"])
+def test_it_prints_on_a_few_sheets(opened: Callable[..., Any], name: str) -> None:
+    browser = opened(name)
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     printed = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
     assert printed.startswith(b"%PDF") and 1 <= printed.count(b"/Type /Page\n") <= 5
@@ -203,4 +288,5 @@ def test_the_package_contains_the_pages_template(tmp_path: Path) -> None:
     [wheel] = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "copier_levels/evolution/page.html.jinja" in names
+    assert "copier_levels/analytics/analytics.html.jinja" in names
     assert "copier_levels/evolution/checks/level_1.py" in names

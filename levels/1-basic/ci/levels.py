@@ -35,7 +35,7 @@ SET_FOR_HOOKS = (
 
 os.chdir(uv.ROOT)
 answers = Path(".copier-answers.yml")
-template = source(answers.read_text(encoding="utf-8") if answers.is_file() else "")
+template = os.environ.get("LEVELS_AS", "") + source(answers.read_text(encoding="utf-8") if answers.is_file() else "")
 command = [uv.find(), "tool", "run", "--quiet", "--python", sys.executable, "--from", template, "levels"]
 environment = {key: value for key, value in uv.environment().items() if key not in SET_FOR_HOOKS}
 # In UTF-8 mode no letter of a file or a name is lost, whatever the locale.
