@@ -87,7 +87,9 @@ def sample(
     N = (f + z(power))^2 (s1^2/w1 + s2^2/w2) / d^2 for shares w1 and w2 of the units: Kohavi, Tang and Xu,
     Trustworthy Online Controlled Experiments (2020), chapter 15, have it for halves, and z(1 - a/2) for f, as
     one looks once. What `levels analytics` says may be looked at every day: f is the factor of its intervals.
-    The significance is shared out among the treatments (Bonferroni). Raises Refused where there is no such rate.
+    The significance is shared out among the treatments (Bonferroni).
+
+    Raises Refused where there is no such rate.
     """
     changed = mean * (1 + effect)
     if mean <= 0 or (deviation is None and changed >= 1):
