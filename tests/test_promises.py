@@ -14,6 +14,7 @@ import pytest
 from plumbum import local
 
 from extensions.moving import migrate
+from extensions.template import answers, layers
 from tests.support.edits import EDITS, edit
 from tests.support.projects import LEVELS, ROOT, Project, git, make_template, release
 from tests.support.released import Release, missing, to_start_from
@@ -62,10 +63,16 @@ def test_a_project_of_a_released_version_moves_to_this_one(
     git(clone, "tag", "--force", released.tag)  # a clone without tags serves, too
     git(clone, "read-tree", "-u", "--reset", "FETCH_HEAD")
     release(clone, "v1000.0.0")
-    project = (
-        Project(tmp_path / "shop", clone).copy(ref=released.tag, level=old).update("v1000.0.0", level=new)
-    )
-    assert without_answers(project) == without_answers(fresh(new))
+    project = Project(tmp_path / "shop", clone).copy(ref=released.tag, level=old)
+    before = project.tree()
+    owners = layers.owners(ROOT, answers.recorded_services(project.answers()))
+    seeds = {path for path, (_, owner, _) in owners.items() if owner == "yours" and path in before}
+    updated = without_answers(project.update("v1000.0.0", level=new))
+    assert {path: updated[path] for path in seeds & {*updated}} == {
+        path: before[path] for path in seeds & {*updated}
+    }, "what people own stays as it was seeded"
+    expected = without_answers(fresh(new))
+    assert {**updated, **{path: expected[path] for path in seeds & {*updated}}} == expected
 
 
 # Promise 2: your edits stay
