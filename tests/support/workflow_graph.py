@@ -17,6 +17,7 @@ import yaml
 
 # A call of make as a workflow of ours makes it, and nothing else on the line.
 MAKE = re.compile(r"make -f levels\.mk ([a-z][\w-]*(?: [A-Z]+=[\w-]+)*)")
+WORD = re.compile(r"[\w-]+")
 NO_SUITE = ("install", "images", "deploy", "propose")
 # What builds or deploys, in whatever words.
 ACTS = re.compile(
@@ -88,7 +89,11 @@ def called(job: dict[str, Any]) -> Iterator[str]:
             and "if" not in step
             and not step.get("continue-on-error")
         ):
-            yield found[1]
+            # A variable may stand in the step's environment, where no shell reads it.
+            given = [
+                f" {key}={value}" for key, value in step.get("env", {}).items() if WORD.fullmatch(str(value))
+            ]
+            yield found[1] + "".join(given)
 
 
 def suites(job: dict[str, Any]) -> set[str]:
