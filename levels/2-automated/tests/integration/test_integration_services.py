@@ -158,7 +158,9 @@ def test_it_answers_as_its_document_says(running, tmp_path):
     """
     service, port = running
     files = [ROOT / "docs" / name for name in (f"openapi-{service['name']}.json", "openapi.json")]
-    if not (found := [file for file in files if file.is_file()]) or service["kind"] == "worker":
+    if service["kind"] == "worker":
+        pytest.skip(f"{service['name']} is a worker, and answers no requests")
+    if not (found := [file for file in files if file.is_file()]):
         pytest.skip(f"docs/openapi.json says nothing of {service['name']}: the target `api-docs` writes it")
     paths = json.loads(found[0].read_text(encoding="utf-8"))["paths"]
     methods = environment(service).get("CONTRACT_METHODS", "GET HEAD").split()
