@@ -20,8 +20,12 @@ from extensions import analytics
 from extensions.analytics import experiments, page, report, store
 from extensions.cli import main
 from extensions.errors import Refused
+from extensions.evolution.experiments import Experiment as Running
+from extensions.evolution.experiments import Traffic, sample
+from extensions.evolution.experiments import read as read_plans
 from tests.support.projects import ROOT, Project
 
+STARTED = datetime(2026, 11, 2, 8, tzinfo=UTC)
 PLAN = """
 experiments:
   new-checkout:
@@ -38,9 +42,8 @@ experiments:
     minimal_effect: 10%
     start: 2026-11-01
     end: 2026-11-30
-    started: {at: 2026-11-02T08:00:00Z, plan: {sample: 20000}}
   idea:
-    hypothesis: not planned yet
+    {hypothesis: not planned yet, owner: shop, flag: idea, unit: user, variants: {off: 1, on: 1}, control: off}
 """
 
 
@@ -50,19 +53,27 @@ def planned(folder: Path, text: str = PLAN) -> Path:
     return folder
 
 
+def started(folder: Path, text: str = PLAN) -> Path:
+    """The same once `levels experiment start` has written its line."""
+    one = Running(folder, "new-checkout", read_plans(planned(folder, text))["new-checkout"], STARTED)
+    one.start(Traffic(baseline=0.2, deviation=None, units=1000, exposed={}, why=""))
+    return folder
+
+
 def test_a_plan_is_read_as_the_project_has_it(tmp_path: Path) -> None:
-    [one], rest = experiments.read(planned(tmp_path))
+    [one], rest = experiments.read(started(tmp_path))
     assert rest == ["idea"]
     assert (one.name, one.flag, one.control, one.treatments) == ("new-checkout", "checkout", "off", ("on",))
     assert one.goal == experiments.Metric("paid")
     assert one.guardrails == (experiments.Metric("refund", "mean", "up", 0.05),)
-    assert (one.effect, one.sample, one.tuned) == (0.1, 20000, 20000)
-    assert one.begins == datetime(2026, 11, 2, 8, tzinfo=UTC), "it began when it was started"
+    assert one.effect == 0.1 and one.sample == one.tuned == sample(0.2, None, 0.1, {"off": 1, "on": 1}, "off")
+    assert one.begins == STARTED, "it began when it was started"
     assert one.ends == datetime(2026, 12, 1, tzinfo=UTC), "the last day is whole"
 
 
 def test_an_experiment_ends_when_it_was_stopped(tmp_path: Path) -> None:
-    text = PLAN.replace("  idea:", "    ended: {at: 2026-11-20T12:00:00+01:00, serve: on}\n  idea:")
+    text = started(tmp_path).joinpath(experiments.FILE).read_text()
+    text = text.replace("  idea:", "    ended: {at: 2026-11-20T12:00:00+01:00, serve: on}\n  idea:")
     assert experiments.read(planned(tmp_path, text))[0][0].ends == datetime(2026, 11, 20, 11, tzinfo=UTC)
 
 
@@ -74,16 +85,28 @@ def test_there_may_be_no_plan(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("control: off", "control: of", "expected the key 'of'"),
-        ("{off: 50", "{off: 0", "each with a weight above 0"),
-        ("on: 50", "on: 0", "expected the control and another variant"),
-        ("kind: rate", "kind: median", "kind is rate or mean"),
-        ("at_most: 5%", "at_most: much", "a share such as 5%"),
-        ("minimal_effect: 10%", "minimal_effect: 0%", "a minimal_effect above 0"),
-        ("end: 2026-11-30", "end: 2026-10-30", "a start before the end"),
-        ("end: 2026-11-30", "end: someday", "as docs/analytics.md has it"),
-        ("experiments:", "experiments: [", "expected a file of YAML"),
-        ("experiments:", "- experiments:", "experiments"),
+        (
+            "{off: 50",
+            "{off: 0",
+            "line 3: new-checkout: expected the control and another variant, each with a weight",
+        ),
+        (
+            "on: 50",
+            "on: 0",
+            "line 3: new-checkout: expected the control and another variant, each with a weight",
+        ),
+        (
+            "  idea:",
+            "    ended: {at: yesterday, serve: on}\n  idea:",
+            "line 3: new-checkout: expected `at` as DO=start",
+        ),
+        (
+            "  idea:",
+            "    ended: {at: 2026-10-01, serve: on}\n  idea:",
+            "line 3: new-checkout: expected a start before",
+        ),
+        # Whatever else is wrong is told as the project's own check tells it.
+        ("kind: rate", "kind: median", "line 11: experiments.new-checkout.goal: expected"),
     ],
 )
 def test_a_plan_that_cannot_be_taken_is_told_in_one_line(

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-from ..project.git_and_files import counted, shown
+from ..evolution import pages
+from ..project.git_and_files import counted
 from .report import NO_DATA, ROLL_BACK, SHIP, UNHEALTHY, number, percent, span
 
 TEMPLATE = "analytics.html.jinja"
@@ -58,16 +57,7 @@ class Chart:
 
 def render(document: Mapping[str, Any]) -> str:
     """The page for a document of `levels analytics --json`. All text is escaped."""
-    here = Path(__file__).parent
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([here, here.parent / "evolution"]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=lambda value: shown(value) if type(value) is str else value,
-    )
+    environment = pages.environment(Path(__file__).parent)
     environment.filters["percent"] = percent
     return environment.get_template(TEMPLATE).render(
         report=document,

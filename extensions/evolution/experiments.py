@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from ..analytics.statistics import factor_as_planned
+from ..analytics.statistics import ALPHA, POWER, factor_as_planned
 from ..errors import Refused
 from ..project.git_and_files import shown, text_of
 from ..template import layers
@@ -30,7 +30,6 @@ from . import flags
 from .sources import host, prometheus, web
 
 FILE = "config/experiments.yml"
-SIGNIFICANCE, POWER = 0.05, 0.8
 USERS = 'avg_over_time(max by (project) (service:users_daily:estimate{project="%s",environment="%s"})[7d:1h])'
 
 
@@ -102,7 +101,7 @@ def sample(
         raise Refused(f"{FILE}: expected a weight above 0 for {control} and for another variant")
     variances = [one * (1 - one) if deviation is None else deviation**2 for one in (mean, changed)]
     normal = NormalDist()
-    z = factor_as_planned(SIGNIFICANCE / len(treated)) + normal.inv_cdf(POWER)
+    z = factor_as_planned(ALPHA / len(treated)) + normal.inv_cdf(POWER)
     spread = variances[0] * whole / weights[control] + variances[1] / min(treated)
     return math.ceil(z**2 * spread / (mean * effect) ** 2)
 
@@ -182,7 +181,7 @@ class Experiment:
         effect = CODE.share(self.says["minimal_effect"])
         lines = [
             f"{self.name}: {goal['conversion']} is {now}; a change by {effect:.1%} of that is to be seen",
-            f"units: {found['sample']}, with power {POWER:.0%} at a significance of {SIGNIFICANCE:.0%}",
+            f"units: {found['sample']}, with power {POWER:.0%} at a significance of {ALPHA:.0%}",
             f"days: {days}",
         ]
         if not traffic.exposed and traffic.units:

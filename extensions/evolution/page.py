@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup, escape
 
 from ..project.git_and_files import shown
+from . import pages
 from .charts import charts
 from .detector import HOLDS
 
@@ -27,15 +26,7 @@ def render(document: Mapping[str, Any]) -> str:
 
     All text is escaped: names of people and notes come from the project.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=lambda value: shown(value) if type(value) is str else value,
-    )
+    environment = pages.environment()
     environment.filters["code"] = _code
     weeks = next((stage["mondays_needed"] for stage in document["roadmap"]), 0)
     return environment.get_template(TEMPLATE).render(

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from ..errors import Refused
-from ..project.git_and_files import git_says, shown
+from ..project.git_and_files import git_says
+from . import pages
 
 TEMPLATE = "road.html.jinja"
 ENVIRONMENT = {
@@ -30,15 +29,7 @@ def render(document: Any, project: Path) -> str:
     """
     if not _is_one(document):
         raise Refused("expected what `make status HTML=FILE` hands on, as JSON on standard input")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=lambda value: shown(value) if type(value) is str else value,
-    )
+    environment = pages.environment()
     roads = _roads(document["environments"])
     more = max(0, len(roads) - MOST)
     for one in roads[:MOST]:

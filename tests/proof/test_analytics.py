@@ -439,6 +439,11 @@ def test_the_factor_is_the_published_one() -> None:
 
 # The command
 
+SHORTER = (
+    f"{{hypothesis: h, owner: o, flag: {FLAG}, unit: user, variants: {{off: 1, on: 1}}, control: off,\n"
+    "    goal: {conversion: paid, kind: rate}, minimal_effect: 10%, start: 2026-11-01, end: 2026-11-06}\n"
+)
+
 
 def test_the_command_says_the_same_as_text_as_json_and_on_the_page(
     at_level: Callable[[int], Project],
@@ -448,9 +453,8 @@ def test_the_command_says_the_same_as_text_as_json_and_on_the_page(
 ) -> None:
     project = at_level(4)
     (project.folder / experiments.FILE).write_text(
-        f"experiments:\n  shorter:\n    {{flag: {FLAG}, unit: user, variants: {{off: 1, on: 1}}, control: off,\n"
-        "    goal: {conversion: paid, kind: rate}, minimal_effect: 10%, start: 2026-11-01, end: 2026-11-06}\n"
-        "  other: {flag: other}\n",
+        f"experiments:\n  shorter: {SHORTER}"
+        "  other: {hypothesis: h, owner: o, flag: other, unit: user, variants: {off: 1, on: 1}, control: off}\n",
         encoding="utf-8",
     )
     events = planted(tmp_path / "e", {"off": 8000, "on": 8000}, {"off": 0.2, "on": 0.25})
@@ -490,8 +494,7 @@ def test_make_brings_the_libraries_that_no_other_command_has(
     machine = fresh_machine(tmp_path_factory)
     project = Project(tmp_path / "shop", template).copy(level=4, services=["api"]).folder
     (project / experiments.FILE).write_text(
-        f"experiments:\n  shorter: {{flag: {FLAG}, variants: {{off: 1, on: 1}}, control: off, minimal_effect: 10%,\n"
-        "    goal: {conversion: paid, kind: rate}, start: 2026-11-01, end: 2026-11-06}\n",
+        f"experiments:\n  shorter: {SHORTER}",
         encoding="utf-8",
     )
     planted(tmp_path / "e", {"off": 8000, "on": 8000}, {"off": 0.2, "on": 0.25})

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.proof
 EACH_SECOND = 5  # requests; four workers that take 0.6 seconds for each still answer all
 WORK = '''
 
-@prices.get("/work/<int:number>")
+@prices.get("/sizes/<int:number>")
 def work(number: int) -> ResponseReturnValue:
     """Do as the file FAULT says."""
     with open(os.environ["FAULT"]) as file:
@@ -149,7 +149,7 @@ def visited(*services: Service) -> Iterator[None]:
     async def ask(service: Service, number: int) -> None:
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
-            head = f"GET /work/{number} HTTP/1.1\r\nHost: shop\r\nX-User: {number % 20}\r\nConnection: close\r\n\r\n"
+            head = f"GET /sizes/{number} HTTP/1.1\r\nHost: shop\r\nX-User: {number % 20}\r\nConnection: close\r\n\r\n"
             writer.write(head.encode())
             await reader.read()
             writer.close()

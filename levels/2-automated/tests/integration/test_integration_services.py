@@ -1,9 +1,9 @@
 """Start each service as the make target `run` does, and ask it how it is.
 
-The make target `integration` runs this; elsewhere it is skipped, because it takes seconds and needs the
-services' settings. What docs/openapi.json says of a service is asked too, by schemathesis. A service is one entry of config/levels.json, and each gets a free port of its own. A service that
-was here before the template is started once settings.json beside this file says what it needs: {"shop":
-{"DEBUG": "1"}}.
+The make target `integration` runs this; elsewhere it is skipped, because it takes seconds and needs the services'
+settings. A service is one entry of config/levels.json, and each gets a free port of its own. What docs/openapi.json
+says of it is asked by schemathesis. A service that was here before the template is started once settings.json beside
+this file says what it needs: {"shop": {"DEBUG": "1"}}.
 """
 
 import json
@@ -26,6 +26,7 @@ SERVICES = json.loads((ROOT / "config" / "levels.json").read_text(encoding="utf-
 SETTINGS = Path(__file__).with_name("settings.json")
 START_SECONDS = 30
 CONTRACT_SECONDS = 300
+VERBS = {"get", "head", "post", "put", "patch", "delete", "options", "trace"}
 
 pytestmark = pytest.mark.skipif(not os.environ.get("INTEGRATION"), reason="the make target `integration` runs this")
 
@@ -168,15 +169,8 @@ def test_it_answers_as_its_document_says(running, tmp_path):
     if not (asked := {one for one in operations if one[0] in methods}):
         pytest.skip(f"{service['name']} has no operation by {' or '.join(methods)}")
     config = SETTINGS.with_name("schemathesis.toml")
-    command = [
-        *json.loads(os.environ["SCHEMATHESIS"]),
-        "--config-file",
-        str(config),
-        "run",
-        str(found[0]),
-        "--no-color",
-    ]
-    command += ["--url", f"http://127.0.0.1:{port}", "--report-har-path", str(tmp_path / "asked.json")]
+    command = [*json.loads(os.environ["SCHEMATHESIS"]), "--config-file", str(config), "run", str(found[0])]
+    command += ["--no-color", "--url", f"http://127.0.0.1:{port}", "--report-har-path", str(tmp_path / "asked.json")]
     command += ["--include-method-regex", f"^({'|'.join(methods)})$"]
     told = tomllib.loads(config.read_text(encoding="utf-8")).get("phases", {}).get("coverage", {})
     if {*methods} <= {"GET", "HEAD"} and told.get("unexpected-methods") != []:
@@ -186,12 +180,8 @@ def test_it_answers_as_its_document_says(running, tmp_path):
         pytest.fail(f"{' '.join(command)}\n{said.stdout}{said.stderr}", pytrace=False)
     exchanged = json.loads((tmp_path / "asked.json").read_text(encoding="utf-8"))["log"]["entries"]
     for method, path in sorted(operations, key=lambda one: one[::-1]):
-        print(
-            f"{service['name']}: {method} {path}: {how_asked(method, path, exchanged) if (method, path) in asked else 'not asked'}"
-        )
-
-
-VERBS = {"get", "head", "post", "put", "patch", "delete", "options", "trace"}
+        how = how_asked(method, path, exchanged) if (method, path) in asked else "not asked"
+        print(f"{service['name']}: {method} {path}: {how}")
 
 
 def how_asked(method, path, exchanged):
