@@ -117,15 +117,32 @@ def test_record_writes_what_holds_today_and_never_lowers_the_floor(gates: Gates)
     gates.limits(comment)
     gates.run(0, RECORD="1")
     text = (gates.folder / FILE).read_text()
-    found = re.fullmatch(r"# Ours: why\.\nfloor = ([\d.]+)  # since March\nchanged = 80\n", text)
+    found = re.fullmatch(r"# Ours: why\.\nfloor = ([\d.]+)  # since March\nchanged = 0\n", text)
     assert found, text
     floor = float(found[1])
     assert floor > 80
-    gates.limits(text.replace("changed = 80", "changed = 0"))
     gates.run(0)
     gates.limits(text.replace(found[1], "99.9"))
     gates.run(1, RECORD="1")
     assert "floor = 99.9  # since March\n" in (gates.folder / FILE).read_text()
+
+
+def test_record_raises_the_limit_of_changed_lines_to_80_at_most(gates: Gates) -> None:
+    test = gates.folder / "tests/unit/test_prices.py"
+    test.write_text(
+        "from services.api.prices import price\n\n\ndef test_price():\n    assert price() == 42\n"
+    )
+    try:
+        gates.machine.run("make test", gates.folder)
+        gates.limits("changed = 60\n")
+        assert "changed lines: 100.0% of 3 lines; at least 60%\n" in gates.run(0, RECORD="1")
+        assert (gates.folder / FILE).read_text().startswith("changed = 80\n")
+        gates.limits("changed = 90\n")
+        gates.run(0, RECORD="1")
+        assert (gates.folder / FILE).read_text().startswith("changed = 90\n")
+    finally:
+        test.unlink()
+        gates.machine.run("make test", gates.folder)
 
 
 def test_a_project_without_any_coverage_starts_green(gates: Gates) -> None:
@@ -135,8 +152,8 @@ def test_a_project_without_any_coverage_starts_green(gates: Gates) -> None:
         none_of_them = ".venv/bin/python -m pytest -q --cov=services/api docs || [ $? = 5 ]"
         gates.machine.run(none_of_them, gates.folder)
         gates.run(0, RECORD="1")
-        assert (gates.folder / FILE).read_text() == "floor = 0\nchanged = 80\n"
-        assert "coverage: 0.0% of 44 lines; at least 0%\n" in gates.run(1)
+        assert (gates.folder / FILE).read_text() == "floor = 0\nchanged = 0\n"
+        assert "coverage: 0.0% of 44 lines; at least 0%\n" in gates.run(0)
     finally:
         (gates.folder / "kept").replace(data)
 

@@ -1,4 +1,4 @@
-"""Run the template's `levels` command at the version that rendered this project, as make does."""
+"""Run the template's `levels` at the version that rendered this project; LEVELS_AS may name it with an extra."""
 
 import os
 import re

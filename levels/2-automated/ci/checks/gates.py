@@ -1,7 +1,7 @@
 """Hold the coverage: a floor for the services' lines, and a share of the lines that a branch changes.
 
-The limits stand in config/gates.toml; without one a gate is shown and never fails. RECORD=1 writes them, and raises a
-floor, but never lowers one. Exit codes: 0 held or without a limit, 1 not held, 2 there is a limit and no value.
+The limits stand in config/gates.toml; without one a gate is shown and never fails. RECORD=1 writes what holds today,
+of changed lines 80% at most; it raises a limit, and never lowers one. Exit codes: 0 held or without a limit, 1 not held, 2 there is a limit and no value.
 """
 
 import json
@@ -24,7 +24,7 @@ DIFF_COVER = ("diff-cover", "11.0.1")
 # Name in the file: name in the table, the limit that RECORD=1 writes for a value.
 GATES: dict[str, tuple[str, Callable[[float], float]]] = {
     "floor": ("coverage", lambda value: int(value * 10) / 10),
-    "changed": ("changed lines", lambda _: 80.0),
+    "changed": ("changed lines", lambda value: min(80.0, int(value * 10) / 10)),
 }
 
 
@@ -117,8 +117,7 @@ def main() -> int:
                 codes.append(0 if limit is None else 2)
                 continue
             flags.tell(f"{title}: {value:.1f}% {more}; {held}")
-            raised = limit is None or (name == "floor" and recorded(value) > limit)
-            if os.environ.get("RECORD") and raised:
+            if os.environ.get("RECORD") and (limit is None or recorded(value) > limit):
                 record(name, recorded(value))
             elif limit is not None and value < limit:
                 codes.append(1)
