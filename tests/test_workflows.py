@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import copy
 import re
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -176,6 +177,14 @@ def test_each_suite_of_ours_runs_once_where_a_workflow_is_the_persons(project: P
     project.copy(level=2, keep=[f".github/workflows/{path}"])
     counted = graph.suites_on(graph.read(project.folder), "push")
     assert counted == {"check": 1, "integration": 1}
+
+
+@pytest.mark.parametrize("level", LEVELS[1:])
+def test_make_ci_runs_each_suite(fresh: AtLevel, level: int) -> None:
+    make = ["make", "--dry-run", "-f", "levels.mk", "ci"]
+    said = subprocess.run(make, cwd=fresh(level).folder, capture_output=True, text=True, check=True).stdout
+    run = re.findall(r"ci/(\w+)\.py", said)
+    assert sorted(run) == sorted({suite.split()[0] for suite in suites(level)})
 
 
 def test_what_a_manifest_requires_is_what_its_suites_are_called() -> None:

@@ -2,6 +2,9 @@ STATUS = $(DEPLOY).overview $${ENV:+"$$ENV"} $${HTML:+--html "$$HTML"}
 
 .PHONY: promote approved security sign threat-model slo monitoring
 
+# What a pull request must pass at this level, too.
+ci: security
+
 promote:
 	@$(PYTHON) ci/levels.py promote $${FROM:+--from "$$FROM"} --to "$$TO" $${REASON:+--reason "$$REASON"} $${DRY_RUN:+--dry-run}
 
